@@ -1,0 +1,203 @@
+"""Asks Debian's archive, through apt with a private root, what exists and what an installation would bring.
+
+Nothing on the machine changes and no root is needed: apt keeps its lists in Ingot's cache, verifies the signed index
+with Debian's keyring, and takes the archive's address from the machine's own configuration.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ingot.errors import IngotError
+from ingot.models import OperatingSystem, Package
+from ingot.paths import cache_dir
+from ingot.run import run
+
+KEYRINGS = [
+    Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+    Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
+]
+DEB_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
+INST = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) (.*) \[(\S+)\]\)")
+UPSTREAM = re.compile(r"^(?:\d+:)?(\d+(?:\.\d+)*)")
+
+
+def upstream(version: str) -> str:
+    """The upstream part of a Debian version: `12.4.131~12.4.1-2` is `12.4.131`."""
+    match = UPSTREAM.match(version)
+    if match is None:
+        raise IngotError(f"the version {version!r} does not begin with a number")
+    return match.group(1)
+
+
+def _mirrors() -> dict[str, str]:
+    """The addresses of Debian's main and security archive, as this machine's own tools are set up to use them."""
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={key: value for key, value in os.environ.items() if key != "APT_CONFIG"},
+    )
+    found: dict[str, str] = {}
+    for line in listed.stdout.splitlines():
+        origin, label, uri = line.split("|")
+        if origin == "Debian" and label in ("Debian", "Debian-Security"):
+            found.setdefault(label, uri)
+    return found if len(found) == 2 else _mirrors_of_mmdebstrap()
+
+
+def _mirrors_of_mmdebstrap() -> dict[str, str]:
+    """What mmdebstrap uses for Debian on a machine whose own apt is set up for another distribution."""
+    with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
+        sources = Path(folder) / "sources.list"
+        hook = f"--setup-hook=cp \"$1\"/etc/apt/sources.list '{sources}'; exit 1"
+        subprocess.run(["mmdebstrap", "--variant=custom", hook, "stable", "/dev/null"], capture_output=True, check=False)
+        text = sources.read_text() if sources.exists() else ""
+    addresses = re.findall(r"^deb (?:\[.*?\] )?(\S+) (\S+)", text, re.MULTILINE)
+    found = {"Debian-Security" if "security" in suite else "Debian": uri for uri, suite in addresses}
+    if len(found) != 2:
+        raise IngotError(
+            "this machine names no Debian archive", hint="configure apt for Debian, or install mmdebstrap (`make setup`)"
+        )
+    return {label: uri.rstrip("/") + "/" for label, uri in found.items()}
+
+
+class Archive:
+    """Debian's archive for one operating system and architecture, as of the last `update`."""
+
+    def __init__(self, name: str, system: OperatingSystem, arch: str) -> None:
+        self.system = system
+        self.root = cache_dir(f"archive/{name}-{arch}")
+        self._arch = DEB_ARCH[arch]
+        self._env = {**os.environ, "APT_CONFIG": str(self.root / "apt.conf"), "LC_ALL": "C.UTF-8"}
+        self._mirror: dict[str, str] = {}
+        self._shown: dict[str, list[dict[str, str]]] = {}
+
+    def _configure(self) -> None:
+        keyring = next((path for path in KEYRINGS if path.exists()), None)
+        if shutil.which("apt-get") is None or keyring is None:
+            hint = "resolve on Debian or Ubuntu with the package debian-archive-keyring (`make setup` installs it)"
+            raise IngotError("Debian's archive cannot be asked from this machine", hint=hint)
+        for folder in ("lists/partial", "cache/archives/partial", "preferences.d"):
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        (self.root / "status").touch()
+        self._mirror = _mirrors()
+        components = " ".join(self.system.base.components)
+        (self.root / "sources.list").write_text(
+            "".join(f"deb [signed-by={keyring}] {self._site(s)} {s} {components}\n" for s in self.system.suites)
+        )
+        (self.root / "apt.conf").write_text(
+            f'Dir::State "{self.root}"; Dir::State::lists "{self.root}/lists"; Dir::State::status "{self.root}/status";\n'
+            f'Dir::Cache "{self.root}/cache"; Dir::Etc::sourcelist "{self.root}/sources.list";\n'
+            f'Dir::Etc::sourceparts "/dev/null"; Dir::Etc::preferences "/dev/null";\n'
+            f'Dir::Etc::preferencesparts "{self.root}/preferences.d"; Dir::Etc::trusted "/dev/null";\n'
+            f'APT::Architecture "{self._arch}"; APT::Architectures {{"{self._arch}";}};\n'
+            'Acquire::Languages "none"; APT::Install-Recommends "false"; APT::Sandbox::User "root";\n'
+            'Debug::NoLocking "true"; APT::Get::Assume-Yes "true";\n'
+        )
+
+    def _site(self, suite: str) -> str:
+        return self._mirror["Debian-Security" if suite.endswith("-security") else "Debian"]
+
+    def url(self, package: Package) -> str:
+        """Where this machine gets `package` from."""
+        return self._site(package.suite) + package.path
+
+    def update(self) -> dict[str, list[str]]:
+        """Fetch the signed indexes; return the primary keys that signed each suite, all of them checked."""
+        self._configure()
+        self._shown.clear()
+        run(["apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any"], env=self._env, doing="reading the archive")
+        keyring = next(path for path in KEYRINGS if path.exists())
+        trusted = set(self.system.keys.values())
+        signers: dict[str, list[str]] = {}
+        for release in sorted((self.root / "lists").glob("*InRelease")):
+            suite = release.name.removesuffix("_InRelease").rsplit("_", 1)[-1]
+            status = subprocess.run(
+                ["gpgv", "--status-fd", "1", "--keyring", str(keyring), str(release)],
+                capture_output=True,
+                text=True,
+                check=False,
+            ).stdout
+            primaries = sorted({line.split()[-1] for line in status.splitlines() if " VALIDSIG " in line})
+            accepted = [key for key in primaries if key in trusted]
+            if not accepted:
+                raise IngotError(
+                    f"the index of {suite} is signed by {', '.join(primaries) or 'no known key'}",
+                    place=f"operating_systems.yml: {self.system.name}: keys",
+                    hint="accept a key only after comparing its fingerprint with Debian's published ones",
+                )
+            signers[suite] = accepted
+        return signers
+
+    def _show(self, names: Iterable[str]) -> None:
+        """Read the stanzas of all versions of `names` in one call."""
+        wanted = sorted({name for name in names if name not in self._shown})
+        if not wanted:
+            return
+        shown = subprocess.run(
+            ["apt-cache", "show", "--all-versions", *wanted], capture_output=True, text=True, env=self._env, check=False
+        ).stdout
+        for name in wanted:
+            self._shown[name] = []
+        for stanza in shown.split("\n\n"):
+            fields = dict(re.findall(r"^([A-Za-z0-9-]+): (.*)$", stanza, re.MULTILINE))
+            if fields.get("Package") in self._shown:
+                self._shown[fields["Package"]].append(fields)
+
+    def versions(self, name: str) -> list[str]:
+        """All versions of package `name` that the archive holds, newest first as apt lists them."""
+        self._show([name])
+        return list(dict.fromkeys(stanza["Version"] for stanza in self._shown[name]))
+
+    def target(self, name: str, version: str) -> str:
+        """The package that metapackage `name` at `version` stands for: the first that it depends on."""
+        self._show([name])
+        for stanza in self._shown[name]:
+            if stanza["Version"] == version:
+                return re.split(r"[ ,(|]", stanza["Depends"])[0]
+        raise IngotError(f"the archive has no {name} {version}")
+
+    def closure(self, packages: Mapping[str, str | None], keep: Mapping[str, str] | None = None) -> dict[str, Package]:
+        """Every package that installing `packages` (name to version or None) on an empty system brings.
+
+        `keep` names versions to prefer where the archive still has them, so that a refresh changes only what it must.
+        """
+        pins = "".join(f"Package: {n}\nPin: version {v}\nPin-Priority: 990\n\n" for n, v in (keep or {}).items())
+        (self.root / "preferences.d" / "keep").write_text(pins)
+        words = [f"{name}={version}" if version else name for name, version in sorted(packages.items())]
+        simulated = run(["apt-get", "install", "-s", *words], env=self._env, doing="working out dependencies")
+        chosen = {m[1]: (m[2], m[3]) for line in simulated.splitlines() if (m := INST.match(line))}
+        self._show(chosen)
+        return {name: self._package(name, version, origin) for name, (version, origin) in sorted(chosen.items())}
+
+    def _package(self, name: str, version: str, origin: str) -> Package:
+        stanza = next(s for s in self._shown[name] if s["Version"] == version)
+        security = stanza["Filename"].startswith("pool/updates/")
+        updates = "-updates" in origin and not security
+        kind = "-security" if security else "-updates" if updates else ""
+        return Package(
+            version=version,
+            suite=self.system.base.suite + kind,
+            path=stanza["Filename"],
+            size=int(stanza["Size"]),
+            installed=int(stanza.get("Installed-Size", 0)),
+            sha256=stanza["SHA256"],
+        )
+
+    def gone(self, packages: Mapping[str, Package]) -> list[str]:
+        """The names of those `packages` whose version or digest the archive no longer holds."""
+        self._show(packages)
+        return [
+            name
+            for name, package in packages.items()
+            if not any(
+                stanza["Version"] == package.version and stanza["SHA256"] == package.sha256
+                for stanza in self._shown[name]
+            )
+        ]

@@ -1,0 +1,47 @@
+"""Where things lie: the checkout, what a build leaves in it, and the cache that builds share."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CATALOG = ROOT / "catalog"
+LOCKS = ROOT / "locks"
+
+
+def cache_dir(name: str = "") -> Path:
+    """The folder `name` of the cache (INGOT_CACHE, else the user's cache folder), made if missing."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ingot"
+    path = Path(os.environ.get("INGOT_CACHE") or default) / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def build_dir(image: str, os_name: str, arch: str) -> Path:
+    """Where a local build of `image` leaves its disk, manifest, SBOM, report and logs; made if missing."""
+    path = ROOT / "build" / image / f"{os_name}-{arch}"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block succeeds and vanishes when it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    temporary.chmod(0o644)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` in one step, so that a reader never sees half of it."""
+    with atomic(path) as temporary:
+        temporary.write_text(text)

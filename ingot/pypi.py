@@ -1,0 +1,45 @@
+"""Asks the Python package index, through pip as the user has set it up, for versions and digests of wheels."""
+
+import json
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from ingot.errors import IngotError
+from ingot.models import Wheel
+from ingot.run import run
+
+# glibc 2.36 is Debian 12's; pip matches each tag exactly, so all that such a system accepts are named.
+PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(36, 4, -1)]
+PLATFORMS += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"]
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+
+
+def _target() -> list[str]:
+    return ["--only-binary=:all:", *(word for platform in PLATFORMS for word in ("--platform", platform))]
+
+
+@cache
+def versions(name: str) -> list[str]:
+    """All released versions of `name` that have a wheel for x86_64 Linux, newest first."""
+    printed = run([*PIP, "index", "versions", name, *_target()], doing=f"asking for the versions of {name}")
+    for line in printed.splitlines():
+        if line.startswith("Available versions: "):
+            return line.removeprefix("Available versions: ").split(", ")
+    raise IngotError(f"the package index lists no version of {name}")
+
+
+def wheel(name: str, version: str) -> Wheel:
+    """The wheel of `name` at `version` with the SHA-256 that the index publishes."""
+    with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
+        report = run(
+            [*PIP, "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-"]
+            + ["--target", folder, *_target(), f"{name}=={version}"],
+            doing=f"asking for the wheel of {name} {version}",
+        )
+    download = json.loads(report)["install"][0]["download_info"]
+    digest = download.get("archive_info", {}).get("hashes", {}).get("sha256")
+    if digest is None:
+        raise IngotError(f"the package index publishes no SHA-256 of {name} {version}")
+    return Wheel(version=version, filename=Path(download["url"]).name, sha256=digest)

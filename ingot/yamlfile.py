@@ -1,0 +1,99 @@
+"""Read a YAML file that people write into plain data, and remember the line of every key for error messages."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ingot.errors import IngotError
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Model = TypeVar("Model", bound=BaseModel)
+Where = tuple[str | int, ...]
+
+
+def _index(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -> None:
+    """Record the line of every key below `node`; a key that stands twice is an error."""
+    lines[where] = node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            _index(item, (*where, number), lines, path)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise IngotError(f"the key {key.value!r} stands twice", place=f"{path}:{line}", hint="remove one of them")
+            seen.add(key.value)
+            _index(value, (*where, key.value), lines, path)
+            lines[(*where, key.value)] = line
+
+
+def read(path: Path) -> tuple[Any, dict[Where, int]]:
+    """The data in `path` and the line of each key; IngotError when it is missing or is no YAML."""
+    try:
+        loader = Loader(path.read_text())
+    except FileNotFoundError:
+        raise IngotError("there is no such file", place=str(path)) from None
+    try:
+        node = loader.get_single_node()
+        lines: dict[Where, int] = {}
+        if node is None:
+            return None, lines
+        _index(node, (), lines, path)
+        return loader.construct_document(node), lines
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise IngotError(f"is not YAML: {getattr(error, 'problem', error)}", place=place) from None
+    finally:
+        loader.dispose()
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that names what `name` may have meant, and what is known."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=1)
+    listed = ", ".join(names)
+    return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
+
+
+def _fields(model: type[BaseModel], where: Where) -> list[str]:
+    """The names that a key at `where` below `model` may have, found by following the annotations."""
+    annotation: Any = model
+    for step in where:
+        models = _models(annotation)
+        found = next((m.model_fields[step].annotation for m in models if step in m.model_fields), None)
+        if found is not None and isinstance(step, str):
+            annotation = found
+    names = [name for found_model in _models(annotation) for name in found_model.model_fields]
+    return names or list(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Every pydantic model that is named in a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
+
+
+def load(path: Path, model: type[Model]) -> Model:
+    """The file `path` as `model`; a wrong key or value is one error with file, line, key and the nearest name."""
+    data, lines = read(path)
+    try:
+        return model.model_validate(data if data is not None else {})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = tuple(problem["loc"])
+        at = where
+        while at and at not in lines:
+            at = at[:-1]
+        key = ".".join(str(step) for step in where)
+        place = f"{path}:{lines.get(at, 1)}"
+        if problem["type"] == "extra_forbidden":
+            hint = nearest(str(where[-1]), _fields(model, where[:-1]))
+            raise IngotError(f"unknown key {key!r}", place=place, hint=hint) from None
+        raise IngotError(f"{key}: {problem['msg']}", place=place) from None
