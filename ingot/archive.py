@@ -93,7 +93,8 @@ class Archive:
         )
         (self.root / "apt.conf").write_text(
             f'Dir::State "{self.root}"; Dir::State::lists "{self.root}/lists"; Dir::State::status "{self.root}/status";\n'
-            f'Dir::Cache "{self.root}/cache"; Dir::Etc::sourcelist "{self.root}/sources.list";\n'
+            f'Dir::Cache "{self.root}/cache"; Dir::Cache::pkgcache "pkgcache.bin";\n'
+            f'Dir::Cache::srcpkgcache "srcpkgcache.bin"; Dir::Etc::sourcelist "{self.root}/sources.list";\n'
             f'Dir::Etc::sourceparts "/dev/null"; Dir::Etc::preferences "/dev/null";\n'
             f'Dir::Etc::preferencesparts "{self.root}/preferences.d"; Dir::Etc::trusted "/dev/null";\n'
             f'APT::Architecture "{self._arch}"; APT::Architectures {{"{self._arch}";}};\n'
@@ -135,8 +136,8 @@ class Archive:
             signers[suite] = accepted
         return signers
 
-    def _show(self, names: Iterable[str]) -> None:
-        """Read the stanzas of all versions of `names` in one call."""
+    def read(self, names: Iterable[str]) -> None:
+        """Read what the archive says of all versions of `names`, in one call; later questions cost nothing."""
         wanted = sorted({name for name in names if name not in self._shown})
         if not wanted:
             return
@@ -152,12 +153,12 @@ class Archive:
 
     def versions(self, name: str) -> list[str]:
         """All versions of package `name` that the archive holds, newest first as apt lists them."""
-        self._show([name])
+        self.read([name])
         return list(dict.fromkeys(stanza["Version"] for stanza in self._shown[name]))
 
     def target(self, name: str, version: str) -> str:
         """The package that metapackage `name` at `version` stands for: the first that it depends on."""
-        self._show([name])
+        self.read([name])
         for stanza in self._shown[name]:
             if stanza["Version"] == version:
                 return re.split(r"[ ,(|]", stanza["Depends"])[0]
@@ -173,7 +174,7 @@ class Archive:
         words = [f"{name}={version}" if version else name for name, version in sorted(packages.items())]
         simulated = run(["apt-get", "install", "-s", *words], env=self._env, doing="working out dependencies")
         chosen = {m[1]: (m[2], m[3]) for line in simulated.splitlines() if (m := INST.match(line))}
-        self._show(chosen)
+        self.read(chosen)
         return {name: self._package(name, version, origin) for name, (version, origin) in sorted(chosen.items())}
 
     def _package(self, name: str, version: str, origin: str) -> Package:
@@ -192,7 +193,7 @@ class Archive:
 
     def gone(self, packages: Mapping[str, Package]) -> list[str]:
         """The names of those `packages` whose version or digest the archive no longer holds."""
-        self._show(packages)
+        self.read(packages)
         return [
             name
             for name, package in packages.items()

@@ -17,6 +17,7 @@ from ingot.catalog import Catalog, digest
 from ingot.errors import IngotError, UsageError
 from ingot.models import Lock, LockedComponent, Offer, Package, Repository, Wheel
 from ingot.resolve import Candidate, Need, Rejected, rejections, resolve
+from ingot.yamlfile import Loader
 from ingot.yamlfile import load as load_yaml
 from ingot.yamlfile import nearest
 
@@ -79,7 +80,7 @@ def dump(lock: Lock) -> str:
         lines.append(f"{key}:" if block else f"{key}: {{}}")
         lines += [f"  {_scalar(name)}: {_flow(value)}" for name, value in block]
     text = "\n".join(lines) + "\n"
-    if Lock.model_validate(yaml.safe_load(text)) != lock:
+    if Lock.model_validate(yaml.load(text, Loader)) != lock:
         raise IngotError("the lock's text does not read back as the lock")
     return text
 
@@ -120,6 +121,8 @@ def make(catalog: Catalog, stack_name: str, os_name: str, arch: str, keep: Lock 
     catalog.check_arch(os_name, arch)
     archive = Archive(os_name, system, arch)
     signers = archive.update()
+    offered = [o.apt for name in stack.pins for o in catalog.components[name].offers if os_name in o.os and o.apt]
+    archive.read(name for apt in offered for name in (apt.version_of, *apt.packages))
     candidates: dict[str, list[Candidate]] = {}
     left_out: dict[str, str] = {}
     wishes = []
