@@ -16,14 +16,15 @@ PLATFORMS += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 
-def _target() -> list[str]:
+def target() -> list[str]:
+    """The options that make pip choose wheels for the image instead of for this machine."""
     return ["--only-binary=:all:", *(word for platform in PLATFORMS for word in ("--platform", platform))]
 
 
 @cache
 def versions(name: str) -> list[str]:
     """All released versions of `name` that have a wheel for x86_64 Linux, newest first."""
-    printed = run([*PIP, "index", "versions", name, *_target()], doing=f"asking for the versions of {name}")
+    printed = run([*PIP, "index", "versions", name, *target()], doing=f"asking for the versions of {name}")
     for line in printed.splitlines():
         if line.startswith("Available versions: "):
             return line.removeprefix("Available versions: ").split(", ")
@@ -35,7 +36,7 @@ def wheel(name: str, version: str) -> Wheel:
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
         report = run(
             [*PIP, "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-"]
-            + ["--target", folder, *_target(), f"{name}=={version}"],
+            + ["--target", folder, *target(), f"{name}=={version}"],
             doing=f"asking for the wheel of {name} {version}",
         )
     download = json.loads(report)["install"][0]["download_info"]
