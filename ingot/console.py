@@ -1,0 +1,55 @@
+"""Shows long work on standard error: one live line on a terminal, one line a finished step elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.status import Status
+
+err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds: `4:07`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+class Progress:
+    """The phases of one piece of work; `seconds` holds how long each took, by name."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.seconds: dict[str, float] = {}
+        self._quiet = quiet
+        self._start = time.monotonic()
+        self._phase = ""
+        self._live: Status | None = None
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Bracket a phase: show that it runs, and how long it took when it is done."""
+        began = time.monotonic()
+        self._phase = name
+        if not self._quiet and err.is_terminal:
+            self._live = err.status(name)
+            self._live.start()
+        try:
+            yield
+        finally:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+            self.seconds[name] = time.monotonic() - began
+        self.note(f"{name}: {self.seconds[name]:.1f} s")
+
+    def tell(self, text: str) -> None:
+        """Say what the current phase does just now; only a terminal shows it."""
+        if self._live is not None:
+            elapsed = clock(time.monotonic() - self._start)
+            self._live.update(f"{self._phase} · {text} · {elapsed}")
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        if not self._quiet:
+            err.print(f"[{clock(time.monotonic() - self._start)}] {text}", markup=False)

@@ -1,0 +1,65 @@
+"""Turns two locks, or two manifests, into release notes in Markdown."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingot.errors import IngotError
+from ingot.yamlfile import read
+
+
+@dataclass(frozen=True)
+class State:
+    """What a lock declares or a manifest observed: versions of components and of packages, and what is left out."""
+
+    title: str
+    components: dict[str, str]
+    packages: dict[str, str]
+    left_out: dict[str, str]
+
+
+def _versions(table: Mapping[str, Any]) -> dict[str, str]:
+    return {name: entry if isinstance(entry, str) else entry["version"] for name, entry in table.items()}
+
+
+def state(path: Path) -> State:
+    """The state that the lock (YAML) or manifest (JSON) at `path` records."""
+    if path.suffix == ".json":
+        try:
+            data = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise IngotError(f"is no manifest: {error}", place=str(path)) from None
+    else:
+        data, _ = read(path)
+    declared = data.get("declared", data) if isinstance(data, dict) else {}
+    if "components" not in declared:
+        raise IngotError("is neither a lock nor a manifest", place=str(path), hint="give locks/…yml or manifest.json")
+    components = _versions(declared["components"])
+    components |= {name: version for name, version in (data.get("observed") or {}).items() if isinstance(version, str)}
+    packages = _versions(data.get("packages", {})) | _versions(data.get("wheels", {}))
+    title = f"{declared['stack']} {declared['os']}-{declared['arch']}"
+    return State(title, components, packages, declared.get("left_out", {}))
+
+
+def _table(heading: str, before: Mapping[str, str], after: Mapping[str, str], columns: tuple[str, str, str]) -> list[str]:
+    changed = [
+        f"| {name} | {before.get(name, '–')} | {after.get(name, '–')} |"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+    if not changed:
+        return []
+    return [f"## {heading}", "", f"| {' | '.join(columns)} |", "|---|---|---|", *changed, ""]
+
+
+def notes(before: State, after: State) -> str:
+    """Release notes from one state to the next: what changed, arrived, went, and is left out."""
+    lines = [f"# {before.title} → {after.title}", ""]
+    lines += _table("Components", before.components, after.components, ("component", "before", "after"))
+    lines += _table("Left out", before.left_out, after.left_out, ("component", "reason before", "reason after"))
+    lines += _table("Packages", before.packages, after.packages, ("package", "before", "after"))
+    if len(lines) == 2:
+        lines += ["Nothing changed.", ""]
+    return "\n".join(lines)

@@ -1,0 +1,48 @@
+"""Says what a lock will put into an image, why each version, and what was left out, before anything is built."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ingot.catalog import Catalog
+from ingot.lock import Resolution, check, load, path_of
+from ingot.models import Lock
+
+
+def of_lock(lock: Lock, catalog: Catalog, image: str) -> dict[str, Any]:
+    """The plan as data: components of `image` with version, source and reason; what is left out; download in bytes."""
+    roles = catalog.image(image).roles
+    mine = {name: entry for name, entry in lock.components.items() if name in roles}
+    return {
+        "image": image,
+        "stack": lock.stack,
+        "os": lock.os,
+        "arch": lock.arch,
+        "components": {
+            name: {"version": entry.version, "source": entry.source, "why": entry.why, "hold": entry.hold}
+            for name, entry in mine.items()
+        },
+        "left_out": {name: why for name, why in lock.left_out.items() if name.split(".")[0] in roles},
+        "unresolved": lock.unresolved,
+        "packages": len(lock.packages),
+        "download_bytes": sum(package.size for package in lock.packages.values()),
+        "installed_bytes": sum(package.installed for package in lock.packages.values()) * 1024,
+    }
+
+
+def plan(catalog: Catalog, image: str, os_name: str, arch: str, stack: str) -> dict[str, Any]:
+    """The plan of the committed lock, which must be that of the catalog as it is."""
+    catalog.image(image)
+    catalog.stack(stack)
+    catalog.check_arch(os_name, arch)
+    lock = load(path_of(stack, os_name, arch))
+    check(lock, catalog)
+    return of_lock(lock, catalog, image)
+
+
+def refused(resolution: Resolution) -> Mapping[str, list[str]]:
+    """For each component, one line a newer version that does not fit and why."""
+    return {
+        name: [f"{item.candidate.text}: {item.need}" for item in items] for name, items in resolution.rejected.items()
+    }
+
+

@@ -1,0 +1,57 @@
+"""Turns the facts of a build into the page that a user reads at its end."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ingot.console import clock
+
+
+def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 30):.2f} GiB"
+
+
+def render(report: Mapping[str, Any]) -> RenderableType:
+    """Declared beside observed, seconds per role and step, size, boot, suite, and where everything lies."""
+    observed = report["observed"]
+    versions = [
+        (name, version, str(observed.get(name) or "–"), f"{report['role_seconds'].get(name, 0):.1f}")
+        for name, version in report["declared"].items()
+    ]
+    others = [(name, "", "", f"{s:.1f}") for name, s in report["role_seconds"].items() if name not in report["declared"]]
+    suites = [
+        f"{where}: {counts['passed']} passed, {counts['skipped']} skipped in {counts['seconds']:.0f} s"
+        for where, counts in report["suite"].items()
+    ]
+    facts = [
+        ("image", f"{report['image']} · stack {report['stack']} · {report['os']} {report['arch']}"),
+        ("base", f"{report['base']['tag']} (from {report['base']['origin']})"),
+        ("size", f"{_size(report['size']['disk_allocated_bytes'])} on disk, {_size(report['size']['disk_bytes'])} disk size"),
+        ("boot", f"{report['boot']['wall_seconds']} s to ssh; {report['boot']['systemd']}"),
+        *(("suite", line) for line in suites),
+        *(("refreshed", line) for line in report["refreshed"]),
+        *report["paths"].items(),
+    ]
+    parts: list[RenderableType] = [
+        _table("Components", ("component", "declared", "observed", "seconds"), versions + others),
+        Text(),
+    ]
+    if report["left_out"]:
+        parts += [_table("Left out", ("component", "reason"), report["left_out"].items()), Text()]
+    steps = ((name, clock(seconds)) for name, seconds in report["seconds"].items())
+    parts += [_table("Steps", ("step", "m:ss"), steps), Text(), _table("Result", ("", ""), facts)]
+    if report.get("unchanged"):
+        parts += [Text(), Text("Nothing has changed since this image was built; `--rebuild` builds it all the same.")]
+    return Group(*parts)

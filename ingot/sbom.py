@@ -1,0 +1,47 @@
+"""Turns the package databases of a finished image into a CycloneDX bill of materials."""
+
+import json
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from cyclonedx.model import HashAlgorithm, HashType
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
+from ingot.models import Lock
+
+QUERY = "${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\n"
+
+
+def make(lock: Lock, image: str, dpkg: str, wheels: Iterable[tuple[str, str]], inputs_sha256: str) -> str:
+    """CycloneDX 1.6 JSON of what is installed: `dpkg` is dpkg-query's answer to QUERY, `wheels` names and versions.
+
+    A package that is installed as the lock has it carries the lock's SHA-256. The same inputs give the same serial.
+    """
+    bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_OID, f"ingot:{image}:{lock.key}:{inputs_sha256}"))
+    bom.metadata.timestamp = datetime.now(UTC)
+    bom.metadata.component = Component(
+        type=ComponentType.OPERATING_SYSTEM, name=f"ingot-{image}", version=f"{lock.stack}-{lock.key}"
+    )
+    for line in dpkg.splitlines():
+        name, version, arch, status = line.split("\t")
+        if status != "installed":
+            continue
+        locked = lock.packages.get(name)
+        same = locked is not None and locked.version == version
+        url = PackageURL("deb", "debian", name, version, {"arch": arch, "distro": lock.os})
+        hashes = [HashType(alg=HashAlgorithm.SHA_256, content=locked.sha256)] if locked and same else []
+        bom.components.add(
+            Component(type=ComponentType.LIBRARY, name=name, version=version, purl=url, bom_ref=str(url), hashes=hashes)
+        )
+    for name, version in wheels:
+        locked_wheel = lock.wheels.get(name)
+        url = PackageURL("pypi", None, name, version)
+        hashes = [HashType(alg=HashAlgorithm.SHA_256, content=locked_wheel.sha256)] if locked_wheel else []
+        bom.components.add(
+            Component(type=ComponentType.LIBRARY, name=name, version=version, purl=url, bom_ref=str(url), hashes=hashes)
+        )
+    return json.dumps(json.loads(JsonV1Dot6(bom).output_as_string()), indent=1, sort_keys=True) + "\n"
