@@ -139,6 +139,7 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Say what an image will hold, why each version, what is left out, and how much will be downloaded."""
+    from rich.markup import escape
     from rich.table import Table
 
     from ingot.console import out
@@ -151,9 +152,9 @@ def plan(
         return
     table = Table("component", "version", "source", "why", box=None, pad_edge=False)
     for name, entry in data["components"].items():
-        table.add_row(name, entry["version"], entry["source"], entry["why"] + (" Held." if entry["hold"] else ""))
+        table.add_row(name, entry["version"], entry["source"], escape(entry["why"] + (" Held." if entry["hold"] else "")))
     for name, why in data["left_out"].items():
-        table.add_row(name, "–", "left out", why)
+        table.add_row(name, "–", "left out", escape(why))
     out.print(table)
     size, installed = data["download_bytes"] / 1e9, data["installed_bytes"] / 1e9
     out.print(f"\n{data['packages']} packages, {size:.2f} GB to download, {installed:.2f} GB installed.")

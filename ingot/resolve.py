@@ -106,16 +106,23 @@ class _Provider(AbstractProvider[Need, Candidate, str]):
         return [need for need in needs if need.component in self._candidates]
 
 
+def _solve(provider: _Provider, needs: Sequence[Need]) -> dict[str, Candidate]:
+    """Any solution; resolvelib gives up the pin of one component for a newer version of another as it likes."""
+    solver: Resolver[Need, Candidate, str] = Resolver(provider, BaseReporter())
+    return dict(solver.resolve(list(needs), max_rounds=10_000).mapping)
+
+
 def resolve(
     candidates: Mapping[str, Sequence[Candidate]], components: Mapping[str, Component], wishes: Iterable[Need]
 ) -> dict[str, Candidate]:
-    """One candidate for each component, newest that fits, decided in the order of `candidates`.
+    """One candidate for each component, the newest that fits what was decided before it, in the order of `candidates`.
 
     Raises IngotError that names the chain of needs when nothing fits.
     """
     provider = _Provider(candidates, components)
+    needs = list(wishes)
     try:
-        solution = Resolver(provider, BaseReporter[Need, Candidate, str]()).resolve(list(wishes), max_rounds=10_000)
+        chosen = _solve(provider, needs)
     except ResolutionImpossible as error:
         causes = list(dict.fromkeys(str(cause.requirement) for cause in error.causes))
         names = list(dict.fromkeys(cause.requirement.component for cause in error.causes))
@@ -124,7 +131,17 @@ def resolve(
             "no set of versions fits:\n  " + "\n  ".join(causes + there),
             hint="widen one of these pins in the stack, or leave the component out",
         ) from None
-    return {name: solution.mapping[name] for name in candidates}
+    for name in candidates:
+        for candidate in candidates[name]:
+            if candidate.version <= chosen[name].version:
+                break
+            try:
+                chosen = _solve(provider, [*needs, Need(name, f"=={candidate.version}", "tried")])
+                break
+            except ResolutionImpossible:
+                continue
+        needs.append(Need(name, f"=={chosen[name].version}", "decided before"))
+    return {name: chosen[name] for name in candidates}
 
 
 def rejections(

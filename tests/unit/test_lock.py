@@ -1,0 +1,94 @@
+"""A lock is the same text for the same facts, reads back as itself, and says when the catalog has moved on."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.archive import upstream
+from ingot.catalog import read_catalog
+from ingot.errors import IngotError, UsageError
+from ingot.models import Lock
+
+LOCKS = sorted(paths.LOCKS.glob("*/*.yml"))
+
+
+@pytest.fixture(params=LOCKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def lock(request: pytest.FixtureRequest) -> Lock:
+    return locks.load(request.param)
+
+
+def test_every_lock_of_the_checkout_matches_its_catalog(lock: Lock) -> None:
+    locks.check(lock, read_catalog())
+
+
+def test_a_lock_is_written_as_it_was_read(lock: Lock) -> None:
+    assert locks.dump(lock) == locks.path_of(lock.stack, lock.os, lock.arch).read_text()
+
+
+def test_every_package_that_a_component_asks_for_is_in_the_closure(lock: Lock) -> None:
+    asked = {name for component in lock.components.values() for name in component.packages}
+    assert asked | set(lock.base.packages) <= set(lock.packages)
+    assert {name for component in lock.components.values() for name in component.wheels} == set(lock.wheels)
+
+
+def test_the_driver_fits_the_kernel_and_cuda_fits_the_driver(lock: Lock) -> None:
+    assert not (lock.components["nvidia_driver"].version.startswith("550.") and lock.os == "debian13")
+    assert int(lock.components["cuda"].version.split(".")[0]) < 13
+
+
+def test_a_changed_catalog_is_noticed(tmp_path: Path, lock: Lock) -> None:
+    copy = tmp_path / "catalog"
+    shutil.copytree(paths.CATALOG, copy)
+    kernel = copy / "components" / "kernel.yml"
+    kernel.write_text(kernel.read_text() + "# changed\n")
+    with pytest.raises(IngotError, match="the catalog has changed"):
+        locks.check(lock, read_catalog(copy))
+
+
+def test_a_lock_with_an_unknown_key_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "debian13-x86_64.yml"
+    path.write_text(LOCKS[0].read_text() + "extra: 1\n")
+    with pytest.raises(IngotError, match="unknown key 'extra'") as caught:
+        locks.load(path)
+    assert caught.value.place == f"{path}:{len(path.read_text().splitlines())}"
+
+
+def test_an_unknown_lock_names_those_there_are() -> None:
+    with pytest.raises(UsageError) as caught:
+        locks.load(paths.LOCKS / "2026.11" / "debian11-x86_64.yml")
+    assert "debian12-x86_64" in caught.value.hint
+
+
+def test_changes_name_what_was_updated_added_and_removed(lock: Lock) -> None:
+    packages = dict(lock.packages)
+    first, second, third, *_ = packages
+    old, new = dict(packages), dict(packages)
+    new[first] = packages[first].model_copy(update={"version": "999"})
+    del new[second]
+    del old[third]
+    assert locks.changes(old, new) == sorted(
+        [
+            f"{first} {packages[first].version} -> 999",
+            f"{second} {packages[second].version} -> (removed)",
+            f"{third} (none) -> {packages[third].version}",
+        ]
+    )
+
+
+def test_a_lock_is_plain_yaml_with_one_package_a_line(lock: Lock) -> None:
+    text = locks.dump(lock)
+    assert yaml.safe_load(text)["os"] == lock.os
+    for name in list(lock.packages)[:20]:
+        assert sum(line.strip().startswith((f"{name}: {{version", f"'{name}': {{version")) for line in text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("debian", "plain"),
+    [("12.4.131~12.4.1-2", "12.4.131"), ("1:9.2p1-2", "9.2"), ("26.1.5+dfsg1-9", "26.1.5"), ("535.274.02-1~deb13u1", "535.274.02")],
+)
+def test_the_upstream_part_of_a_debian_version(debian: str, plain: str) -> None:
+    assert upstream(debian) == plain
