@@ -281,6 +281,19 @@ def base(os_name: OsOption = "debian13", arch: ArchOption = "x86_64", stack: Sta
     print(ensure_base(load(path_of(stack, os_name, arch)), log=cache_dir("logs") / "base.log").tag)
 
 
+@app.command("packer-env", epilog='Example: eval "$(ingot packer-env)"')
+def packer_env() -> None:
+    """Print the shell lines that let Packer be run by hand."""
+    import shlex
+
+    from ingot.setup import ensure_packer, packer_environment
+
+    packer = ensure_packer()
+    for name, value in packer_environment().items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(f'export PATH={shlex.quote(str(packer.parent))}:"$PATH"')
+
+
 def _interrupt(*_: object) -> NoReturn:
     # A plain `kill` must clean up just as Ctrl-C does.
     raise KeyboardInterrupt

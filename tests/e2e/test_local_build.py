@@ -1,0 +1,94 @@
+"""`make local-parallelcluster` gives a machine image that boots and is what its lock says."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.models import Lock
+
+pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.network]
+
+OS_NAME = os.environ.get("INGOT_OS", "debian13")
+
+
+def ingot(*words: str) -> subprocess.CompletedProcess[str]:
+    code = "from ingot.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, cwd=paths.ROOT, check=False)
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    """The report of a build of what the checkout is now."""
+    done = ingot("local", "parallelcluster", "--os", OS_NAME, "--json")
+    assert done.returncode == 0
+    built: dict[str, Any] = json.loads(done.stdout)
+    return built
+
+
+@pytest.fixture(scope="module")
+def lock(report: dict[str, Any]) -> Lock:
+    """The lock that was built, which a refresh may have renewed."""
+    return locks.load(locks.path_of(report["stack"], report["os"], report["arch"]))
+
+
+def test_every_component_is_observed_at_the_version_that_the_lock_declares(report: dict[str, Any], lock: Lock) -> None:
+    assert report["declared"] == {name: component.version for name, component in lock.components.items()}
+    for name, version in report["declared"].items():
+        assert report["observed"][name] == version
+
+
+def test_the_suite_passed_on_the_image_and_in_the_machine(report: dict[str, Any]) -> None:
+    assert report["suite"]["image"]["passed"] > 0
+    assert report["suite"]["machine"]["passed"] > report["suite"]["image"]["passed"] / 2
+
+
+def test_what_is_left_out_is_reported_with_its_reason(report: dict[str, Any]) -> None:
+    assert report["left_out"]["nvidia_container_toolkit"]
+    assert report["left_out"]["efa.kmod"]
+
+
+def test_seconds_are_reported_for_every_role_of_the_image(report: dict[str, Any]) -> None:
+    from ingot.catalog import read_catalog
+
+    assert set(read_catalog().images["parallelcluster"].roles) <= set(report["role_seconds"])
+
+
+def test_disk_manifest_sbom_and_log_lie_where_the_report_says(report: dict[str, Any], lock: Lock) -> None:
+    for path in report["paths"].values():
+        assert Path(path).stat().st_size > 0
+    sbom = json.loads(Path(report["paths"]["sbom"]).read_text())
+    listed = {entry["name"]: entry["version"] for entry in sbom["components"]}
+    assert sbom["bomFormat"] == "CycloneDX"
+    for name, package in lock.packages.items():
+        assert listed.get(name) == package.version, name
+    for name, wheel in lock.wheels.items():
+        assert listed[name] == wheel.version
+
+
+def test_a_second_build_of_the_same_inputs_says_so(report: dict[str, Any]) -> None:
+    again = json.loads(ingot("local", "parallelcluster", "--os", OS_NAME, "--json").stdout)
+    assert again.pop("unchanged") is True
+    assert again == {key: value for key, value in report.items() if key != "unchanged"}
+
+
+def test_the_booted_image_answers_as_the_readme_says(report: dict[str, Any]) -> None:
+    command = "modprobe nvidia; ingot-doctor && srun hostname"
+    done = ingot("boot", "parallelcluster", "--os", OS_NAME, "--json", "--ssh", command)
+    answer = json.loads(done.stdout)
+    assert done.returncode == answer["exit"] == 0, answer
+    assert "No such device" in answer["stderr"]
+    assert report["declared"]["nvidia_driver"] in answer["stdout"]
+
+
+def test_a_build_leaves_no_container(report: dict[str, Any]) -> None:
+    left = subprocess.run(
+        ["docker", "ps", "-aq", "--filter", "name=^ingot-parallelcluster"], capture_output=True, text=True, check=True
+    )
+    assert left.stdout == ""
