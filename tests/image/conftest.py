@@ -1,0 +1,223 @@
+"""What every test of a finished image shares: the host, the lock that it must equal, and what the place can do.
+
+Run by `ingot verify URI`; by hand: `pytest tests/image --hosts=docker://NAME --lock=LOCK --image=parallelcluster`.
+"""
+
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+from ingot.catalog import read_catalog
+from ingot.lock import load
+from ingot.models import Lock, LockedComponent
+
+MANIFEST = "/usr/share/ingot/manifest.json"
+MARKERS = {
+    "booted": "needs a running system: nothing has booted this image",
+    "machine": "needs a running machine with its own kernel: a container runs on its host's",
+    "gpu": "needs an NVIDIA GPU: the machine has none",
+    "no_gpu": "holds where there is no NVIDIA GPU: the machine has one",
+    "sealed": "holds until the first boot: this image has been booted",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("ingot")
+    group.addoption("--lock", type=Path, required=True, help="the lock that the image was built from")
+    group.addoption("--image", required=True, help="the image's name in catalog/images.yml")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, reason in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {reason}")
+    config.addinivalue_line("markers", "part(name): tests a part of the component, which the lock may leave out")
+    config.stash[LOCK] = load(config.getoption("--lock"))
+
+
+LOCK = pytest.StashKey[Lock]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests of components that this lock leaves out or that this image does not have."""
+    lock, images = config.stash[LOCK], read_catalog().images
+    name = config.getoption("--image")
+    if name not in images:
+        raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
+    roles = {role for image in images.values() for role in image.roles}
+    # What must be untouched is looked at before another test leaves something behind.
+    items.sort(key=lambda item: item.get_closest_marker("sealed") is None)
+    for item in items:
+        component = _component_of(item)
+        parts = [component, *(f"{component}.{marker.args[0]}" for marker in item.iter_markers("part"))]
+        if component in roles - set(images[name].roles):
+            item.add_marker(pytest.mark.skip(reason=f"image {name} has no {component}"))
+        for part in parts:
+            if part in lock.left_out:
+                item.add_marker(pytest.mark.skip(reason=f"the lock leaves out {part}: {lock.left_out[part]}"))
+
+
+def _component_of(item: pytest.Item) -> str:
+    return item.path.stem.removeprefix("test_")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the image is looked at; each field is named after the marker that asks for it."""
+
+    booted: bool
+    machine: bool
+    gpu: bool
+    no_gpu: bool
+    sealed: bool
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that dpkg has installed; `needs` are the packages that it needs in one exact version."""
+
+    version: str
+    held: bool
+    needs: frozenset[str]
+
+
+@pytest.fixture(scope="session")
+def host(pytestconfig: pytest.Config) -> Iterator[Host]:
+    """The host under test as root, over one connection; replaces testinfra's fixture, which lives for one file only."""
+    uri = pytestconfig.option.hosts or "local://"
+    with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
+        found = testinfra.get_host(
+            uri,
+            ssh_config=pytestconfig.option.ssh_config,
+            ssh_identity_file=pytestconfig.option.ssh_identity_file,
+            controlpath=f"{folder}/ssh",
+        )
+        try:
+            user = found.run("id -u")
+        except RuntimeError as error:
+            user = error.args[0]
+        if user.rc != 0:
+            pytest.exit(f"cannot reach {uri}: {user.stderr.strip()}", returncode=pytest.ExitCode.INTERNAL_ERROR)
+        if user.stdout.strip() != "0":
+            found.backend.sudo = True
+        yield found
+        if Path(folder, "ssh").exists():
+            found.backend.run_local("ssh -o ControlPath=%s -O exit ingot", f"{folder}/ssh")
+
+
+@pytest.fixture(scope="session")
+def place(host: Host) -> Place:
+    """What the place can do, asked in one command."""
+    seen = host.check_output(
+        "test -d /run/systemd/system && echo booted;"
+        "test -e /.dockerenv || systemd-detect-virt --quiet --container || echo machine;"
+        "grep -lsx 0x10de /sys/bus/pci/devices/*/vendor; true"
+    ).split()
+    booted, machine = "booted" in seen, "machine" in seen
+    gpu = any(line.startswith("/sys/") for line in seen)
+    return Place(booted, booted and machine, gpu, not gpu, not booted)
+
+
+@pytest.fixture(autouse=True)
+def _skip_what_the_place_cannot_do(request: pytest.FixtureRequest, place: Place) -> None:
+    for name, reason in MARKERS.items():
+        if request.node.get_closest_marker(name) and not getattr(place, name):
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def lock(pytestconfig: pytest.Config) -> Lock:
+    """The lock that the image was built from: every expected value comes from it."""
+    return pytestconfig.stash[LOCK]
+
+
+@pytest.fixture
+def pin(request: pytest.FixtureRequest, lock: Lock) -> LockedComponent:
+    """The lock's entry of the component that this test file is named after."""
+    return lock.components[_component_of(request.node)]
+
+
+@pytest.fixture(scope="session")
+def installed(host: Host) -> dict[str, Package]:
+    """Every package that dpkg has installed, asked once."""
+    fields = "${db:Status-Status}\\t${Package}\\t${Version}\\t${db:Status-Want}\\t${Pre-Depends}, ${Depends}\\n"
+    packages = {}
+    for line in host.check_output("dpkg-query --show --showformat=%s", fields).splitlines():
+        status, name, version, want, needs = line.split("\t")
+        if status == "installed":
+            exact = frozenset(re.findall(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)? \(= ", needs))
+            packages[name] = Package(version, want == "hold", exact)
+    return packages
+
+
+@pytest.fixture
+def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package]) -> dict[str, str]:
+    """The packages of this file's component that are not as the lock says: name -> what is there instead."""
+    found = {name: installed[name].version if name in installed else "missing" for name in pin.packages}
+    return {
+        name: f"{version}, not {lock.packages[name].version}"
+        for name, version in found.items()
+        if version != lock.packages[name].version
+    }
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., None]:
+    """Ask a condition again until it holds; the test fails when it has not `within` some seconds."""
+
+    def wait(condition: Callable[[], bool], *, within: float, what: str) -> None:
+        deadline = time.monotonic() + within
+        while not condition():
+            if time.monotonic() > deadline:
+                pytest.fail(f"{what}: not within {within:g} s")
+            time.sleep(0.2)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def workdir(host: Host) -> Iterator[str]:
+    """A folder on the host for what the tests make, removed at the end."""
+    path = host.check_output("mktemp --directory /var/tmp/ingot-suite.XXXXXX")
+    host.check_output("chmod 0755 %s", path)
+    yield path
+    host.check_output("rm -rf %s", path)
+
+
+@pytest.fixture
+def compiled(host: Host, workdir: str) -> Callable[..., str]:
+    """Compile a file of `files/` on the host; the path of what comes out."""
+
+    def compile_(name: str, *, compiler: str = "cc", flags: str = "") -> str:
+        folder, (stem, language) = Path(__file__).parent / "files", name.split(".")
+        program, source = f"{workdir}/{stem}", (folder / name).read_text()
+        tried = host.run(f"printf %s %s | {compiler} -x {language} -o %s - {flags}", "%s", source, program)
+        if tried.rc != 0:
+            pytest.fail(f"{compiler} does not compile {name}: {tried.stderr.strip()}")
+        return program
+
+    return compile_
+
+
+@pytest.fixture
+def newer_than_the_image(host: Host) -> Callable[[str], bool]:
+    """Whether every file of a shell pattern, at least one, is newer than the manifest, the image's last file."""
+
+    def newer(pattern: str) -> bool:
+        every = host.run(f"ls -1 {pattern}").stdout.splitlines()
+        return bool(every) and set(every) == set(host.check_output(f"find {pattern} -newer {MANIFEST}").splitlines())
+
+    return newer
+
+
+@pytest.fixture(scope="session")
+def unit_files(host: Host) -> dict[str, str]:
+    """Every unit file and whether it starts at boot (`enabled`, `disabled`, `static` ...), asked once."""
+    lines = host.check_output("systemctl --root=/ list-unit-files --no-legend --no-pager").splitlines()
+    return {words[0]: words[1] for words in map(str.split, lines) if len(words) > 1}

@@ -1,0 +1,53 @@
+"""The bare system is the one that the lock records, package by package; it keeps its clock and its doors well."""
+
+import pytest
+from testinfra.host import Host
+
+from ingot.models import Lock
+
+
+def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
+    assert drift == {}
+
+
+def test_no_package_is_installed_that_the_lock_does_not_name(lock: Lock, installed: dict[str, object]) -> None:
+    assert sorted(set(installed) - set(lock.packages)) == []
+
+
+def test_no_package_has_another_version_than_in_the_lock(lock: Lock, installed: dict) -> None:
+    assert {
+        name: f"{package.version}, not {lock.packages[name].version}"
+        for name, package in installed.items()
+        if name in lock.packages and package.version != lock.packages[name].version
+    } == {}
+
+
+def test_no_package_is_half_installed(host: Host) -> None:
+    assert host.check_output("dpkg --audit") == ""
+
+
+def test_services_of_the_bare_system_start_at_boot(unit_files: dict[str, str]) -> None:
+    wanted = ("chrony.service", "ssh.service", "systemd-networkd.service", "systemd-resolved.service")
+    assert {unit: unit_files.get(unit) for unit in wanted} == dict.fromkeys(wanted, "enabled")
+
+
+@pytest.mark.booted
+def test_the_clock_is_kept(host: Host) -> None:
+    assert host.run("systemctl is-active chrony.service").stdout.strip() == "active"
+
+
+def test_locked_memory_is_unlimited_for_logins(host: Host) -> None:
+    """NCCL and libfabric register memory with the network card: a limit there ends a job with ENOMEM."""
+    assert host.check_output("su --login --command %s root", "ulimit -l -H") == "unlimited"
+
+
+@pytest.mark.booted
+def test_locked_memory_is_unlimited_for_services(host: Host) -> None:
+    assert host.check_output("systemctl show --property=DefaultLimitMEMLOCK --value") == "infinity"
+
+
+def test_no_library_is_preloaded_or_found_by_environment(host: Host) -> None:
+    places = "/etc/environment /etc/ld.so.preload /etc/profile /etc/profile.d /etc/systemd/system.conf.d"
+    found = host.run(f"grep -rsE 'LD_(LIBRARY_PATH|PRELOAD)=' {places}").stdout
+    assert found == ""
+    assert not host.file("/etc/ld.so.preload").exists

@@ -1,0 +1,44 @@
+"""The machine runs the kernel of the lock, and no other is there for it to run."""
+
+import pytest
+from testinfra.host import Host
+
+from ingot.models import LockedComponent
+
+
+def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
+    assert drift == {}
+
+
+def test_packages_are_held(pin: LockedComponent, installed: dict) -> None:
+    held = [name for name in pin.packages if str(pin.facts["release"]) in name]
+    assert held
+    assert [name for name in held if name in installed and not installed[name].held] == []
+
+
+def test_the_kernel_is_the_only_one(host: Host, pin: LockedComponent) -> None:
+    assert host.check_output("ls /lib/modules").split() == [pin.facts["release"]]
+    assert host.check_output("ls /boot | grep ^vmlinuz-").split() == [f"vmlinuz-{pin.facts['release']}"]
+
+
+def test_nothing_installed_draws_in_a_newer_kernel(installed: dict) -> None:
+    """A metapackage such as linux-image-cloud-amd64 would bring the next kernel past every hold."""
+    prefixes = ("linux-image-", "linux-headers-")
+    kernels = {name for name in installed if name.startswith(prefixes)}
+    meta = {name for name in kernels if not any(letter.isdigit() for letter in name.replace("amd64", ""))}
+    assert meta == set()
+
+
+def test_modules_can_be_built_for_it(host: Host, pin: LockedComponent) -> None:
+    host.check_output("test -e /lib/modules/%s/build/Makefile", pin.facts["release"])
+
+
+def test_it_finds_the_disk_of_a_virtual_machine_at_boot(host: Host, pin: LockedComponent) -> None:
+    release = pin.facts["release"]
+    modules = host.check_output(f"lsinitramfs /boot/initrd.img-{release}; cat /lib/modules/{release}/modules.builtin")
+    assert [name for name in ("nvme", "virtio_blk", "ext4") if f"/{name}.ko" not in modules] == []
+
+
+@pytest.mark.machine
+def test_the_machine_runs_it(host: Host, pin: LockedComponent) -> None:
+    assert host.check_output("uname -r") == pin.facts["release"]

@@ -1,0 +1,50 @@
+"""A machine made from the image comes up whole: all units are well, its identity is its own, nobody guesses in."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from testinfra.host import Host
+
+
+@pytest.mark.booted
+def test_the_system_is_running_and_no_unit_has_failed(host: Host, eventually: Callable[..., None]) -> None:
+    def settled() -> bool:
+        return host.run("systemctl is-system-running").stdout.strip() not in ("initializing", "starting")
+
+    eventually(settled, within=120, what="the system has finished starting")
+    failed = host.check_output("systemctl list-units --failed --plain --no-legend").splitlines()
+    assert [line.split()[0] for line in failed] == []
+    assert host.run("systemctl is-system-running").stdout.strip() == "running"
+
+
+@pytest.mark.booted
+def test_the_machine_has_an_id_of_its_own_made_after_the_image(
+    host: Host, newer_than_the_image: Callable[[str], bool]
+) -> None:
+    assert re.fullmatch(r"[0-9a-f]{32}", host.file("/etc/machine-id").content_string.strip())
+    assert newer_than_the_image("/etc/machine-id")
+
+
+@pytest.mark.booted
+def test_ssh_host_keys_were_made_after_the_image(newer_than_the_image: Callable[[str], bool]) -> None:
+    assert newer_than_the_image("/etc/ssh/ssh_host_*_key")
+
+
+@pytest.mark.machine
+def test_the_kernel_does_not_report_a_broken_module(host: Host) -> None:
+    lines = host.check_output("dmesg").splitlines()
+    broken = ("Unknown symbol", "disagrees about version", "invalid module format", "Exec format error")
+    assert [line for line in lines if any(words in line for words in broken)] == []
+
+
+def test_root_has_no_password(host: Host) -> None:
+    assert host.check_output("passwd --status root").split()[1] == "L"
+
+
+@pytest.mark.booted
+def test_ssh_lets_nobody_in_by_password(host: Host) -> None:
+    settings = dict(line.split(" ", 1) for line in host.check_output("sshd -T").splitlines())
+    assert settings["passwordauthentication"] == "no"
+    assert settings["permitemptypasswords"] == "no"
+    assert settings["permitrootlogin"] in ("no", "prohibit-password", "without-password")

@@ -1,0 +1,99 @@
+"""The NVIDIA driver of the lock is built for the image's kernel and loads as far as the hardware allows."""
+
+from collections.abc import Callable
+
+import pytest
+from testinfra.host import Host
+
+from ingot.models import Lock, LockedComponent
+
+
+@pytest.fixture(scope="module")
+def modules(host: Host, lock: Lock) -> dict[str, dict[str, str]]:
+    """What modinfo says of every nvidia module of the image's kernel: name -> vermagic, version."""
+    folder = f"/lib/modules/{lock.components['kernel'].facts['release']}"
+    text = host.check_output(f"modinfo $(find {folder} -name 'nvidia*.ko*' ! -path '*/kernel/*')")
+    facts: dict[str, dict[str, str]] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key == "filename":
+            module = facts.setdefault(value.strip().rsplit("/", 1)[-1].split(".")[0], {})
+        elif key in ("vermagic", "version", "license"):
+            module[key] = value.strip()
+    return facts
+
+
+def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
+    assert drift == {}
+
+
+def test_packages_are_held(pin: LockedComponent, installed: dict) -> None:
+    assert [name for name in pin.packages if name in installed and not installed[name].held] == []
+
+
+def test_the_module_of_the_lock_is_there(modules: dict, pin: LockedComponent) -> None:
+    assert pin.facts["module"] in modules
+
+
+def test_every_module_is_made_for_the_image_kernel(modules: dict, lock: Lock) -> None:
+    release = lock.components["kernel"].facts["release"]
+    assert {name: facts["vermagic"].split()[0] for name, facts in modules.items()} == dict.fromkeys(modules, release)
+
+
+def test_every_module_is_of_the_driver_version(modules: dict, pin: LockedComponent) -> None:
+    versions = {name: facts["version"] for name, facts in modules.items() if "version" in facts}
+    assert pin.facts["module"] in versions
+    assert versions == dict.fromkeys(versions, pin.version)
+
+
+def test_modules_are_of_the_flavour_of_the_lock(modules: dict, pin: LockedComponent) -> None:
+    licence = modules[pin.facts["module"]]["license"]
+    assert (licence == "NVIDIA") == (pin.facts["flavour"] == "closed")
+
+
+def test_the_name_nvidia_leads_to_it(host: Host, lock: Lock, pin: LockedComponent) -> None:
+    release = lock.components["kernel"].facts["release"]
+    shown = host.check_output("modprobe --set-version %s --show-depends nvidia", release)
+    assert f"/{pin.facts['module']}.ko" in shown
+
+
+def test_nouveau_is_kept_out(host: Host) -> None:
+    rules = host.check_output("modprobe --showconfig | grep -w nouveau; true").splitlines()
+    assert "blacklist nouveau" in rules
+
+
+@pytest.mark.machine
+@pytest.mark.no_gpu
+def test_without_a_gpu_the_module_loads_and_finds_no_device(host: Host) -> None:
+    """The kernel links a module before it asks for hardware: this error says that every symbol was found."""
+    tried = host.run("dmesg --clear; modprobe nvidia")
+    assert tried.rc != 0
+    assert "No such device" in tried.stderr
+    log = host.check_output("dmesg")
+    assert "NVRM: No NVIDIA GPU found" in log
+    assert "Unknown symbol" not in log
+
+
+@pytest.mark.booted
+@pytest.mark.no_gpu
+def test_without_a_gpu_its_units_are_inactive_not_failed(host: Host, unit_files: dict[str, str]) -> None:
+    units = [unit for unit in unit_files if unit.startswith("nvidia-") and unit.endswith(".service")]
+    assert "nvidia-persistenced.service" in units
+    states = {unit: host.run("systemctl is-active %s", unit).stdout.strip() for unit in units if "@" not in unit}
+    assert states == dict.fromkeys(states, "inactive")
+
+
+def test_the_persistence_daemon_starts_where_there_is_a_gpu(unit_files: dict[str, str]) -> None:
+    assert unit_files.get("nvidia-persistenced.service") == "enabled"
+
+
+@pytest.mark.gpu
+@pytest.mark.machine
+def test_the_gpu_answers_with_the_driver_of_the_lock(
+    host: Host, pin: LockedComponent, eventually: Callable[..., None]
+) -> None:
+    versions = host.check_output("nvidia-smi --query-gpu=driver_version --format=csv,noheader").split()
+    assert versions
+    assert set(versions) == {pin.version}
+    active = "systemctl is-active nvidia-persistenced.service"
+    eventually(lambda: host.run(active).rc == 0, within=30, what="the persistence daemon is active")

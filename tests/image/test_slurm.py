@@ -1,0 +1,53 @@
+"""A machine of its own is a Slurm cluster of one node that runs jobs, with a key that no other machine has."""
+
+from collections.abc import Callable
+
+import pytest
+from testinfra.host import Host
+
+from ingot.models import LockedComponent
+
+
+@pytest.fixture
+def idle_node(host: Host, eventually: Callable[..., None]) -> None:
+    """Wait until the controller, which starts after ssh, has its node."""
+    ready = "sinfo --noheader --format=%T"
+    eventually(lambda: host.run(ready).stdout.split() == ["idle"], within=90, what="the Slurm node is idle")
+
+
+def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
+    assert drift == {}
+
+
+def test_services_start_at_boot(unit_files: dict[str, str]) -> None:
+    wanted = ("munge.service", "slurmctld.service", "slurmd.service")
+    assert {unit: unit_files.get(unit) for unit in wanted} == dict.fromkeys(wanted, "enabled")
+
+
+@pytest.mark.sealed
+def test_the_image_holds_no_munge_key(host: Host) -> None:
+    assert not host.file("/etc/munge/munge.key").exists
+
+
+@pytest.mark.booted
+def test_the_munge_key_was_made_after_the_image(host: Host, newer_than_the_image: Callable[[str], bool]) -> None:
+    key = host.file("/etc/munge/munge.key")
+    assert (key.user, key.mode) == ("munge", 0o400)
+    assert newer_than_the_image("/etc/munge/munge.key")
+
+
+@pytest.mark.machine
+def test_srun_answers(host: Host, idle_node: None) -> None:
+    assert host.check_output("srun hostname") == host.check_output("hostname")
+
+
+@pytest.mark.machine
+def test_a_batch_job_runs(host: Host, idle_node: None, workdir: str, eventually: Callable[..., None]) -> None:
+    said = f"{workdir}/batch"
+    host.check_output("sbatch --quiet --chdir=/ --output=%s --wrap=%s", said, "srun echo done")
+    eventually(lambda: host.run("cat %s", said).stdout == "done\n", within=60, what="the batch job has ended")
+
+
+@pytest.mark.machine
+def test_slurm_is_of_the_lock(host: Host, pin: LockedComponent) -> None:
+    assert host.check_output("sinfo --version") == f"slurm {pin.version}"
