@@ -1,0 +1,100 @@
+"""Lookup: a component's entry in the lock of the host's operating system."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: pin
+author: Ingot
+short_description: What the lock says of a component
+description:
+  - Returns a component's entry in the lock of the host's operating system and architecture.
+  - The lock is the file that O(lock) or the variable C(ingot_lock) names; else the collection's own, found by the
+    variable C(ingot_stack) (the newest stack by default) and the host's facts.
+options:
+  _terms:
+    description: Names of components, or C(*) for the whole lock.
+    type: list
+    elements: str
+    required: true
+  lock:
+    description: Path of a lock file on the controller.
+    type: path
+    vars:
+      - name: ingot_lock
+"""
+
+EXAMPLES = r"""
+- name: Show which packages make EFA
+  ansible.builtin.debug:
+    msg: "{{ lookup('ingot.ml.pin', 'efa').packages }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: >-
+    For each term a dictionary with C(name), C(version), C(source), C(packages) (a list of C(name) and C(version)),
+    C(wheels) (a list of C(name), C(version), C(filename) and C(sha256)), C(hold) and C(facts); or, for a component that
+    the operating system does not have, C(name), C(left_out) with the reason, and empty lists.
+  type: list
+  elements: dict
+"""
+
+import difflib
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+LOCKS = Path(__file__).resolve().parents[2] / "locks"
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@lru_cache(maxsize=4)
+def _read(path: str, changed: float) -> dict:
+    """The lock at `path`; `changed` makes the cache forget a file that has been written since."""
+    return yaml.load(Path(path).read_text(), Loader)  # noqa: S506 (a safe loader)
+
+
+def _own_lock(variables: dict) -> Path:
+    """The collection's lock for the host that `variables` describe."""
+    facts = variables.get("ansible_facts") or {}
+    try:
+        host = f"{facts['distribution'].lower()}{facts['distribution_major_version']}-{facts['architecture']}"
+    except KeyError:
+        raise AnsibleLookupError("ingot.ml.pin needs the host's facts: gather them, or set ingot_lock") from None
+    stack = variables.get("ingot_stack") or max(path.name for path in LOCKS.iterdir())
+    path = LOCKS / stack / f"{host}.yml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yml"))) or "none"
+        raise AnsibleLookupError(f"stack {stack} has no lock for {host}; it has {known}. Set ingot_lock to another file.")
+    return path
+
+
+def _entry(lock: dict, name: str) -> dict:
+    """What `lock` says of component `name`."""
+    if name in lock["left_out"]:
+        return {"name": name, "left_out": lock["left_out"][name], "packages": [], "wheels": [], "facts": {}}
+    if name not in lock["components"]:
+        known = sorted([*lock["components"], *lock["left_out"]])
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise AnsibleLookupError(f"the lock has no component {name!r}; {hint}it has {', '.join(known)}")
+    entry = {"name": name, "hold": False, "facts": {}, **lock["components"][name]}
+    packages = [{"name": each, "version": lock["packages"][each]["version"]} for each in entry.get("packages", [])]
+    wheels = [{"name": each, **lock["wheels"][each]} for each in entry.get("wheels", [])]
+    return {**entry, "packages": packages, "wheels": wheels}
+
+
+class LookupModule(LookupBase):
+    """See DOCUMENTATION."""
+
+    def run(self, terms, variables=None, **kwargs):
+        self.set_options(var_options=variables, direct=kwargs)
+        chosen = self.get_option("lock")
+        path = Path(chosen) if chosen else _own_lock(variables or {})
+        if not path.exists():
+            raise AnsibleLookupError(f"there is no lock {path}")
+        lock = _read(str(path), path.stat().st_mtime)
+        return [lock if term == "*" else _entry(lock, term) for term in terms]
