@@ -48,6 +48,5 @@ def test_a_batch_job_runs(host: Host, idle_node: None, workdir: str, eventually:
     eventually(lambda: host.run("cat %s", said).stdout == "done\n", within=60, what="the batch job has ended")
 
 
-@pytest.mark.machine
 def test_slurm_is_of_the_lock(host: Host, pin: LockedComponent) -> None:
-    assert host.check_output("sinfo --version") == f"slurm {pin.version}"
+    assert host.check_output("sinfo --version").split()[-1] == pin.version
