@@ -1,0 +1,117 @@
+"""Callback: writes what Ansible is doing as JSON lines, for a program that shows progress."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: progress
+author: Ingot
+type: aggregate
+short_description: Progress as JSON lines
+description:
+  - Appends a line for each start and end of a task and for the counts at the end.
+  - A task counts for the role of this collection that the play named, also when it comes from the internal role
+    C(component).
+requirements:
+  - enabled in configuration (C(ANSIBLE_CALLBACKS_ENABLED=ingot.ml.progress))
+options:
+  path:
+    description: The file to append to. Without it nothing is written.
+    type: path
+    env:
+      - name: INGOT_EVENTS
+"""
+
+import json
+import time
+
+from ansible.plugins.callback import CallbackBase
+
+COLLECTION = "ingot.ml"
+INTERNAL = {"component"}
+TAIL = 2000
+
+
+def role_of(task):
+    """The outermost role of this collection around `task`, without the collection's name; empty when there is none."""
+    name, node = "", task
+    while node is not None:
+        role = getattr(node, "_role", None)
+        if role is not None:
+            collection, _, own = role.get_name().rpartition(".")
+            if collection in (COLLECTION, "") and own not in INTERNAL:
+                name = own
+        node = getattr(node, "_parent", None)
+    return name
+
+
+def message_of(result):
+    """What a failed task says, with the end of its output."""
+    parts = [result.get("msg"), result.get("stderr") or result.get("module_stderr")]
+    parts.append(result.get("stdout") or result.get("module_stdout"))
+    parts += [f"{each.get('item')}: {message_of(each)}" for each in result.get("results", []) if each.get("failed")]
+    return "\n".join(str(part).strip()[-TAIL:] for part in parts if part)
+
+
+class CallbackModule(CallbackBase):
+    """See DOCUMENTATION."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "ingot.ml.progress"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self):
+        super().__init__()
+        self._path = None
+        self._started = {}
+
+    def set_options(self, task_keys=None, var_options=None, direct=None):
+        super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
+        self._path = self.get_option("path")
+
+    def _write(self, event, **facts):
+        if self._path:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"event": event, **facts}) + "\n")
+
+    def _start(self, task):
+        self._started[task._uuid] = time.monotonic()
+        self._write("task_start", role=role_of(task), task=task.get_name(include_role_fqcn=False), time=time.time())
+
+    def _end(self, outcome, status, **facts):
+        task = outcome._task
+        now = time.monotonic()
+        # A task that runs on several hosts ends several times: each end counts from the one before.
+        seconds = now - self._started.get(task._uuid, now)
+        self._started[task._uuid] = now
+        name = task.get_name(include_role_fqcn=False)
+        self._write("task_end", role=role_of(task), task=name, status=status, seconds=round(seconds, 3), **facts)
+
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        self._start(task)
+
+    def v2_playbook_on_handler_task_start(self, task):
+        self._start(task)
+
+    def v2_runner_on_ok(self, result):
+        self._end(result, "changed" if result._result.get("changed") else "ok")
+
+    def v2_runner_on_skipped(self, result):
+        self._end(result, "skipped")
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        if ignore_errors:
+            self._end(result, "ok")
+        else:
+            self._end(result, "failed", message=message_of(result._result))
+
+    def v2_runner_on_unreachable(self, result):
+        self._end(result, "failed", message=message_of(result._result))
+
+    def v2_playbook_on_stats(self, stats):
+        totals = {name: 0 for name in ("ok", "changed", "failures", "skipped")}
+        for host in stats.processed:
+            summary = stats.summarize(host)
+            totals = {name: count + summary[name] for name, count in totals.items()}
+            totals["failures"] += summary["unreachable"]
+        self._write("stats", **totals)

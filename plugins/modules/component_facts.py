@@ -1,0 +1,66 @@
+#!/usr/bin/python
+"""Module: the versions of Ingot's components that are really on the host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: component_facts
+author: Ingot
+short_description: Observe which components are installed, and in which version
+description:
+  - Reads package databases, kernel modules, libraries and headers, wherever an installation era put them.
+  - Runs no program and changes nothing.
+options:
+  root:
+    description: The root of the file system to look at.
+    type: path
+    default: /
+attributes:
+  check_mode:
+    description: Can run in check mode and returns the same.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Observe the components
+  ingot.ml.component_facts:
+
+- name: Show the version of NCCL
+  ansible.builtin.debug:
+    var: ansible_facts.ingot_components.nccl
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The same as RV(observed), as the fact C(ingot_components).
+  returned: always
+  type: dict
+  contains:
+    ingot_components:
+      description: Component to version, V(null) where it is absent.
+      type: dict
+observed:
+  description: Component to version as a lock writes it, V(null) where it is absent.
+  returned: always
+  type: dict
+  sample: {kernel: 6.12.117, nvidia_driver: 535.274.02, neuron: null}
+details:
+  description: The EFA installer's version, libfabric, Open MPI, kernel releases, and modules with their vermagic.
+  returned: always
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ingot.ml.plugins.module_utils.component_facts import both
+
+
+def main():
+    """Observe and return."""
+    arguments = {"root": {"type": "path", "default": "/"}}
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
+    observed, details = both(module.params["root"])
+    module.exit_json(changed=False, ansible_facts={"ingot_components": observed}, observed=observed, details=details)
+
+
+if __name__ == "__main__":
+    main()
