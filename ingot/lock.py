@@ -100,7 +100,9 @@ def _candidates(name: str, offers: list[Offer], archive: Archive) -> list[Candid
 
 
 def _apt_packages(candidate: Candidate, archive: Archive) -> dict[str, str | None]:
-    """The packages of an apt candidate, with the version where the candidate decides it."""
+    """The packages that a candidate needs from the archive, with the version where the candidate decides it."""
+    if candidate.offer.wheels:
+        return dict.fromkeys(candidate.offer.wheels.tools)
     assert candidate.offer.apt is not None
     packages: dict[str, str | None] = {}
     for name in candidate.offer.apt.packages:
@@ -140,7 +142,7 @@ def make(catalog: Catalog, stack_name: str, os_name: str, arch: str, keep: Lock 
         wishes.append(Need(name, pin.version, f"stack {stack_name}: {pin.why}"))
     chosen = resolve(candidates, catalog.components, wishes)
     rejected = rejections(chosen, candidates, catalog.components, wishes)
-    asked = {name: _apt_packages(candidate, archive) for name, candidate in chosen.items() if candidate.offer.apt}
+    asked = {name: _apt_packages(candidate, archive) for name, candidate in chosen.items()}
     wanted: dict[str, str | None] = dict.fromkeys(system.base.packages)
     for packages in asked.values():
         wanted |= packages
@@ -165,7 +167,7 @@ def make(catalog: Catalog, stack_name: str, os_name: str, arch: str, keep: Lock 
             )
         },
         components={
-            name: _locked(candidate, sorted(asked.get(name, ())), stack.pins[name].why, catalog, rejected.get(name, []))
+            name: _locked(candidate, sorted(asked[name]), stack.pins[name].why, catalog, rejected.get(name, []))
             for name, candidate in chosen.items()
         },
         left_out=left_out,

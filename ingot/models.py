@@ -64,10 +64,14 @@ class AptOffer(Strict):
 
 
 class WheelOffer(Strict):
-    """Wheels from the Python package index; the component's version is that of `version_of`."""
+    """Wheels from the Python package index; the component's version is that of `version_of`.
+
+    `tools` are packages of the distribution that unpack them.
+    """
 
     version_of: str
     packages: list[str]
+    tools: list[str]
     spec: Spec = "*"
 
 
