@@ -34,7 +34,7 @@ def upstream(version: str) -> str:
     return match.group(1)
 
 
-def _mirrors() -> dict[str, str]:
+def mirrors() -> dict[str, str]:
     """The addresses of Debian's main and security archive, as this machine's own tools are set up to use them."""
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"],
@@ -86,7 +86,7 @@ class Archive:
         for folder in ("lists/partial", "cache/archives/partial", "preferences.d"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
-        self._mirror = _mirrors()
+        self._mirror = mirrors()
         components = " ".join(self.system.base.components)
         (self.root / "sources.list").write_text(
             "".join(f"deb [signed-by={keyring}] {self._site(s)} {s} {components}\n" for s in self.system.suites)
