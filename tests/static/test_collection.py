@@ -1,0 +1,67 @@
+"""The collection builds, installs elsewhere, and holds what a role needs there and nothing of a checkout."""
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from ingot.paths import ROOT
+
+GALAXY = Path(sys.executable).parent / "ansible-galaxy"
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("collection")
+    words = [GALAXY, "collection", "build", "--output-path", folder, ROOT]
+    done = subprocess.run(words, env=_env(folder), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(folder.glob("ingot-ml-*.tar.gz"))
+
+
+def _env(home: Path) -> dict[str, str]:
+    return {**os.environ, "ANSIBLE_HOME": str(home), "ANSIBLE_NOCOLOR": "1"}
+
+
+def test_artifact_is_small_and_has_no_checkout_in_it(artifact: Path) -> None:
+    with tarfile.open(artifact) as tar:
+        names = tar.getnames()
+    roots = {name.partition("/")[0] for name in names}
+    assert not roots & {
+        ".venv",
+        "build",
+        ".git",
+        ".cache",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+        ".hypothesis",
+    }
+    assert {"roles", "plugins", "meta", "locks"} <= roots
+    assert artifact.stat().st_size < 2_000_000
+
+
+def test_installs_and_documents_every_role(artifact: Path, tmp_path: Path) -> None:
+    install = [GALAXY, "collection", "install", artifact, "-p", tmp_path, "--offline", "--no-deps"]
+    done = subprocess.run(install, env=_env(tmp_path), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    roles = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "meta" / "argument_specs.yml").exists())
+    doc = [GALAXY.with_name("ansible-doc"), "-t", "role", "--json", *(f"ingot.ml.{role}" for role in roles)]
+    env = _env(tmp_path) | {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)}
+    done = subprocess.run(doc, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [role for role in roles if f'"ingot.ml.{role}"' not in done.stdout] == []
+
+
+def test_every_role_has_argument_specs_and_a_readme() -> None:
+    roles = [path for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir()]
+    lacking = [
+        f"{role.name}/{name}"
+        for role in roles
+        for name in ("meta/argument_specs.yml", "README.md")
+        if not (role / name).exists()
+    ]
+    assert lacking == []

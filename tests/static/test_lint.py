@@ -1,0 +1,69 @@
+"""Runs every linter over what it understands; each failure shows what the linter said."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ingot.paths import ROOT
+
+BIN = Path(sys.executable).parent
+
+
+def tracked(*patterns: str) -> list[str]:
+    """The files that git knows or would know, those deleted left out."""
+    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return sorted(name for name in set(listed) if (ROOT / name).is_file())
+
+
+def said(*words: str | Path, **env: str) -> str:
+    """What a linter complains about; nothing when it is content."""
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **env}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else f"{words[0]} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ruff", "check", "--quiet", "."],
+        ["ruff", "format", "--quiet", "--check", "."],
+        ["mypy", "--no-error-summary"],
+        ["yamllint", "--strict", "."],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_linter_is_content(words: list[str]) -> None:
+    assert not said(*words)
+
+
+def test_shell_scripts() -> None:
+    scripts = [name for name in tracked() if _is_shell(ROOT / name)]
+    assert ".ci/run" in scripts
+    assert not said("shellcheck", "--", *scripts)
+
+
+def _is_shell(path: Path) -> bool:
+    with path.open("rb") as file:
+        first = file.readline(100)
+    return first.startswith(b"#!") and first.split()[-1].endswith(b"sh")
+
+
+def test_dockerfiles() -> None:
+    if files := tracked("*Dockerfile*", "*Containerfile*"):
+        assert not said("hadolint", *files)
+
+
+def test_ansible(tmp_path: Path) -> None:
+    # Its own copy of the collection path, so that a check never installs into the user's.
+    assert not said(
+        "ansible-lint",
+        "--offline",
+        "-q",
+        "--nocolor",
+        ANSIBLE_HOME=str(tmp_path),
+        ANSIBLE_COLLECTIONS_PATH=str(ROOT / "build"),
+    )

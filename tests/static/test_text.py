@@ -1,0 +1,108 @@
+"""What the documentation says exists, exists; and no file depends on one machine or names a package registry's host."""
+
+import re
+import subprocess
+
+import pytest
+from click import Group
+from typer.main import get_command
+
+from ingot.catalog import read_catalog
+from ingot.cli import app
+from ingot.matrix import matrix, with_matrix
+from ingot.paths import ROOT
+
+LISTED = subprocess.run(
+    ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+).stdout.splitlines()
+FILES = sorted(name for name in set(LISTED) if (ROOT / name).is_file())
+DOCS = [name for name in FILES if name.endswith(".md")]
+LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+CODE = re.compile(r"`([^`\n]+)`|^ {4}(.+)$", re.MULTILINE)
+# Written in two parts, so that this file does not find itself.
+FOREIGN = re.compile(
+    "|".join(
+        [
+            r"\b(?:deb|security|ftp|httpredir|snapshot)\.debian" + r"\.org",
+            r"(?:archive|ports|security)\.ubuntu" + r"\.com",
+            r"\bpypi" + r"\.org",
+            r"files\.pythonhosted" + r"\.org",
+            r"proxy\.golang" + r"\.org",
+            r"registry\.npmjs" + r"\.org",
+            "/work" + "/",
+            "/root/" + r"\.",
+            "/home/" + "[a-z]",
+        ]
+    )
+)
+
+
+def _text(name: str) -> str:
+    try:
+        return (ROOT / name).read_text()
+    except UnicodeDecodeError:
+        return ""
+
+
+@pytest.mark.parametrize("name", DOCS)
+def test_links_lead_somewhere(name: str) -> None:
+    broken = [
+        target
+        for target, _ in LINK.findall(_text(name))
+        if target and not (ROOT / name).parent.joinpath(target).exists()
+    ]
+    assert broken == []
+
+
+def _commands() -> list[tuple[str, str]]:
+    """(file, command line) of everything in the documentation that looks like one."""
+    return [(name, inline or block) for name in DOCS for inline, block in CODE.findall(_text(name))]
+
+
+def test_named_make_targets_exist() -> None:
+    targets = re.findall(r"^([a-z-]+)%?:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = [(name, word) for name, line in _commands() for word in re.findall(r"\bmake ([a-z][a-z-]*)", line)]
+    assert named
+    assert [(n, word) for n, word in named if word not in targets and not word.startswith("local-")] == []
+
+
+def test_named_commands_and_options_exist() -> None:
+    group = get_command(app)
+    assert isinstance(group, Group)
+    named, unknown = 0, []
+    for name, line in _commands():
+        for command, rest in re.findall(r"(?:^|[/\s(])ingot ([a-z][a-z-]*)([^#|`)]*)", line):
+            named += 1
+            known = group.commands.get(command)
+            options = {option for parameter in known.params for option in parameter.opts} if known else set()
+            used = re.findall(r"(?:^|\s)(--[a-z-]+)", rest)
+            unknown += [(name, line) for option in used if option not in {*options, "--help"}]
+            unknown += [] if known else [(name, line)]
+    assert named
+    assert unknown == []
+
+
+def test_readme_has_the_matrix_of_the_locks() -> None:
+    readme = (ROOT / "README.md").read_text()
+    catalog = read_catalog()
+    assert readme == with_matrix(readme, matrix(catalog, catalog.newest_stack)), "run `make docs`"
+
+
+def test_nothing_depends_on_one_machine() -> None:
+    found = [
+        f"{name}:{number}: {match[0]}"
+        for name in FILES
+        for number, line in enumerate(_text(name).splitlines(), 1)
+        if (match := FOREIGN.search(line))
+    ]
+    assert found == []
+
+
+def test_no_failure_is_hidden() -> None:
+    hidden = re.compile(r"\|\| " + r"true|ignore_errors" + ":|failed_when: " + "false|time" + r"\.sleep\(")
+    found = [f"{n}: {m[0]}" for n in FILES if not n.endswith(".md") and (m := hidden.search(_text(n)))]
+    assert found == []
