@@ -23,6 +23,7 @@ options:
 
 import json
 import time
+from pathlib import Path
 
 from ansible.plugins.callback import CallbackBase
 
@@ -71,12 +72,12 @@ class CallbackModule(CallbackBase):
 
     def _write(self, event, **facts):
         if self._path:
-            with open(self._path, "a", encoding="utf-8") as file:
+            with Path(self._path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"event": event, **facts}) + "\n")
 
     def _start(self, task):
         self._started[task._uuid] = time.monotonic()
-        self._write("task_start", role=role_of(task), task=task.get_name(include_role_fqcn=False), time=time.time())
+        self._write("task_start", role=role_of(task), task=task.name or task.action, time=time.time())
 
     def _end(self, outcome, status, **facts):
         task = outcome._task
@@ -84,7 +85,7 @@ class CallbackModule(CallbackBase):
         # A task that runs on several hosts ends several times: each end counts from the one before.
         seconds = now - self._started.get(task._uuid, now)
         self._started[task._uuid] = now
-        name = task.get_name(include_role_fqcn=False)
+        name = task.name or task.action
         self._write("task_end", role=role_of(task), task=name, status=status, seconds=round(seconds, 3), **facts)
 
     def v2_playbook_on_task_start(self, task, is_conditional):
@@ -109,7 +110,7 @@ class CallbackModule(CallbackBase):
         self._end(result, "failed", message=message_of(result._result))
 
     def v2_playbook_on_stats(self, stats):
-        totals = {name: 0 for name in ("ok", "changed", "failures", "skipped")}
+        totals = dict.fromkeys(("ok", "changed", "failures", "skipped"), 0)
         for host in stats.processed:
             summary = stats.summarize(host)
             totals = {name: count + summary[name] for name, count in totals.items()}
