@@ -24,21 +24,22 @@ def packer() -> Path:
     return ensure_packer()
 
 
-def _said(*words: str | Path) -> str:
+def _check(*words: str | Path) -> None:
     env = {**os.environ, **packer_environment()}
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else done.stdout + done.stderr
+    if done.returncode != 0:
+        pytest.fail(done.stdout + done.stderr, pytrace=False)
 
 
 def test_formatted(packer: Path) -> None:
-    assert not _said(packer, "fmt", "-check", "-recursive", "packer")
+    _check(packer, "fmt", "-check", "-recursive", "packer")
 
 
 def test_valid_as_the_readme_says_it(packer: Path) -> None:
-    assert not _said(packer, "validate", "packer")
+    _check(packer, "validate", "packer")
 
 
-@pytest.mark.parametrize(("image", "system", "arch"), ROWS, ids="-".join)
+@pytest.mark.parametrize(("image", "system", "arch"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_valid_for_every_row(packer: Path, image: str, system: str, arch: str) -> None:
     variables = [f"-var={name}={value}" for name, value in (("image", image), ("os", system), ("arch", arch))]
-    assert not _said(packer, "validate", *variables, "packer")
+    _check(packer, "validate", *variables, "packer")
