@@ -156,14 +156,25 @@ def installed(host: Host) -> dict[str, Package]:
     return packages
 
 
+@pytest.fixture(scope="session")
+def unpacked(host: Host) -> dict[str, str]:
+    """Every wheel that is unpacked on the host, asked once: name -> version."""
+    places = "$(ls -d /opt/ingot /usr/local/cuda*/ 2>/dev/null)"
+    lines = host.check_output(f"find {places} /nonexistent -name '*.dist-info' 2>/dev/null; true").splitlines()
+    names = (Path(line).name.removesuffix(".dist-info").rsplit("-", 1) for line in lines)
+    return {name.replace("_", "-"): version for name, version in names}
+
+
 @pytest.fixture
-def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package]) -> dict[str, str]:
-    """The packages of this file's component that are not as the lock says: name -> what is there instead."""
-    found = {name: installed[name].version if name in installed else "missing" for name in pin.packages}
+def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package], unpacked: dict[str, str]) -> dict[str, str]:
+    """The packages and wheels of this file's component that are not as the lock says: name -> what is there instead."""
+    wanted = {name: lock.packages[name].version for name in pin.packages}
+    wanted |= {name: lock.wheels[name].version for name in pin.wheels}
+    found = {name: package.version for name, package in installed.items()} | unpacked
     return {
-        name: f"{version}, not {lock.packages[name].version}"
-        for name, version in found.items()
-        if version != lock.packages[name].version
+        name: f"{found.get(name, 'missing')}, not {version}"
+        for name, version in wanted.items()
+        if found.get(name) != version
     }
 
 

@@ -1,5 +1,7 @@
 """The bare system is the one that the lock records, package by package; it keeps its clock and its doors well."""
 
+from typing import Any
+
 import pytest
 from testinfra.host import Host
 
@@ -10,11 +12,11 @@ def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
     assert drift == {}
 
 
-def test_no_package_is_installed_that_the_lock_does_not_name(lock: Lock, installed: dict[str, object]) -> None:
+def test_no_package_is_installed_that_the_lock_does_not_name(lock: Lock, installed: dict[str, Any]) -> None:
     assert sorted(set(installed) - set(lock.packages)) == []
 
 
-def test_no_package_has_another_version_than_in_the_lock(lock: Lock, installed: dict) -> None:
+def test_no_package_has_another_version_than_in_the_lock(lock: Lock, installed: dict[str, Any]) -> None:
     assert {
         name: f"{package.version}, not {lock.packages[name].version}"
         for name, package in installed.items()

@@ -14,6 +14,10 @@ def test_it_finds_nothing_wrong(host: Host) -> None:
 
 def test_it_observes_what_the_lock_declares(host: Host, lock: Lock) -> None:
     observed = json.loads(host.check_output("ingot-doctor --json"))["observed"]
-    declared = {name: component.version for name, component in lock.components.items() if name in observed}
-    assert declared
+    declared = {name: component.version for name, component in lock.components.items()}
     assert {name: observed[name] for name in declared} == declared
+
+
+def test_it_observes_nothing_of_what_the_lock_leaves_out(host: Host, lock: Lock) -> None:
+    observed = json.loads(host.check_output("ingot-doctor --json"))["observed"]
+    assert {name: observed[name] for name in lock.left_out if observed.get(name) is not None} == {}

@@ -7,6 +7,7 @@ One package without a hold is really there, so that the upgrade is seen to work.
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from testinfra.host import Host
@@ -18,7 +19,7 @@ NEWER = "9999:1-simulated"
 
 
 @pytest.fixture(scope="module")
-def guarded(lock: Lock, installed: dict) -> dict[str, str]:
+def guarded(lock: Lock, installed: dict[str, Any]) -> dict[str, str]:
     """The packages that must not move: the held ones and what they need in one exact version; name -> version."""
     names = {name for part in lock.components.values() if part.hold for name in part.packages}
     found: set[str] = set()

@@ -1,5 +1,7 @@
 """The machine runs the kernel of the lock, and no other is there for it to run."""
 
+from typing import Any
+
 import pytest
 from testinfra.host import Host
 
@@ -10,7 +12,7 @@ def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
     assert drift == {}
 
 
-def test_packages_are_held(pin: LockedComponent, installed: dict) -> None:
+def test_packages_are_held(pin: LockedComponent, installed: dict[str, Any]) -> None:
     held = [name for name in pin.packages if str(pin.facts["release"]) in name]
     assert held
     assert [name for name in held if name in installed and not installed[name].held] == []
@@ -21,7 +23,7 @@ def test_the_kernel_is_the_only_one(host: Host, pin: LockedComponent) -> None:
     assert host.check_output("ls /boot | grep ^vmlinuz-").split() == [f"vmlinuz-{pin.facts['release']}"]
 
 
-def test_nothing_installed_draws_in_a_newer_kernel(installed: dict) -> None:
+def test_nothing_installed_draws_in_a_newer_kernel(installed: dict[str, Any]) -> None:
     """A metapackage such as linux-image-cloud-amd64 would bring the next kernel past every hold."""
     prefixes = ("linux-image-", "linux-headers-")
     kernels = {name for name in installed if name.startswith(prefixes)}

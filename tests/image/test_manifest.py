@@ -1,6 +1,7 @@
 """The manifest in the image says what was declared and what was observed, and the two are the same."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -23,14 +24,30 @@ def test_every_json_file_beside_it_can_be_read(host: Host) -> None:
 
 
 def test_it_declares_what_the_lock_declares(manifest: dict[str, Any], lock: Lock) -> None:
-    declared = {name: component.version for name, component in lock.components.items()}
-    assert manifest["declared"] == declared
+    declared = manifest["declared"]
+    assert (declared["stack"], declared["os"], declared["arch"]) == (lock.stack, lock.os, lock.arch)
+    assert {name: (entry["version"], entry["source"]) for name, entry in declared["components"].items()} == {
+        name: (component.version, component.source) for name, component in lock.components.items()
+    }
+    assert declared["left_out"] == lock.left_out
 
 
 def test_it_observed_what_it_declares(manifest: dict[str, Any]) -> None:
-    assert manifest["observed"] == manifest["declared"]
+    declared = {name: entry["version"] for name, entry in manifest["declared"]["components"].items()}
+    assert {name: manifest["observed"][name] for name in declared} == declared
 
 
-def test_it_names_the_image_and_its_origin(manifest: dict[str, Any], pytestconfig: pytest.Config) -> None:
+def test_it_lists_the_packages_that_are_there(manifest: dict[str, Any], installed: dict[str, Any]) -> None:
+    assert manifest["packages"] == {name: package.version for name, package in installed.items()}
+
+
+def test_it_lists_the_wheels_of_the_lock(manifest: dict[str, Any], lock: Lock) -> None:
+    assert manifest["wheels"] == {
+        name: {"version": wheel.version, "sha256": wheel.sha256} for name, wheel in lock.wheels.items()
+    }
+
+
+def test_it_names_the_image_and_what_it_was_made_from(manifest: dict[str, Any], pytestconfig: pytest.Config) -> None:
     assert manifest["image"] == pytestconfig.getoption("--image")
-    assert manifest["commit"]
+    assert manifest["inputs"]["git_commit"]
+    assert re.fullmatch("[0-9a-f]{64}", manifest["inputs"]["sha256"])

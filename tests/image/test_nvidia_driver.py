@@ -1,6 +1,7 @@
 """The NVIDIA driver of the lock is built for the image's kernel and loads as far as the hardware allows."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from testinfra.host import Host
@@ -27,26 +28,26 @@ def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
     assert drift == {}
 
 
-def test_packages_are_held(pin: LockedComponent, installed: dict) -> None:
+def test_packages_are_held(pin: LockedComponent, installed: dict[str, Any]) -> None:
     assert [name for name in pin.packages if name in installed and not installed[name].held] == []
 
 
-def test_the_module_of_the_lock_is_there(modules: dict, pin: LockedComponent) -> None:
+def test_the_module_of_the_lock_is_there(modules: dict[str, Any], pin: LockedComponent) -> None:
     assert pin.facts["module"] in modules
 
 
-def test_every_module_is_made_for_the_image_kernel(modules: dict, lock: Lock) -> None:
+def test_every_module_is_made_for_the_image_kernel(modules: dict[str, Any], lock: Lock) -> None:
     release = lock.components["kernel"].facts["release"]
     assert {name: facts["vermagic"].split()[0] for name, facts in modules.items()} == dict.fromkeys(modules, release)
 
 
-def test_every_module_is_of_the_driver_version(modules: dict, pin: LockedComponent) -> None:
+def test_every_module_is_of_the_driver_version(modules: dict[str, Any], pin: LockedComponent) -> None:
     versions = {name: facts["version"] for name, facts in modules.items() if "version" in facts}
     assert pin.facts["module"] in versions
     assert versions == dict.fromkeys(versions, pin.version)
 
 
-def test_modules_are_of_the_flavour_of_the_lock(modules: dict, pin: LockedComponent) -> None:
+def test_modules_are_of_the_flavour_of_the_lock(modules: dict[str, Any], pin: LockedComponent) -> None:
     licence = modules[pin.facts["module"]]["license"]
     assert (licence == "NVIDIA") == (pin.facts["flavour"] == "closed")
 
