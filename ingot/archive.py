@@ -56,13 +56,16 @@ def _mirrors_of_mmdebstrap() -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
         sources = Path(folder) / "sources.list"
         hook = f"--setup-hook=cp \"$1\"/etc/apt/sources.list '{sources}'; exit 1"
-        subprocess.run(["mmdebstrap", "--variant=custom", hook, "stable", "/dev/null"], capture_output=True, check=False)
+        subprocess.run(
+            ["mmdebstrap", "--variant=custom", hook, "stable", "/dev/null"], capture_output=True, check=False
+        )
         text = sources.read_text() if sources.exists() else ""
     addresses = re.findall(r"^deb (?:\[.*?\] )?(\S+) (\S+)", text, re.MULTILINE)
     found = {"Debian-Security" if "security" in suite else "Debian": uri for uri, suite in addresses}
     if len(found) != 2:
         raise IngotError(
-            "this machine names no Debian archive", hint="configure apt for Debian, or install mmdebstrap (`make setup`)"
+            "this machine names no Debian archive",
+            hint="configure apt for Debian, or install mmdebstrap (`make setup`)",
         )
     return {label: uri.rstrip("/") + "/" for label, uri in found.items()}
 
@@ -92,7 +95,8 @@ class Archive:
             "".join(f"deb [signed-by={keyring}] {self._site(s)} {s} {components}\n" for s in self.system.suites)
         )
         (self.root / "apt.conf").write_text(
-            f'Dir::State "{self.root}"; Dir::State::lists "{self.root}/lists"; Dir::State::status "{self.root}/status";\n'
+            f'Dir::State "{self.root}"; Dir::State::lists "{self.root}/lists";\n'
+            f'Dir::State::status "{self.root}/status";\n'
             f'Dir::Cache "{self.root}/cache"; Dir::Cache::pkgcache "pkgcache.bin";\n'
             f'Dir::Cache::srcpkgcache "srcpkgcache.bin"; Dir::Etc::sourcelist "{self.root}/sources.list";\n'
             f'Dir::Etc::sourceparts "/dev/null"; Dir::Etc::preferences "/dev/null";\n'
@@ -113,7 +117,11 @@ class Archive:
         """Fetch the signed indexes; return the primary keys that signed each suite, all of them checked."""
         self._configure()
         self._shown.clear()
-        run(["apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any"], env=self._env, doing="reading the archive")
+        run(
+            ["apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any"],
+            env=self._env,
+            doing="reading the archive",
+        )
         keyring = next(path for path in KEYRINGS if path.exists())
         trusted = set(self.system.keys.values())
         signers: dict[str, list[str]] = {}

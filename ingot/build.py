@@ -114,7 +114,9 @@ def unchanged(request: Request, lock_path: Path) -> dict[str, Any] | None:
     return report if there and report["inputs_sha256"] == inputs_digest(lock_path) else None
 
 
-def refresh(request: Request, catalog: Catalog, lock: Lock, archive: Archive, progress: Progress) -> tuple[Lock, list[str]]:
+def refresh(
+    request: Request, catalog: Catalog, lock: Lock, archive: Archive, progress: Progress
+) -> tuple[Lock, list[str]]:
     """The lock with those pins renewed that the archive no longer holds, and what changed."""
     archive.update()
     gone = archive.gone(lock.packages)
@@ -198,7 +200,10 @@ def _look(request: Request, lock: Lock, lock_path: Path, log: Path) -> Result:
 
 def _insist(result: Result, where: str, log: Path) -> None:
     if result.failed:
-        lines = [f"{test}: {message.strip().splitlines()[-1] if message.strip() else ''}" for test, message in result.failures]
+        lines = [
+            f"{test}: {message.strip().splitlines()[-1] if message.strip() else ''}"
+            for test, message in result.failures
+        ]
         raise IngotError(f"{result.failed} tests fail {where}\n  " + "\n  ".join(lines[:15]), hint=f"full log: {log}")
 
 
@@ -233,7 +238,9 @@ def _build(request: Request, catalog: Catalog, lock: Lock, lock_path: Path, prog
     with progress.phase("archive"):
         lock, refreshed = refresh(request, catalog, lock, archive, progress)
     with progress.phase("artifacts"):
-        fetched = fetch(lock, archive, on_progress=lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"), log=log)
+        fetched = fetch(
+            lock, archive, on_progress=lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"), log=log
+        )
         forget(lock)
     with progress.phase("base"):
         base = ensure_base(lock, log=log)

@@ -1,6 +1,7 @@
 """Turns the catalog's files into one checked object; the only module that knows where in it a fact stands."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +10,6 @@ from ingot import paths
 from ingot.errors import IngotError, UsageError
 from ingot.models import Component, Image, Images, OperatingSystem, OperatingSystems, Stack
 from ingot.yamlfile import load, nearest
-
 
 T = TypeVar("T")
 
@@ -85,7 +85,9 @@ def _check_names(
     """Every name that one file uses is defined by another."""
     for name, component in components.items():
         file = path / "components" / f"{name}.yml"
-        used = [("operating system", os, systems) for offer in component.offers for os in offer.os]
+        used: list[tuple[str, str, Mapping[str, object]]] = [
+            ("operating system", os, systems) for offer in component.offers for os in offer.os
+        ]
         used += [("operating system", os, systems) for os in component.left_out]
         used += [("component", to, components) for rule in component.rules for to in (*rule.requires, *rule.refuses)]
         for kind, used_name, table in used:

@@ -59,7 +59,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Machine images and containers for distributed training, from one lock file."""
 
@@ -123,7 +125,8 @@ def lock(
             progress = Progress()
             with progress.phase(f"lock {stack} {name}-{each}"):
                 new = locks.make(catalog, stack, name, each, keep=old if keep else None).lock
-            for line in locks.changes(old.packages | old.wheels if old else {}, new.packages | new.wheels):
+            before = {**old.packages, **old.wheels} if old else {}
+            for line in locks.changes(before, {**new.packages, **new.wheels}):
                 out.print(f"  {line}", markup=False)
             write_text(path, locks.dump(new))
     if check:
@@ -152,7 +155,9 @@ def plan(
         return
     table = Table("component", "version", "source", "why", box=None, pad_edge=False)
     for name, entry in data["components"].items():
-        table.add_row(name, entry["version"], entry["source"], escape(entry["why"] + (" Held." if entry["hold"] else "")))
+        table.add_row(
+            name, entry["version"], entry["source"], escape(entry["why"] + (" Held." if entry["hold"] else ""))
+        )
     for name, why in data["left_out"].items():
         table.add_row(name, "–", "left out", escape(why))
     out.print(table)

@@ -43,7 +43,9 @@ def state(path: Path) -> State:
     return State(title, components, packages, declared.get("left_out", {}))
 
 
-def _table(heading: str, before: Mapping[str, str], after: Mapping[str, str], columns: tuple[str, str, str]) -> list[str]:
+def _table(
+    heading: str, before: Mapping[str, str], after: Mapping[str, str], columns: tuple[str, str, str]
+) -> list[str]:
     changed = [
         f"| {name} | {before.get(name, '–')} | {after.get(name, '–')} |"
         for name in sorted({*before, *after})

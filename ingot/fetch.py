@@ -133,7 +133,16 @@ def _fetch_wheels(lock: Lock, log: Path | None) -> Path:
         staging.mkdir(exist_ok=True)
         try:
             run(
-                [*pypi.PIP, "download", "--quiet", "--no-deps", "--dest", staging, *pypi.target(), f"{name}=={wheel.version}"],
+                [
+                    *pypi.PIP,
+                    "download",
+                    "--quiet",
+                    "--no-deps",
+                    "--dest",
+                    staging,
+                    *pypi.target(),
+                    f"{name}=={wheel.version}",
+                ],
                 log=log,
                 doing=f"downloading {wheel.filename}",
             )

@@ -18,7 +18,9 @@ def matrix(catalog: Catalog, stack: str) -> str:
     names = dict.fromkeys([*catalog.stacks[stack].pins, *(name for lock in locks for name in lock.left_out)])
     for name in names:
         cells = [
-            f"{lock.components[name].version} ({lock.components[name].source})" if name in lock.components else "left out"
+            f"{lock.components[name].version} ({lock.components[name].source})"
+            if name in lock.components
+            else "left out"
             for lock in locks
         ]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")

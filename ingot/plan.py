@@ -44,5 +44,3 @@ def refused(resolution: Resolution) -> Mapping[str, list[str]]:
     return {
         name: [f"{item.candidate.text}: {item.need}" for item in items] for name, items in resolution.rejected.items()
     }
-
-

@@ -34,9 +34,9 @@ def versions(name: str) -> list[str]:
 def wheel(name: str, version: str) -> Wheel:
     """The wheel of `name` at `version` with the SHA-256 that the index publishes."""
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
+        asked = ["install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-"]
         report = run(
-            [*PIP, "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-"]
-            + ["--target", folder, *target(), f"{name}=={version}"],
+            [*PIP, *asked, "--target", folder, *target(), f"{name}=={version}"],
             doing=f"asking for the wheel of {name} {version}",
         )
     download = json.loads(report)["install"][0]["download_info"]

@@ -30,7 +30,9 @@ def render(report: Mapping[str, Any]) -> RenderableType:
         (name, version, str(observed.get(name) or "–"), f"{report['role_seconds'].get(name, 0):.1f}")
         for name, version in report["declared"].items()
     ]
-    others = [(name, "", "", f"{s:.1f}") for name, s in report["role_seconds"].items() if name not in report["declared"]]
+    others = [
+        (name, "", "", f"{s:.1f}") for name, s in report["role_seconds"].items() if name not in report["declared"]
+    ]
     suites = [
         f"{where}: {counts['passed']} passed, {counts['skipped']} skipped in {counts['seconds']:.0f} s"
         for where, counts in report["suite"].items()
@@ -38,7 +40,10 @@ def render(report: Mapping[str, Any]) -> RenderableType:
     facts = [
         ("image", f"{report['image']} · stack {report['stack']} · {report['os']} {report['arch']}"),
         ("base", f"{report['base']['tag']} (from {report['base']['origin']})"),
-        ("size", f"{_size(report['size']['disk_allocated_bytes'])} on disk, {_size(report['size']['disk_bytes'])} disk size"),
+        (
+            "size",
+            f"{_size(report['size']['disk_allocated_bytes'])} on disk, {_size(report['size']['disk_bytes'])} disk size",
+        ),
         ("boot", f"{report['boot']['wall_seconds']} s to ssh; {report['boot']['systemd']}"),
         *(("suite", line) for line in suites),
         *(("refreshed", line) for line in report["refreshed"]),

@@ -87,7 +87,10 @@ class _Provider(AbstractProvider[Need, Candidate, str]):
         return self._order[identifier]
 
     def find_matches(
-        self, identifier: str, requirements: Mapping[str, Iterator[Need]], incompatibilities: Mapping[str, Iterator[Candidate]]
+        self,
+        identifier: str,
+        requirements: Mapping[str, Iterator[Need]],
+        incompatibilities: Mapping[str, Iterator[Candidate]],
     ) -> Iterable[Candidate]:
         needs = list(requirements[identifier])
         bad = set(map(id, incompatibilities[identifier]))

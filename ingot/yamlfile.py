@@ -26,7 +26,9 @@ def _index(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.value in seen:
-                raise IngotError(f"the key {key.value!r} stands twice", place=f"{path}:{line}", hint="remove one of them")
+                raise IngotError(
+                    f"the key {key.value!r} stands twice", place=f"{path}:{line}", hint="remove one of them"
+                )
             seen.add(key.value)
             _index(value, (*where, key.value), lines, path)
             lines[(*where, key.value)] = line

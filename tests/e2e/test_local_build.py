@@ -20,7 +20,9 @@ OS_NAME = os.environ.get("INGOT_OS", "debian13")
 
 def ingot(*words: str) -> subprocess.CompletedProcess[str]:
     code = "from ingot.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, cwd=paths.ROOT, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, cwd=paths.ROOT, check=False
+    )
 
 
 @pytest.fixture(scope="module")

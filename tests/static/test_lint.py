@@ -24,8 +24,7 @@ def check(*words: str, **env: str) -> None:
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **env}
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        pytest.fail(f"{' '.join(words[:3])} ended with {done.returncode}
-{done.stdout}{done.stderr}", pytrace=False)
+        pytest.fail(f"{' '.join(words[:3])} ended with {done.returncode}\n{done.stdout}{done.stderr}", pytrace=False)
 
 
 @pytest.mark.parametrize(

@@ -77,13 +77,17 @@ def test_a_rule_about_an_unknown_component_names_the_nearest(catalog_copy: Path)
 def test_a_rule_without_a_source_is_refused(catalog_copy: Path) -> None:
     file = catalog_copy / "components" / "nvidia_driver.yml"
     spoil(file, "    source: built against", "    reasons: built against")
-    with pytest.raises(IngotError, match="reasons|source"):
+    with pytest.raises(IngotError, match=r"reasons|source"):
         read_catalog(catalog_copy)
 
 
 @pytest.mark.parametrize(
     ("ask", "name", "known"),
-    [("image", "parallelclusterr", "parallelcluster"), ("operating_system", "debian14", "debian13"), ("stack", "2026.12", "2026.11")],
+    [
+        ("image", "parallelclusterr", "parallelcluster"),
+        ("operating_system", "debian14", "debian13"),
+        ("stack", "2026.12", "2026.11"),
+    ],
 )
 def test_an_unknown_name_is_a_usage_error_that_lists_the_known(ask: str, name: str, known: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -14,7 +14,9 @@ LOCK = paths.LOCKS / "2026.11" / "debian13-x86_64.yml"
 
 def ingot(*words: str) -> subprocess.CompletedProcess[str]:
     code = "from ingot.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=paths.ROOT, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=paths.ROOT, check=False
+    )
 
 
 @pytest.mark.parametrize(

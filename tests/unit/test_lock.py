@@ -83,12 +83,20 @@ def test_a_lock_is_plain_yaml_with_one_package_a_line(lock: Lock) -> None:
     text = locks.dump(lock)
     assert yaml.safe_load(text)["os"] == lock.os
     for name in list(lock.packages)[:20]:
-        assert sum(line.strip().startswith((f"{name}: {{version", f"'{name}': {{version")) for line in text.splitlines()) == 1
+        assert (
+            sum(line.strip().startswith((f"{name}: {{version", f"'{name}': {{version")) for line in text.splitlines())
+            == 1
+        )
 
 
 @pytest.mark.parametrize(
     ("debian", "plain"),
-    [("12.4.131~12.4.1-2", "12.4.131"), ("1:9.2p1-2", "9.2"), ("26.1.5+dfsg1-9", "26.1.5"), ("535.274.02-1~deb13u1", "535.274.02")],
+    [
+        ("12.4.131~12.4.1-2", "12.4.131"),
+        ("1:9.2p1-2", "9.2"),
+        ("26.1.5+dfsg1-9", "26.1.5"),
+        ("535.274.02-1~deb13u1", "535.274.02"),
+    ],
 )
 def test_the_upstream_part_of_a_debian_version(debian: str, plain: str) -> None:
     assert upstream(debian) == plain

@@ -42,7 +42,11 @@ WISHES = [Need(name, "*", "stack: any") for name in CANDIDATES]
 
 def test_an_older_driver_is_taken_when_the_newest_does_not_fit_the_kernel() -> None:
     chosen = resolve(CANDIDATES, COMPONENTS, WISHES)
-    assert {name: c.text for name, c in chosen.items()} == {"kernel": "6.12.117", "driver": "535.274.02", "cuda": "12.4"}
+    assert {name: c.text for name, c in chosen.items()} == {
+        "kernel": "6.12.117",
+        "driver": "535.274.02",
+        "cuda": "12.4",
+    }
 
 
 def test_what_was_newer_is_kept_with_the_rule_that_refused_it() -> None:
@@ -77,7 +81,11 @@ def catalogs(draw: st.DrawFn) -> tuple[dict[str, list[Candidate]], dict[str, Com
     components = {}
     for name in NAMES:
         rules = [
-            rule(f"{name}{i}", draw(SPECS), **{draw(st.sampled_from(["requires", "refuses"])): {draw(st.sampled_from(NAMES)): draw(SPECS)}})
+            rule(
+                f"{name}{i}",
+                draw(SPECS),
+                **{draw(st.sampled_from(["requires", "refuses"])): {draw(st.sampled_from(NAMES)): draw(SPECS)}},
+            )
             for i in range(draw(st.integers(0, 2)))
         ]
         components[name] = component(name, *rules)
