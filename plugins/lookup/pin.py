@@ -68,7 +68,9 @@ def _own_lock(variables: dict) -> Path:
     path = LOCKS / stack / f"{host}.yml"
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yml"))) or "none"
-        raise AnsibleLookupError(f"stack {stack} has no lock for {host}; it has {known}. Set ingot_lock to another file.")
+        raise AnsibleLookupError(
+            f"stack {stack} has no lock for {host}; it has {known}. Set ingot_lock to another file."
+        )
     return path
 
 

@@ -218,7 +218,7 @@ def details(root="/"):
     return _details(root, dpkg(root), modules(root))
 
 
-def both(root="/"):
-    """(observe, details), reading everything once."""
+def everything(root="/"):
+    """(observe, details, packages), reading everything once."""
     packages, built = dpkg(root), modules(root)
-    return _observe(root, packages, built), _details(root, packages, built)
+    return _observe(root, packages, built), _details(root, packages, built), packages

@@ -48,18 +48,25 @@ details:
   description: The EFA installer's version, libfabric, Open MPI, kernel releases, and modules with their vermagic.
   returned: always
   type: dict
+packages:
+  description:
+    - Package to version, of every package that is installed.
+    - Unlike M(ansible.builtin.package_facts) it leaves no cache of apt behind.
+  returned: always
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ingot.ml.plugins.module_utils.component_facts import both
+from ansible_collections.ingot.ml.plugins.module_utils.component_facts import everything
 
 
 def main():
     """Observe and return."""
     arguments = {"root": {"type": "path", "default": "/"}}
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
-    observed, details = both(module.params["root"])
-    module.exit_json(changed=False, ansible_facts={"ingot_components": observed}, observed=observed, details=details)
+    observed, details, packages = everything(module.params["root"])
+    facts = {"ingot_components": observed}
+    module.exit_json(changed=False, ansible_facts=facts, observed=observed, details=details, packages=packages)
 
 
 if __name__ == "__main__":

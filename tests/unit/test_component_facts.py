@@ -139,7 +139,7 @@ def test_the_efa_installer_and_its_parts_are_found(tmp_path: Path, home: str) ->
     put(tmp_path, "opt/amazon/efa_installed_packages", "# EFA installer version: 1.43.2\n# Debug packages: no\n")
     put(tmp_path, "opt/amazon/efa/lib/pkgconfig/libfabric.pc", "Name: libfabric\nVersion: 2.1.0amzn5.0\n")
     put(tmp_path, f"{home}/libnccl-net-ofi.so", b"\0\xffNET/OFI Initializing aws-ofi-nccl 1.16.3\0")
-    seen, parts = facts.both(tmp_path)
+    seen, parts, _ = facts.everything(tmp_path)
     assert (seen["efa"], seen["aws_ofi_nccl"]) == ("1.43.2", "1.16.3")
     assert (parts["efa_installer"], parts["libfabric"]) == ("1.43.2", "2.1.0")
 
