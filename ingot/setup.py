@@ -103,6 +103,8 @@ def ensure_docker() -> None:
     """Make a Docker engine answer: install the distribution's when there is none, start it when it does not run."""
     if docker_answers():
         return
+    if host := os.environ.get("DOCKER_HOST"):
+        raise IngotError(f"no Docker engine answers at {host}", hint="correct or unset DOCKER_HOST")
     search = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     if shutil.which("docker") is None or shutil.which("dockerd", path=search) is None:
         _install(DOCKER_PACKAGES, DOCKER_PARTS)
