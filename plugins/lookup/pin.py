@@ -18,7 +18,7 @@ options:
     required: true
   lock:
     description: Path of a lock file on the controller.
-    type: path
+    type: str
     vars:
       - name: ingot_lock
 """
@@ -57,14 +57,17 @@ def _read(path: str, changed: float) -> dict:
     return yaml.load(Path(path).read_text(), Loader)  # noqa: S506 (a safe loader)
 
 
-def _own_lock(variables: dict) -> Path:
-    """The collection's lock for the host that `variables` describe."""
+def _own_lock(variables: dict, stack: str | None) -> Path:
+    """The collection's lock for the host that `variables` describe, of `stack` or else of the newest one."""
     facts = variables.get("ansible_facts") or {}
     try:
         host = f"{facts['distribution'].lower()}{facts['distribution_major_version']}-{facts['architecture']}"
     except KeyError:
         raise AnsibleLookupError("ingot.ml.pin needs the host's facts: gather them, or set ingot_lock") from None
-    stack = variables.get("ingot_stack") or max(path.name for path in LOCKS.iterdir())
+    stacks = sorted(path.name for path in LOCKS.iterdir())
+    stack = stack or stacks[-1]
+    if stack not in stacks:
+        raise AnsibleLookupError(f"there is no stack {stack}, but {', '.join(stacks)}; or set ingot_lock to a file")
     path = LOCKS / stack / f"{host}.yml"
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yml"))) or "none"
@@ -94,8 +97,10 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
-        chosen = self.get_option("lock")
-        path = Path(chosen) if chosen else _own_lock(variables or {})
+        # Ansible hands variables to a plugin's options as they are written, templates and all.
+        chosen = self._templar.template(self.get_option("lock"))
+        stack = self._templar.template((variables or {}).get("ingot_stack"))
+        path = Path(self._loader.path_dwim(chosen)) if chosen else _own_lock(variables or {}, stack)
         if not path.exists():
             raise AnsibleLookupError(f"there is no lock {path}")
         lock = _read(str(path), path.stat().st_mtime)
