@@ -54,7 +54,7 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 @lru_cache(maxsize=4)
 def _read(path: str, changed: float) -> dict:
     """The lock at `path`; `changed` makes the cache forget a file that has been written since."""
-    return yaml.load(Path(path).read_text(), Loader)  # noqa: S506 (a safe loader)
+    return yaml.load(Path(path).read_text(), Loader)
 
 
 def _own_lock(variables: dict, stack: str | None) -> Path:
