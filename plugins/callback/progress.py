@@ -76,17 +76,18 @@ class CallbackModule(CallbackBase):
                 file.write(json.dumps({"event": event, **facts}) + "\n")
 
     def _start(self, task):
-        self._started[task._uuid] = time.monotonic()
-        self._write("task_start", role=role_of(task), task=task.name or task.action, time=time.time())
+        # Only now is the name without templates.
+        name = task.name or task.action
+        self._started[task._uuid] = (name, time.monotonic())
+        self._write("task_start", role=role_of(task), task=name, time=time.time())
 
     def _end(self, outcome, status, **facts):
-        task = outcome._task
-        now = time.monotonic()
+        task, now = outcome._task, time.monotonic()
+        name, started = self._started.get(task._uuid, (task.name or task.action, now))
         # A task that runs on several hosts ends several times: each end counts from the one before.
-        seconds = now - self._started.get(task._uuid, now)
-        self._started[task._uuid] = now
-        name = task.name or task.action
-        self._write("task_end", role=role_of(task), task=name, status=status, seconds=round(seconds, 3), **facts)
+        self._started[task._uuid] = (name, now)
+        seconds = round(now - started, 3)
+        self._write("task_end", role=role_of(task), task=name, status=status, seconds=seconds, **facts)
 
     def v2_playbook_on_task_start(self, task, is_conditional):
         self._start(task)
