@@ -38,14 +38,8 @@ def test_the_clock_is_kept(host: Host) -> None:
     assert host.run("systemctl is-active chrony.service").stdout.strip() == "active"
 
 
-def test_locked_memory_is_unlimited_for_logins(host: Host) -> None:
-    """NCCL and libfabric register memory with the network card: a limit there ends a job with ENOMEM."""
-    assert host.check_output("su --login --command %s root", "ulimit -l -H") == "unlimited"
-
-
-@pytest.mark.booted
-def test_locked_memory_is_unlimited_for_services(host: Host) -> None:
-    assert host.check_output("systemctl show --property=DefaultLimitMEMLOCK --value") == "infinity"
+def test_a_login_may_open_as_many_files_as_data_loaders_need(host: Host) -> None:
+    assert int(host.check_output("su --login --command %s root", "ulimit -H -n")) >= 1 << 20
 
 
 def test_no_library_is_preloaded_or_found_by_environment(host: Host) -> None:

@@ -30,6 +30,17 @@ def test_an_mpi_program_of_two_processes_runs(host: Host, compiled: Callable[...
     assert sorted(said.splitlines()) == ["0 of 2", "1 of 2"]
 
 
+def test_a_login_may_lock_any_amount_of_memory(host: Host) -> None:
+    """What is registered with the network card counts as locked: a limit there ends a job with ENOMEM."""
+    assert host.check_output("su --login --command %s root", "ulimit -H -l") == "unlimited"
+
+
+@pytest.mark.machine
+def test_processes_of_a_node_may_read_each_other_s_memory(host: Host) -> None:
+    """libfabric's transport within a node does so."""
+    assert host.check_output("cat /proc/sys/kernel/yama/ptrace_scope") == "0"
+
+
 @pytest.mark.part("kmod")
 def test_the_kernel_module_is_made_for_the_image_kernel(host: Host, lock: Lock) -> None:
     release = lock.components["kernel"].facts["release"]

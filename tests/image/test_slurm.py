@@ -42,6 +42,11 @@ def test_srun_answers(host: Host, idle_node: None) -> None:
 
 
 @pytest.mark.machine
+def test_a_job_may_lock_any_amount_of_memory(host: Host, idle_node: None) -> None:
+    assert host.check_output("srun sh -c %s", "ulimit -H -l") == "unlimited"
+
+
+@pytest.mark.machine
 def test_a_batch_job_runs(host: Host, idle_node: None, workdir: str, eventually: Callable[..., None]) -> None:
     said = f"{workdir}/batch"
     host.check_output("sbatch --quiet --chdir=/ --output=%s --wrap=%s", said, "srun echo done")
