@@ -1,0 +1,152 @@
+"""Turns the base of a lock into a container image: the bare system with exactly the package versions that the lock names.
+
+mmdebstrap makes the root file system from the archive that this machine is set up to use. An image is found again by what
+is in it: as long as the lock wants the same packages of the bare system, nothing is made anew.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingot import yamlfile
+from ingot.archive import DEB_ARCH, KEYRINGS, mirrors
+from ingot.errors import IngotError
+from ingot.models import Lock, Strict
+from ingot.run import run
+
+RECIPE = "ingot.recipe"
+PACKAGES = "ingot.packages"
+# mmdebstrap leaves these of the machine that it runs on; an image has no host name and no resolver of its own yet.
+OF_THIS_MACHINE = ["etc/hostname", "etc/resolv.conf"]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A container image of the bare system, and where it came from."""
+
+    tag: str
+    origin: str
+
+
+class Tools(Strict):
+    """A file like `containers/disk-tools/tools.yml`: programs of a suite, as a container."""
+
+    suite: str
+    packages: list[str]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def preferences(versions: Mapping[str, str]) -> str:
+    """apt preferences under which each package has this version or none, even if that means a downgrade."""
+    return "".join(f"Package: {n}\nPin: version {v}\nPin-Priority: 1001\n\n" for n, v in sorted(versions.items()))
+
+
+def differences(installed: Mapping[str, str], versions: Mapping[str, str]) -> list[str]:
+    """One line for each installed package whose version is not the one that the lock names."""
+    return [
+        f"{name} {version}, the lock says {versions[name]}"
+        for name, version in sorted(installed.items())
+        if versions.get(name, version) != version
+    ]
+
+
+def _bootstrap(
+    suites: Sequence[str], components: Sequence[str], arch: str, include: Sequence[str], pins: str, dest: Path, log: Path
+) -> dict[str, str]:
+    """Make the tar archive `dest` of a minimal system with `include`; return its packages and their versions."""
+    keyring = next((path for path in KEYRINGS if path.exists()), None)
+    if keyring is None:
+        raise IngotError("Debian's archive keys are not installed", hint="install debian-archive-keyring (`make setup`)")
+    sites = mirrors()
+    sources = [
+        f"deb {sites['Debian-Security' if suite.endswith('-security') else 'Debian']} {suite} {' '.join(components)}"
+        for suite in suites
+    ]
+    (dest.parent / "ingot").write_text(pins)
+    status = dest.parent / "status"
+    run(
+        [
+            "mmdebstrap", "--variant=minbase", f"--architectures={DEB_ARCH[arch]}", f"--keyring={keyring}",
+            f"--include={','.join(include)}",
+            f"--setup-hook=copy-in {dest.parent}/ingot /etc/apt/preferences.d",
+            '--customize-hook=rm "$1"/etc/apt/preferences.d/ingot',
+            *(f'--customize-hook=rm -f "$1"/{name}' for name in OF_THIS_MACHINE),
+            f"--customize-hook=download /var/lib/dpkg/status {status}",
+            suites[0], dest, *sources,
+        ],
+        log=log,
+        env={**os.environ, "TMPDIR": str(dest.parent), "LC_ALL": "C.UTF-8"},
+        doing="making the base root file system",
+    )  # fmt: skip
+    installed = {}
+    for stanza in status.read_text().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and line[0] != " ")
+        if "Package" in fields:
+            installed[fields["Package"]] = fields["Version"]
+    return installed
+
+
+def _import(tar: Path, tag: str, labels: Mapping[str, str]) -> None:
+    changes = [word for name, value in labels.items() for word in ("--change", f"LABEL {name}={json.dumps(value)}")]
+    run(["docker", "import", *changes, tar, tag], doing="giving the base to Docker")
+
+
+def _find(recipe: str) -> dict[str, dict[str, str]]:
+    """The images made by `recipe`: tag to installed packages."""
+    listing = ["docker", "image", "ls", "--filter", f"label={RECIPE}={recipe}", "--format", "{{.Repository}}:{{.Tag}}"]
+    found = {}
+    for tag in run(listing).split():
+        text = run(["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{PACKAGES}"}}}}', tag])
+        found[tag] = dict(word.split("=", 1) for word in text.split())
+    return found
+
+
+def _labels(recipe: str, installed: Mapping[str, str]) -> dict[str, str]:
+    packages = " ".join(f"{name}={version}" for name, version in sorted(installed.items()))
+    return {"ingot": "1", RECIPE: recipe, PACKAGES: packages}
+
+
+def ensure_base(lock: Lock, *, log: Path) -> Base:
+    """The image of the lock's bare system, made if there is none with exactly these packages."""
+    suites, components = lock.repositories["debian"].suites, lock.base.components
+    recipe = _digest([suites, components, lock.base.packages, lock.arch, Path(__file__).read_text()])
+    versions = {name: package.version for name, package in lock.packages.items()}
+    for tag, installed in _find(recipe).items():
+        if not differences(installed, versions):
+            return Base(tag, "mmdebstrap")
+    with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
+        tar = Path(folder) / "base.tar"
+        installed = _bootstrap(
+            suites, components, lock.arch, lock.base.packages, preferences(versions), tar, log
+        )
+        if wrong := differences(installed, versions):
+            raise IngotError(
+                "the archive has other versions of the base's packages than the lock:\n  " + "\n  ".join(wrong[:15]),
+                hint=f"run `ingot lock --os {lock.os} --arch {lock.arch}`",
+            )
+        tag = f"ingot/base:{lock.key}-{_digest(installed)[:12]}"
+        _import(tar, tag, _labels(recipe, installed))
+    return Base(tag, "mmdebstrap")
+
+
+def ensure_tools(path: Path, *, log: Path) -> str:
+    """The image with the programs that the file `path` lists, made if there is none; its tag."""
+    data, _ = yamlfile.read(path)
+    tools = Tools.model_validate(data)
+    recipe = _digest([data, Path(__file__).read_text()])
+    if found := _find(recipe):
+        return next(iter(found))
+    tag = f"ingot/{path.parent.name}:{recipe[:12]}"
+    suites = [tools.suite, f"{tools.suite}-updates", f"{tools.suite}-security"]
+    with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
+        tar = Path(folder) / "tools.tar"
+        installed = _bootstrap(suites, ["main"], "x86_64", tools.packages, "", tar, log)
+        _import(tar, tag, _labels(recipe, installed))
+    return tag

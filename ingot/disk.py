@@ -1,0 +1,161 @@
+"""Turns a finished container image into a disk that boots by itself: GPT, UEFI, one unified kernel image, ext4.
+
+The root file system streams from `docker export` into mke2fs inside a container of tools, which has no privilege and no
+network; nothing is mounted, nothing is unpacked on this machine, and free space is never written (the file is sparse).
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingot.base import ensure_tools
+from ingot.errors import IngotError
+from ingot.paths import ROOT
+from ingot.run import run
+
+LABEL = "ingot-root"
+CMDLINE = f"root=LABEL={LABEL} rw console=tty0 console=ttyS0"
+HOSTNAME = "ingot"
+TOOLS = ROOT / "containers" / "disk-tools"
+MIB, GIB = 1 << 20, 1 << 30
+# Room on the root file system for what its user brings; costs nothing on this machine until it is used.
+FREE_MIB = 4096
+# Files that the container engine masks with its own, so that an export has them empty; these stand in their place.
+OWN_FILES = {
+    "etc/hostname": f"{HOSTNAME}\n",
+    "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {HOSTNAME}\n\n"
+    "::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n",
+    "etc/fstab": f"LABEL={LABEL} / ext4 defaults 0 1\n",
+}
+# Marks of the container engine. Without /etc/resolv.conf systemd-resolved's tmpfiles.d entry links it at boot.
+ENGINE_FILES = [".dockerenv", "dev/console", "etc/resolv.conf"]
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk and what it took: `allocated_bytes` is what the sparse file occupies, `seconds` the time to make it."""
+
+    path: Path
+    apparent_bytes: int
+    allocated_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A Secure Boot key and its certificate, both PEM."""
+
+    key: Path
+    certificate: Path
+
+
+def require_space(path: Path, gib: float) -> None:
+    """Raise IngotError if less than `gib` GiB is free where `path` is."""
+    place = path
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < gib * GIB:
+        raise IngotError(
+            f"{free / GIB:.1f} GB are free, {gib:.0f} GB are needed",
+            place=str(path),
+            hint="make room, for example with `docker system prune`, then try again",
+        )
+
+
+def _own_tar(path: Path) -> None:
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, text in OWN_FILES.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode, info.mtime = len(text.encode()), 0o644, int(time.time())
+            tar.addfile(info, io.BytesIO(text.encode()))
+
+
+@contextmanager
+def _container(image: str, name: str) -> Iterator[str]:
+    """A container of `image` that never runs: a handle to read its files by."""
+    run(["docker", "create", "--name", name, "--label", "ingot=1", image, "/never"], doing=f"reading {image}")
+    try:
+        yield name
+    finally:
+        run(["docker", "rm", "--force", "--volumes", name])
+
+
+def _copy(container: str, source: str, dest: Path) -> None:
+    run(["docker", "cp", "--follow-link", f"{container}:{source}", dest], doing=f"reading {source} of the image")
+
+
+def _stream(container: str, tools: list[str], log: Path) -> None:
+    """Feed the container's files to the tools; both ends must succeed."""
+    with log.open("ab") as out:
+        export = subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE, stderr=out)
+        made = subprocess.Popen(tools, stdin=export.stdout, stdout=out, stderr=out)
+        assert export.stdout is not None
+        export.stdout.close()  # so that the export ends when the tools do
+        try:
+            codes = made.wait(), export.wait()
+        finally:
+            for process in (made, export):
+                process.kill()
+                process.wait()
+    if codes != (0, 0):
+        lines = log.read_text(errors="replace").splitlines()[-15:]
+        raise IngotError("making the disk failed\n  " + "\n  ".join(lines), hint=f"full log: {log}")
+
+
+def make_disk(
+    image_tag: str, dest: Path, *, kernel_release: str, log: Path, signing: SigningKey | None = None
+) -> Disk:
+    """Make `dest`, a raw disk that boots the image `image_tag` with its own kernel `kernel_release`.
+
+    `dest` appears when it is complete; an earlier one stays until then. Everything else is gone when this returns.
+    """
+    began = time.monotonic()
+    tools_image = ensure_tools(TOOLS / "tools.yml", log=log)
+    content = int(run(["docker", "image", "inspect", "--format", "{{.Size}}", image_tag], doing=f"finding {image_tag}"))
+    require_space(dest.parent, content * 1.2 / GIB + 1)
+    name = f"ingot-disk-{hashlib.sha256(str(dest.resolve()).encode()).hexdigest()[:12]}"
+    # Names are the destination's own, so what a killed run left is replaced, not piled up.
+    work = dest.parent.resolve() / f".{dest.name}.partial"
+    shutil.rmtree(work, ignore_errors=True)
+    run(["docker", "rm", "--force", "--volumes", name, f"{name}-tools"])
+    work.mkdir(parents=True)
+    try:
+        with _container(image_tag, name):
+            _copy(name, f"/boot/vmlinuz-{kernel_release}", work / "vmlinuz")
+            _copy(name, f"/boot/initrd.img-{kernel_release}", work / "initrd")
+            _copy(name, "/etc/os-release", work / "os-release")
+            (work / "cmdline").write_text(CMDLINE)
+            (work / "replaced").write_text("".join(f"^{file}\n" for file in [*OWN_FILES, *ENGINE_FILES]))
+            _own_tar(work / "own.tar")
+            if signing:
+                shutil.copy(signing.key, work / "secureboot.key")
+                shutil.copy(signing.certificate, work / "secureboot.crt")
+            boot_files = (work / "vmlinuz").stat().st_size + (work / "initrd").stat().st_size
+            sizes = {
+                "RELEASE": kernel_release,
+                "ESP_MIB": str(max(256, 64 + 2 * boot_files // MIB)),  # room for the next kernel beside this one
+                "ROOT_MIB": str(content * 11 // 10 // MIB + FREE_MIB),
+            }
+            script = f"{TOOLS / 'make-disk'}:/make-disk:ro"
+            argv = ["docker", "run", "--interactive", "--rm", "--init", "--name", f"{name}-tools", "--label", "ingot=1"]
+            argv += ["--network", "none", "--cap-drop", "ALL", "--user", f"{os.getuid()}:{os.getgid()}"]
+            argv += ["--volume", f"{work}:/work", "--volume", script, "--tmpfs", "/tmp"]
+            argv += [word for key, value in sizes.items() for word in ("--env", f"{key}={value}")]
+            try:
+                _stream(name, [*argv, tools_image, "/make-disk"], log)
+            finally:
+                run(["docker", "rm", "--force", "--volumes", f"{name}-tools"])
+        (work / "disk.raw").replace(dest)
+    finally:
+        shutil.rmtree(work)
+    stat = dest.stat()
+    return Disk(dest, stat.st_size, stat.st_blocks * 512, time.monotonic() - began)

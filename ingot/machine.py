@@ -1,0 +1,258 @@
+"""Boots a disk in QEMU and hands over a machine that answers ssh; afterwards nothing of it is left.
+
+The disk is never written: the machine's changes go to a temporary overlay. KVM is used where it really runs a guest,
+else the processor is emulated.
+"""
+
+import functools
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ingot.errors import IngotError
+from ingot.run import run
+from ingot.seed import make_key, user_data, write_seed
+
+QEMU = "qemu-system-x86_64"
+HOST = "127.0.0.1"
+ALIAS = "ingot-machine"
+# Code and variables of a UEFI firmware without Secure Boot, where Debian, Ubuntu, Fedora and Homebrew put them.
+FIRMWARE = [
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/opt/homebrew/share/qemu/edk2-x86_64-code.fd", "/opt/homebrew/share/qemu/edk2-i386-vars.fd"),
+    ("/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"),
+]
+# `mov al, 0x10; out 0xf4, al`: tells isa-debug-exit to end QEMU with status 33. Padded to a boot sector.
+EXIT_SECTOR = b"\xb0\x10\xe6\xf4\xf4".ljust(510, b"\0") + b"\x55\xaa"
+EXIT_STATUS = 33
+BOOT_SECONDS = {"kvm": 180, "tcg": 900}
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A UEFI firmware: its code, and the pristine variables that each machine gets a copy of."""
+
+    code: Path
+    variables: Path
+
+
+def find_firmware() -> Firmware:
+    """The first UEFI firmware that this system has."""
+    for code, variables in FIRMWARE:
+        if Path(code).exists() and Path(variables).exists():
+            return Firmware(Path(code), Path(variables))
+    raise IngotError("no UEFI firmware for QEMU is installed", hint="install the package ovmf, or run `make setup`")
+
+
+@functools.cache
+def accelerator() -> str:
+    """`kvm` if a guest of one boot sector runs to its end under KVM, else `tcg`.
+
+    A device node, and even the ability to make a virtual machine, do not say that KVM runs guests: some clouds have both
+    and fail later.
+    """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    with tempfile.NamedTemporaryFile(prefix="ingot-") as sector:
+        sector.write(EXIT_SECTOR)
+        sector.flush()
+        argv = [
+            QEMU, "-accel", "kvm", "-cpu", "host", "-m", "16", "-display", "none", "-nodefaults", "-no-reboot",
+            "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", f"file={sector.name},format=raw,snapshot=on",
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(argv, capture_output=True, timeout=10, check=False)
+        except (FileNotFoundError, subprocess.TimeoutExpired):
+            return "tcg"
+    return "kvm" if done.returncode == EXIT_STATUS else "tcg"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A running machine: how to reach it and how long it took to get there."""
+
+    host: str
+    port: int
+    key: Path
+    ssh_config: Path
+    console: Path
+    accelerator: str
+    wall_seconds: float = field(default=0.0, compare=False)
+
+    def _ssh(self, *options: str) -> list[str]:
+        return ["ssh", "-F", str(self.ssh_config), *options, self.host]
+
+    def ssh(self, command: str) -> tuple[int, str, str]:
+        """Run `command` as root in the machine: exit status, output, errors. 255 means that ssh itself failed."""
+        done = subprocess.run([*self._ssh(), command], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def shell(self) -> int:
+        """Give the user's terminal a root shell in the machine; return its exit status."""
+        return subprocess.run(self._ssh("-t"), check=False).returncode
+
+    @functools.cached_property
+    def userspace(self) -> str:
+        """Where the boot's time went, as `systemd-analyze` says; waits until the boot has finished."""
+        _, printed, errors = self.ssh("systemctl is-system-running --wait >/dev/null; systemd-analyze time")
+        lines = (printed or errors).splitlines()
+        return lines[0] if lines else ""
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _write_ssh_config(path: Path, machine: Mapping[str, str]) -> None:
+    """One alias with everything in it. Connections share one master: a test suite logs in once, not per command."""
+    options = {
+        "HostName": HOST,
+        "User": "root",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "StrictHostKeyChecking": "yes",
+        "GlobalKnownHostsFile": "/dev/null",
+        "PasswordAuthentication": "no",
+        "ConnectTimeout": "10",
+        "LogLevel": "ERROR",
+        "ControlMaster": "auto",
+        "ControlPersist": "yes",
+        **machine,
+    }
+    path.write_text(f"Host {ALIAS}\n" + "".join(f"  {key} {value}\n" for key, value in options.items()))
+
+
+def qemu_command(
+    disk: Path, seed: Path, variables: Path, firmware: Firmware, port: int, console: Path, accel: str, memory_mib: int
+) -> list[str]:
+    """The QEMU command line: UEFI, one disk with a throw-away overlay, the seed, a network card, random numbers."""
+    cpu = ["-accel", "kvm", "-cpu", "host"] if accel == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    return [
+        QEMU, "-machine", "q35", *cpu, "-smp", str(min(os.cpu_count() or 1, 4)), "-m", str(memory_mib),
+        "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
+        "-serial", f"file:{console}",
+        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={firmware.code}",
+        "-drive", f"if=pflash,unit=1,format=raw,file={variables}",
+        "-drive", f"if=none,id=disk,format=raw,snapshot=on,cache=unsafe,file={disk}",
+        "-device", "virtio-blk-pci,drive=disk,bootindex=0",
+        "-drive", f"if=none,id=seed,format=raw,readonly=on,file={seed}",
+        "-device", "virtio-blk-pci,drive=seed",
+        "-netdev", f"user,id=net,hostfwd=tcp:{HOST}:{port}-:22",
+        # Without its ROM the firmware does not try to boot from the network first.
+        "-device", "virtio-net-pci,netdev=net,romfile=",
+        "-device", "virtio-rng-pci",
+    ]  # fmt: skip
+
+
+def _die_with_parent() -> list[str]:
+    """A prefix that ends the program when Ingot ends, however hard Ingot was killed."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+
+
+def _speaks_ssh(port: int) -> bool:
+    """Whether an ssh server greets. QEMU itself accepts the connection long before the machine does."""
+    try:
+        with socket.create_connection((HOST, port), timeout=1) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def _wait(process: subprocess.Popen[bytes], machine: Machine, said: Path) -> None:
+    """Return when root can log in. Raises IngotError when QEMU ends first, or after far too long."""
+    deadline = time.monotonic() + BOOT_SECONDS[machine.accelerator]
+    greeted = False
+    while time.monotonic() < deadline:
+        try:
+            process.wait(POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            greeted = greeted or _speaks_ssh(machine.port)
+            if greeted and machine.ssh("true")[0] == 0:
+                return
+            continue
+        raise IngotError(f"QEMU ended (exit {process.returncode}): {said.read_text().strip()}", hint=_look_at(machine))
+    state = "its ssh server refuses the key of this boot" if greeted else "no ssh server answers"
+    raise IngotError(
+        f"the machine did not come up in {BOOT_SECONDS[machine.accelerator]} s: {state}\n  " + _tail(machine.console),
+        hint=_look_at(machine),
+    )
+
+
+def _look_at(machine: Machine) -> str:
+    return f"the machine's console: {machine.console}"
+
+
+def _tail(console: Path) -> str:
+    lines = console.read_text(errors="replace").splitlines() if console.exists() else []
+    return "\n  ".join(lines[-15:])
+
+
+@contextmanager
+def boot(
+    disk: Path, *, log: Path, memory_mib: int = 4096, firmware: Firmware | None = None, hostname: str = "ingot"
+) -> Iterator[Machine]:
+    """Boot `disk` and yield the machine as soon as root can log in by ssh.
+
+    The console goes to `console.log` beside `log`. The machine and all temporary files are gone after the block,
+    whatever ends it.
+    """
+    if shutil.which(QEMU) is None:
+        raise IngotError("QEMU is not installed", hint="install qemu-system-x86, or run `make setup`")
+    firmware = firmware or find_firmware()
+    console = log.with_name("console.log")
+    console.parent.mkdir(parents=True, exist_ok=True)
+    console.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ingot-") as name:
+        folder = Path(name)
+        login, host = make_key(folder / "login"), make_key(folder / "host")
+        port, accel = _free_port(), accelerator()
+        (folder / "known_hosts").write_text(f"[{HOST}]:{port} {host.public.read_text()}")
+        _write_ssh_config(
+            folder / "ssh_config",
+            {
+                "Port": str(port),
+                "IdentityFile": str(login.private),
+                "UserKnownHostsFile": str(folder / "known_hosts"),
+                "ControlPath": str(folder / "ssh"),
+            },
+        )
+        seed = folder / "seed.iso"
+        write_seed(seed, instance=f"ingot-{uuid.uuid4()}", hostname=hostname, user=user_data(login, host))
+        variables = Path(shutil.copy(firmware.variables, folder / "variables.fd"))
+        variables.chmod(0o600)
+        argv = qemu_command(disk.resolve(), seed, variables, firmware, port, console, accel, memory_mib)
+        with log.open("a") as out:
+            out.write(f"$ {' '.join(argv)}\n")
+        began = time.monotonic()
+        with (folder / "qemu.log").open("wb") as out:
+            process = subprocess.Popen(
+                [*_die_with_parent(), *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # The overlay of `snapshot=on` goes where temporary files go, beside the rest of this boot's.
+                env={**os.environ, "TMPDIR": str(folder)},
+            )
+        machine = Machine(ALIAS, port, login.private, folder / "ssh_config", console, accel)
+        try:
+            _wait(process, machine, folder / "qemu.log")
+            yield Machine(**{**vars(machine), "wall_seconds": time.monotonic() - began})
+        finally:
+            run(["ssh", "-F", machine.ssh_config, "-O", "exit", ALIAS]) if (folder / "ssh").exists() else None
+            process.kill()
+            process.wait()
