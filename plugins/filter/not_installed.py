@@ -7,7 +7,7 @@ name: not_installed
 author: Ingot
 short_description: Packages that are not installed at exactly the pinned version
 description:
-  - Compares a pin's packages with the fact C(packages) of M(ansible.builtin.package_facts).
+  - Compares a pin's packages with what M(ingot.ml.component_facts) found installed.
 options:
   _input:
     description: A list of dictionaries with C(name) and C(version), as P(ingot.ml.pin#lookup) returns it.
@@ -15,7 +15,7 @@ options:
     elements: dict
     required: true
   installed:
-    description: The fact C(packages).
+    description: The version of each installed package, by name.
     type: dict
     required: true
 """
@@ -23,7 +23,7 @@ options:
 EXAMPLES = r"""
 - name: Show what is missing
   ansible.builtin.debug:
-    msg: "{{ lookup('ingot.ml.pin', 'efa').packages | ingot.ml.not_installed(ansible_facts.packages) }}"
+    msg: "{{ lookup('ingot.ml.pin', 'efa').packages | ingot.ml.not_installed(observed.packages) }}"
 """
 
 RETURN = r"""
@@ -39,7 +39,7 @@ def not_installed(pins, installed):
     return [
         f"{pin['name']}={pin['version']}"
         for pin in pins
-        if pin["version"] not in [found["version"] for found in installed.get(pin["name"], [])]
+        if installed.get(pin["name"]) != pin["version"]
     ]
 
 
