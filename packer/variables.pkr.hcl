@@ -1,0 +1,97 @@
+variable "image" {
+  type        = string
+  description = "The image to build: a row of catalog/images.yml."
+  default     = "parallelcluster"
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]*$", var.image))
+    error_message = "An image is named in lower case, as in catalog/images.yml."
+  }
+}
+
+variable "os" {
+  type        = string
+  description = "The operating system: a row of catalog/operating_systems.yml."
+  default     = "debian13"
+  validation {
+    condition     = can(regex("^[a-z0-9]+$", var.os))
+    error_message = "An operating system is named as in catalog/operating_systems.yml."
+  }
+}
+
+variable "arch" {
+  type        = string
+  description = "The architecture, as the lock names it."
+  default     = "x86_64"
+  validation {
+    condition     = contains(["x86_64", "aarch64"], var.arch)
+    error_message = "The architecture is x86_64 or aarch64."
+  }
+}
+
+variable "stack" {
+  type        = string
+  description = "The stack whose lock is built."
+  default     = "2026.11"
+  validation {
+    condition     = can(regex("^[0-9]{4}\\.[0-9]{2}$", var.stack))
+    error_message = "A stack is named by year and month: 2026.11."
+  }
+}
+
+variable "base_image" {
+  type        = string
+  description = "The Docker image to start from; `ingot base` makes it and prints its name."
+  default     = "ingot/base:debian13-x86_64"
+}
+
+variable "result_image" {
+  type        = string
+  description = "The name of the finished Docker image; empty names it after image, operating system and architecture."
+  default     = ""
+}
+
+variable "container_name" {
+  type        = string
+  description = "The name of the container in which the image is made."
+  default     = "ingot-packer-build"
+  validation {
+    condition     = can(regex("^ingot-", var.container_name))
+    error_message = "The containers of a build have names that begin with ingot-, so that leftovers can be found."
+  }
+}
+
+variable "apt_archives" {
+  type        = string
+  description = "A folder of verified packages, under apt's own file names, that the build uses instead of downloading."
+  default     = ""
+}
+
+variable "wheels" {
+  type        = string
+  description = "A folder of verified wheels that the build uses instead of downloading."
+  default     = ""
+}
+
+variable "events" {
+  type        = string
+  description = "A file that gets one line of JSON for each task, for a program that shows progress; may be empty."
+  default     = ""
+}
+
+variable "inputs_sha256" {
+  type        = string
+  description = "The digest of everything that decides the image, for its manifest."
+  default     = ""
+}
+
+variable "git_commit" {
+  type        = string
+  description = "The commit that the image is built from, for its manifest."
+  default     = ""
+}
+
+variable "ansible_playbook" {
+  type        = string
+  description = "The ansible-playbook to run; empty takes the checkout's own."
+  default     = ""
+}
