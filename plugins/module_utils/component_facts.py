@@ -69,8 +69,9 @@ def _package(packages, *names):
 
 
 def _wheel(root, name):
-    """The version of an unpacked Python wheel below the CUDA prefix."""
-    depths = ["usr/local/cuda*/" + "*/" * depth + f"{name}*.dist-info" for depth in range(4)]
+    """The version of an unpacked Python wheel, in the folder of its component or below the CUDA prefix."""
+    depths = [f"opt/ingot/wheels/*/{name}*.dist-info"]
+    depths += ["usr/local/cuda*/" + "*/" * depth + f"{name}*.dist-info" for depth in range(4)]
     return _in_name(root, rf"^{name}(?:_cu\d+)?-(\d+(?:\.\d+)*)\.dist-info$", *depths)
 
 

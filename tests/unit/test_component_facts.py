@@ -113,8 +113,8 @@ def test_source_without_a_module_is_no_driver(tmp_path: Path) -> None:
     assert facts.observe(tmp_path)["nvidia_driver"] is None
 
 
-@pytest.mark.parametrize("place", ["usr/local/cuda", "usr/local/cuda-12.9/lib/python"])
-def test_wheels_below_the_prefix_are_found(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("place", ["opt/ingot/wheels/any", "usr/local/cuda", "usr/local/cuda-12.9/lib/python"])
+def test_unpacked_wheels_are_found(tmp_path: Path, place: str) -> None:
     put(tmp_path, f"{place}/nvidia_cuda_runtime_cu12-12.9.79.dist-info/METADATA")
     put(tmp_path, f"{place}/nvidia_nccl_cu12-2.32.3.dist-info/METADATA")
     seen = facts.observe(tmp_path)
