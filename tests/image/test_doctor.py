@@ -1,23 +1,32 @@
 """`ingot-doctor` says what the machine really has, and that it is what the lock wanted."""
 
 import json
+from typing import Any
 
+import pytest
 from testinfra.host import Host
 
 from ingot.models import Lock
 
 
-def test_it_finds_nothing_wrong(host: Host) -> None:
-    asked = host.run("ingot-doctor")
-    assert asked.rc == 0, asked.stdout + asked.stderr
+@pytest.fixture(scope="module")
+def findings(host: Host) -> dict[str, Any]:
+    """What the doctor says, with its exit code."""
+    asked = host.run("ingot-doctor --json")
+    if not asked.stdout.startswith("{"):
+        pytest.fail(f"ingot-doctor exited with {asked.rc}: {asked.stderr.strip()}")
+    return {**json.loads(asked.stdout), "exit": asked.rc}
 
 
-def test_it_observes_what_the_lock_declares(host: Host, lock: Lock) -> None:
-    observed = json.loads(host.check_output("ingot-doctor --json"))["observed"]
+def test_it_finds_nothing_wrong(findings: dict[str, Any]) -> None:
+    assert findings["faults"] == []
+    assert findings["exit"] == 0
+
+
+def test_it_observes_what_the_lock_declares(findings: dict[str, Any], lock: Lock) -> None:
     declared = {name: component.version for name, component in lock.components.items()}
-    assert {name: observed[name] for name in declared} == declared
+    assert {name: findings["observed"][name] for name in declared} == declared
 
 
-def test_it_observes_nothing_of_what_the_lock_leaves_out(host: Host, lock: Lock) -> None:
-    observed = json.loads(host.check_output("ingot-doctor --json"))["observed"]
-    assert {name: observed[name] for name in lock.left_out if observed.get(name) is not None} == {}
+def test_it_observes_nothing_of_what_the_lock_leaves_out(findings: dict[str, Any], lock: Lock) -> None:
+    assert {name: version for name, version in findings["observed"].items() if version and name in lock.left_out} == {}

@@ -1,5 +1,6 @@
 """The NVIDIA driver of the lock is built for the image's kernel and loads as far as the hardware allows."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -55,7 +56,15 @@ def test_modules_are_of_the_flavour_of_the_lock(modules: dict[str, Any], pin: Lo
 def test_the_name_nvidia_leads_to_it(host: Host, lock: Lock, pin: LockedComponent) -> None:
     release = lock.components["kernel"].facts["release"]
     shown = host.check_output("modprobe --set-version %s --show-depends nvidia", release)
-    assert f"/{pin.facts['module']}.ko" in shown
+    # Debian leads there by a command, `install nvidia modprobe -i MODULE`, others by the file's name.
+    assert re.search(rf"\b{pin.facts['module']}\b", shown)
+
+
+@pytest.mark.parametrize("library", ["libcuda.so.1", "libnvidia-ml.so.1"])
+def test_programs_find_the_library_of_the_same_version(host: Host, pin: LockedComponent, library: str) -> None:
+    """Debian's CUDA brings libraries of another driver along; against this module they fail to initialise."""
+    found = host.check_output("ldconfig --print-cache | grep -F %s", library).split()[-1]
+    assert host.check_output("realpath %s", found).endswith(f"{library.removesuffix('.1')}.{pin.version}")
 
 
 def test_nouveau_is_kept_out(host: Host) -> None:

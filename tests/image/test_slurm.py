@@ -54,4 +54,4 @@ def test_a_batch_job_runs(host: Host, idle_node: None, workdir: str, eventually:
 
 
 def test_slurm_is_of_the_lock(host: Host, pin: LockedComponent) -> None:
-    assert host.check_output("sinfo --version").split()[-1] == pin.version
+    assert host.check_output("slurmd -V").split()[-1] == pin.version
