@@ -1,10 +1,8 @@
 """Runs one Packer build: variables in, log out, and no container left behind however it ends."""
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,14 +13,7 @@ from ingot.setup import ensure_packer, packer_environment
 
 TEMPLATE = ROOT / "packer"
 # How long Packer may take to remove its container after an interrupt.
-CLEAN_UP_SECONDS = 60
-PR_SET_PDEATHSIG = 1
-
-
-def _die_with_parent() -> None:
-    """In the child: get an interrupt, and so clean up, when the process that started it is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+CLEAN_UP_SECONDS = 30
 
 
 def packer_build(variables: Mapping[str, str], *, log: Path) -> None:
@@ -30,30 +21,26 @@ def packer_build(variables: Mapping[str, str], *, log: Path) -> None:
 
     Raises IngotError with the last lines when it fails. On an interrupt Packer is told, and waited for.
     """
-    words = [str(ensure_packer()), "build", "-color=false"]
-    words += [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
-    environment = {**os.environ, **packer_environment()}
+    packer = [ensure_packer(), "build", "-color=false"]
+    words = [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
+    # Killed the hard way we cannot tell Packer; the kernel does. Packer heeds this signal from anyone, but an interrupt
+    # only when its whole process group gets it.
+    dying = ["setpriv", "--pdeathsig", "TERM"]
     start = log.stat().st_size if log.exists() else 0
     with log.open("a") as out:
         # A session of its own: a Ctrl-C on the terminal reaches Packer once, through us, and not twice.
         process = subprocess.Popen(
-            [*words, str(TEMPLATE)],
+            [*dying, *packer, *words, TEMPLATE],
+            stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=environment,
+            env={**os.environ, **packer_environment()},
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 (no thread of ours holds a lock that the child needs)
         )
         try:
             code = process.wait()
         except BaseException:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(CLEAN_UP_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            _interrupt(process)
             raise
         finally:
             _remove(variables["container_name"])
@@ -62,6 +49,16 @@ def packer_build(variables: Mapping[str, str], *, log: Path) -> None:
             said.seek(start)
             lines = said.read().strip().splitlines()[-TAIL_LINES:]
         raise IngotError(f"Packer failed (exit {code})\n  " + "\n  ".join(lines), hint=f"full log: {log}")
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Let Packer, and the Ansible under it, clean up; kill them when they do not end."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(CLEAN_UP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _remove(container: str) -> None:
