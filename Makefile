@@ -53,7 +53,7 @@ requirements: $(INSTALLED) ## pin the Python packages anew
 	  --no-header --no-annotate - --output-file requirements/go.txt
 
 docs: $(INSTALLED) ## write the generated parts of the README
-	@$(BIN)/python -m ingot.matrix
+	@$(BIN)/python -m ingot.docs
 
 test: setup ## run every check but the slow ones; a local build with boot is among them
 	@$(BIN)/pytest $(ARGS)

@@ -58,12 +58,20 @@ def differences(installed: Mapping[str, str], versions: Mapping[str, str]) -> li
 
 
 def _bootstrap(
-    suites: Sequence[str], components: Sequence[str], arch: str, include: Sequence[str], pins: str, dest: Path, log: Path
+    suites: Sequence[str],
+    components: Sequence[str],
+    arch: str,
+    include: Sequence[str],
+    pins: str,
+    dest: Path,
+    log: Path,
 ) -> dict[str, str]:
     """Make the tar archive `dest` of a minimal system with `include`; return its packages and their versions."""
     keyring = next((path for path in KEYRINGS if path.exists()), None)
     if keyring is None:
-        raise IngotError("Debian's archive keys are not installed", hint="install debian-archive-keyring (`make setup`)")
+        raise IngotError(
+            "Debian's archive keys are not installed", hint="install debian-archive-keyring (`make setup`)"
+        )
     sites = mirrors()
     sources = [
         f"deb {sites['Debian-Security' if suite.endswith('-security') else 'Debian']} {suite} {' '.join(components)}"
@@ -123,9 +131,7 @@ def ensure_base(lock: Lock, *, log: Path) -> Base:
             return Base(tag, "mmdebstrap")
     with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
         tar = Path(folder) / "base.tar"
-        installed = _bootstrap(
-            suites, components, lock.arch, lock.base.packages, preferences(versions), tar, log
-        )
+        installed = _bootstrap(suites, components, lock.arch, lock.base.packages, preferences(versions), tar, log)
         if wrong := differences(installed, versions):
             raise IngotError(
                 "the archive has other versions of the base's packages than the lock:\n  " + "\n  ".join(wrong[:15]),

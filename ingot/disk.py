@@ -111,9 +111,7 @@ def _stream(container: str, tools: list[str], log: Path) -> None:
         raise IngotError("making the disk failed\n  " + "\n  ".join(lines), hint=f"full log: {log}")
 
 
-def make_disk(
-    image_tag: str, dest: Path, *, kernel_release: str, log: Path, signing: SigningKey | None = None
-) -> Disk:
+def make_disk(image_tag: str, dest: Path, *, kernel_release: str, log: Path, signing: SigningKey | None = None) -> Disk:
     """Make `dest`, a raw disk that boots the image `image_tag` with its own kernel `kernel_release`.
 
     `dest` appears when it is complete; an earlier one stays until then. Everything else is gone when this returns.

@@ -154,7 +154,7 @@ def packer_environment() -> dict[str, str]:
 
     Mitogen keeps one interpreter alive in the container; plain Ansible takes about a second a task longer.
     """
-    from ansible_mitogen import plugins as mitogen
+    from ansible_mitogen import plugins as mitogen  # type: ignore[import-untyped]
 
     return {
         "PACKER_PLUGIN_PATH": str(cache_dir("packer/plugins")),

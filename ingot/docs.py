@@ -1,0 +1,68 @@
+"""Writes the generated parts of the documentation: the README's support matrix, and each role's table of options.
+
+What is generated stands between two marks; everything around it is written by people.
+"""
+
+from pathlib import Path
+
+from ingot import paths
+from ingot.catalog import Catalog, read_catalog
+from ingot.errors import IngotError
+from ingot.lock import load, path_of
+from ingot.yamlfile import read
+
+BEGIN = "<!-- {}: written by `make docs` -->"
+END = "<!-- /{} -->"
+
+
+def matrix(catalog: Catalog, stack: str) -> str:
+    """A Markdown table of the stack: what each operating system gets of each component."""
+    keys = [(name, arch) for name, system in catalog.operating_systems.items() for arch in system.architectures]
+    locks = [load(path_of(stack, name, arch)) for name, arch in keys]
+    lines = [f"| stack {stack} | {' | '.join(lock.key for lock in locks)} |", "|---" * (len(locks) + 1) + "|"]
+    names = dict.fromkeys([*catalog.stacks[stack].pins, *(name for lock in locks for name in lock.left_out)])
+    for name in names:
+        cells = [
+            f"{lock.components[name].version} ({lock.components[name].source})"
+            if name in lock.components
+            else "left out"
+            for lock in locks
+        ]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def options(specs: Path) -> str:
+    """A Markdown table of the options that a role's argument specs describe."""
+    data, _ = read(specs)
+    lines = ["| option | type | what it is |", "|---|---|---|"]
+    for entry in data["argument_specs"].values():
+        for name, option in entry["options"].items():
+            described = option["description"]
+            text = " ".join(described) if isinstance(described, list) else described
+            lines.append(f"| `{name}` | {option['type']} | {' '.join(text.split())} |")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def replaced(text: str, name: str, content: str) -> str:
+    """`text` with what stands between the marks of `name` replaced by `content`."""
+    begin, end = BEGIN.format(name), END.format(name)
+    before, found, rest = text.partition(begin)
+    if not found or end not in rest:
+        raise IngotError(f"the marks {begin} and {end} are missing", hint="put them where the table belongs")
+    return f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"
+
+
+def pages(catalog: Catalog) -> dict[Path, str]:
+    """Every page with a generated part, as it should be."""
+    readme = paths.ROOT / "README.md"
+    found = {readme: replaced(readme.read_text(), "matrix", matrix(catalog, catalog.newest_stack))}
+    for specs in sorted((paths.ROOT / "roles").glob("*/meta/argument_specs.yml")):
+        page = specs.parents[1] / "README.md"
+        found[page] = replaced(page.read_text(), "options", options(specs))
+    return found
+
+
+if __name__ == "__main__":
+    for path, text in pages(read_catalog()).items():
+        paths.write_text(path, text)
