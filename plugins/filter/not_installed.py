@@ -36,11 +36,7 @@ _value:
 
 def not_installed(pins, installed):
     """`name=version` of each pin that `installed` does not have at that version."""
-    return [
-        f"{pin['name']}={pin['version']}"
-        for pin in pins
-        if installed.get(pin["name"]) != pin["version"]
-    ]
+    return [f"{pin['name']}={pin['version']}" for pin in pins if installed.get(pin["name"]) != pin["version"]]
 
 
 class FilterModule:
