@@ -1,7 +1,7 @@
-"""Turns the base of a lock into a container image: the bare system with exactly the package versions that the lock names.
+"""Turns the base of a lock into a container image: the bare system, its packages in exactly the lock's versions.
 
-mmdebstrap makes the root file system from the archive that this machine is set up to use. An image is found again by what
-is in it: as long as the lock wants the same packages of the bare system, nothing is made anew.
+mmdebstrap makes the root file system from the archive that this machine is set up to use. An image is found again by
+what is in it: as long as the lock wants the same packages of the bare system, nothing is made anew.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from ingot.errors import IngotError
 from ingot.models import Lock, Strict
 from ingot.run import run
 
+REPOSITORY = "ingot/base"
 RECIPE = "ingot.recipe"
 PACKAGES = "ingot.packages"
 # mmdebstrap leaves these of the machine that it runs on; an image has no host name and no resolver of its own yet.
@@ -81,7 +82,7 @@ def _bootstrap(
     status = dest.parent / "status"
     run(
         [
-            "mmdebstrap", "--variant=minbase", f"--architectures={DEB_ARCH[arch]}", f"--keyring={keyring}",
+            "mmdebstrap", "--variant=apt", f"--architectures={DEB_ARCH[arch]}", f"--keyring={keyring}",
             f"--include={','.join(include)}",
             f"--setup-hook=copy-in {dest.parent}/ingot /etc/apt/preferences.d",
             '--customize-hook=rm "$1"/etc/apt/preferences.d/ingot',
@@ -106,11 +107,15 @@ def _import(tar: Path, tag: str, labels: Mapping[str, str]) -> None:
     run(["docker", "import", *changes, tar, tag], doing="giving the base to Docker")
 
 
-def _find(recipe: str) -> dict[str, dict[str, str]]:
-    """The images made by `recipe`: tag to installed packages."""
+def _find(repository: str, recipe: str) -> dict[str, dict[str, str]]:
+    """The images in `repository` made by `recipe`: tag to installed packages.
+
+    What is built on them has their labels as well, but not their repository.
+    """
     listing = ["docker", "image", "ls", "--filter", f"label={RECIPE}={recipe}", "--format", "{{.Repository}}:{{.Tag}}"]
+    listing.append(repository)
     found = {}
-    for tag in run(listing).split():
+    for tag in sorted(run(listing).split(), key=len, reverse=True):
         text = run(["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{PACKAGES}"}}}}', tag])
         found[tag] = dict(word.split("=", 1) for word in text.split())
     return found
@@ -126,9 +131,9 @@ def ensure_base(lock: Lock, *, log: Path) -> Base:
     suites, components = lock.repositories["debian"].suites, lock.base.components
     recipe = _digest([suites, components, lock.base.packages, lock.arch, Path(__file__).read_text()])
     versions = {name: package.version for name, package in lock.packages.items()}
-    for tag, installed in _find(recipe).items():
+    for tag, installed in _find(REPOSITORY, recipe).items():
         if not differences(installed, versions):
-            return Base(tag, "mmdebstrap")
+            return _named(tag, lock)
     with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
         tar = Path(folder) / "base.tar"
         installed = _bootstrap(suites, components, lock.arch, lock.base.packages, preferences(versions), tar, log)
@@ -137,8 +142,14 @@ def ensure_base(lock: Lock, *, log: Path) -> Base:
                 "the archive has other versions of the base's packages than the lock:\n  " + "\n  ".join(wrong[:15]),
                 hint=f"run `ingot lock --os {lock.os} --arch {lock.arch}`",
             )
-        tag = f"ingot/base:{lock.key}-{_digest(installed)[:12]}"
+        tag = f"{REPOSITORY}:{lock.key}-{_digest(installed)[:12]}"
         _import(tar, tag, _labels(recipe, installed))
+    return _named(tag, lock)
+
+
+def _named(tag: str, lock: Lock) -> Base:
+    """The base `tag`, which gets the short name that Packer's files start from when they are run by hand."""
+    run(["docker", "tag", tag, f"{REPOSITORY}:{lock.key}"])
     return Base(tag, "mmdebstrap")
 
 
@@ -147,9 +158,10 @@ def ensure_tools(path: Path, *, log: Path) -> str:
     data, _ = yamlfile.read(path)
     tools = Tools.model_validate(data)
     recipe = _digest([data, Path(__file__).read_text()])
-    if found := _find(recipe):
+    repository = f"ingot/{path.parent.name}"
+    if found := _find(repository, recipe):
         return next(iter(found))
-    tag = f"ingot/{path.parent.name}:{recipe[:12]}"
+    tag = f"{repository}:{recipe[:12]}"
     suites = [tools.suite, f"{tools.suite}-updates", f"{tools.suite}-security"]
     with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
         tar = Path(folder) / "tools.tar"

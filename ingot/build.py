@@ -86,6 +86,14 @@ def git_commit() -> str:
     return done.stdout.strip()
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What an image is made from: the digest over its files, and the commit of the checkout."""
+
+    sha256: str
+    git_commit: str
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the build folder, so that two builds of one image cannot mix."""
@@ -140,7 +148,7 @@ def refresh(
 
 
 def _converge(
-    request: Request, catalog: Catalog, lock_path: Path, base_tag: str, fetched: Fetched, progress: Progress, log: Path
+    request: Request, catalog: Catalog, inputs: Inputs, base_tag: str, fetched: Fetched, progress: Progress, log: Path
 ) -> Converge:
     """Run the roles in a container of the base by Packer, and commit it as the image."""
     roles = catalog.image(request.image).roles
@@ -155,8 +163,8 @@ def _converge(
         "apt_archives": str(fetched.archives),
         "wheels": str(fetched.wheels),
         "events": str(request.dir / "events.jsonl"),
-        "inputs_sha256": inputs_digest(lock_path),
-        "git_commit": git_commit(),
+        "inputs_sha256": inputs.sha256,
+        "git_commit": inputs.git_commit,
     }
     with Follower(request.dir / "events.jsonl", roles, progress.tell) as follower:
         try:
@@ -184,7 +192,7 @@ def _container(request: Request) -> Iterator[str]:
         run(["docker", "rm", "-f", "-v", name])
 
 
-def _look(request: Request, lock: Lock, lock_path: Path, log: Path) -> Result:
+def _look(request: Request, lock: Lock, lock_path: Path, inputs: Inputs, log: Path) -> Result:
     """Verify the image before it boots; write its manifest and SBOM beside the disk."""
     with _container(request) as name:
         result = verify(f"docker://{name}", lock_path=lock_path, image=request.image, log=log)
@@ -192,9 +200,7 @@ def _look(request: Request, lock: Lock, lock_path: Path, log: Path) -> Result:
         dpkg = run(["docker", "exec", name, "dpkg-query", "-W", "-f", sbom.QUERY])
     paths.write_text(request.dir / "manifest.json", manifest)
     wheels = [(name, wheel.version) for name, wheel in lock.wheels.items()]
-    paths.write_text(
-        request.dir / "sbom.cdx.json", sbom.make(lock, request.image, dpkg, wheels, inputs_digest(lock_path))
-    )
+    paths.write_text(request.dir / "sbom.cdx.json", sbom.make(lock, request.image, dpkg, wheels, inputs.sha256))
     return result
 
 
@@ -237,6 +243,8 @@ def _build(request: Request, catalog: Catalog, lock: Lock, lock_path: Path, prog
     archive = Archive(request.os_name, catalog.operating_system(request.os_name), request.arch)
     with progress.phase("archive"):
         lock, refreshed = refresh(request, catalog, lock, archive, progress)
+    # Read once: what is edited from now on is another image.
+    inputs = Inputs(inputs_digest(lock_path), git_commit())
     with progress.phase("artifacts"):
         fetched = fetch(
             lock, archive, on_progress=lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"), log=log
@@ -245,9 +253,9 @@ def _build(request: Request, catalog: Catalog, lock: Lock, lock_path: Path, prog
     with progress.phase("base"):
         base = ensure_base(lock, log=log)
     with progress.phase("converge"):
-        converge = _converge(request, catalog, lock_path, base.tag, fetched, progress, log)
+        converge = _converge(request, catalog, inputs, base.tag, fetched, progress, log)
     with progress.phase("disk and suite on the image"), ThreadPoolExecutor(1) as pool:
-        looking = pool.submit(_look, request, lock, lock_path, log)
+        looking = pool.submit(_look, request, lock, lock_path, inputs, log)
         release = str(lock.components["kernel"].facts["release"])
         disk = make_disk(request.tag, disk_path, kernel_release=release, log=log)
         on_image = looking.result()
@@ -266,18 +274,19 @@ def _build(request: Request, catalog: Catalog, lock: Lock, lock_path: Path, prog
             )
     _insist(in_machine, "in the machine", log)
     manifest = json.loads((request.dir / "manifest.json").read_text())
+    mine = lock.of(catalog.image(request.image).roles)
     report = {
         "image": request.image,
         "stack": request.stack,
         "os": request.os_name,
         "arch": request.arch,
-        "inputs_sha256": inputs_digest(lock_path),
-        "git_commit": git_commit(),
+        "inputs_sha256": inputs.sha256,
+        "git_commit": inputs.git_commit,
         "base": asdict(base),
         "refreshed": refreshed,
-        "declared": {name: component.version for name, component in lock.components.items()},
+        "declared": {name: component.version for name, component in mine.components.items()},
         "observed": manifest["observed"],
-        "left_out": lock.left_out,
+        "left_out": mine.left_out,
         "seconds": {name: round(seconds, 1) for name, seconds in progress.seconds.items()},
         "role_seconds": {name: round(seconds, 1) for name, seconds in converge.roles.items() if name},
         "tasks": converge.counts,

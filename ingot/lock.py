@@ -1,6 +1,5 @@
 """Turns a stack into a lock (exact packages, digests) and a lock into text that reads as release notes in a diff."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from ingot import paths, pypi
 from ingot.archive import Archive, upstream
 from ingot.catalog import Catalog, digest
 from ingot.errors import IngotError, UsageError
-from ingot.models import Lock, LockedComponent, Offer, Package, Repository, Wheel
+from ingot.models import Lock, LockedComponent, Offer, Repository
 from ingot.resolve import Candidate, Need, Rejected, rejections, resolve
 from ingot.yamlfile import Loader, nearest
 from ingot.yamlfile import load as load_yaml
@@ -220,13 +219,3 @@ def changes(old: Mapping[str, BaseModel], new: Mapping[str, BaseModel]) -> list[
             same = " (rebuilt: other digest)" if before == after else ""
             lines.append(f"{name} {before or '(none)'} -> {after or '(removed)'}{same}")
     return lines
-
-
-def estimate(packages: Mapping[str, Package], wheels: Mapping[str, Wheel]) -> int:
-    """Bytes to download for these packages; wheels state no size and are not counted."""
-    return sum(package.size for package in packages.values())
-
-
-def as_json(lock: Lock) -> str:
-    """The lock as JSON text, for programs that have no YAML."""
-    return json.dumps(lock.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True) + "\n"

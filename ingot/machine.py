@@ -59,8 +59,8 @@ def find_firmware() -> Firmware:
 def accelerator() -> str:
     """`kvm` if a guest of one boot sector runs to its end under KVM, else `tcg`.
 
-    A device node, and even the ability to make a virtual machine, do not say that KVM runs guests: some clouds have both
-    and fail later.
+    A device node, and even the ability to make a virtual machine, do not say that KVM runs guests: some clouds have
+    both and fail later.
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"

@@ -1,5 +1,6 @@
 """The shapes of what people write (catalog) and of what Ingot generates (lock): frozen, and strict about keys."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import Annotated, Literal
 
@@ -220,3 +221,12 @@ class Lock(Strict):
     def key(self) -> str:
         """The lock's name below its stack: `debian13-x86_64`."""
         return f"{self.os}-{self.arch}"
+
+    def of(self, roles: Collection[str]) -> "Lock":
+        """The part of the lock that an image of these roles is: its components, and what is left out of them.
+
+        `packages` stays the closure of all components; an image has some of them.
+        """
+        components = {name: entry for name, entry in self.components.items() if name in roles}
+        left_out = {name: why for name, why in self.left_out.items() if name.split(".")[0] in roles}
+        return self.model_copy(update={"components": components, "left_out": left_out})

@@ -21,8 +21,8 @@ def packer_build(variables: Mapping[str, str], *, log: Path) -> None:
 
     Raises IngotError with the last lines when it fails. On an interrupt Packer is told, and waited for.
     """
-    packer = [ensure_packer(), "build", "-color=false"]
-    words = [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
+    words: list[str | Path] = [ensure_packer(), "build", "-color=false"]
+    words += [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
     # Killed the hard way we cannot tell Packer; the kernel does. Packer heeds this signal from anyone, but an interrupt
     # only when its whole process group gets it.
     dying = ["setpriv", "--pdeathsig", "TERM"]
@@ -30,7 +30,7 @@ def packer_build(variables: Mapping[str, str], *, log: Path) -> None:
     with log.open("a") as out:
         # A session of its own: a Ctrl-C on the terminal reaches Packer once, through us, and not twice.
         process = subprocess.Popen(
-            [*dying, *packer, *words, TEMPLATE],
+            [*dying, *words, TEMPLATE],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

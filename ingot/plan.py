@@ -1,17 +1,15 @@
 """Says what a lock will put into an image, why each version, and what was left out, before anything is built."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from ingot.catalog import Catalog
-from ingot.lock import Resolution, check, load, path_of
+from ingot.lock import check, load, path_of
 from ingot.models import Lock
 
 
 def of_lock(lock: Lock, catalog: Catalog, image: str) -> dict[str, Any]:
     """The plan as data: components of `image` with version, source and reason; what is left out; download in bytes."""
-    roles = catalog.image(image).roles
-    mine = {name: entry for name, entry in lock.components.items() if name in roles}
+    mine = lock.of(catalog.image(image).roles)
     return {
         "image": image,
         "stack": lock.stack,
@@ -19,9 +17,9 @@ def of_lock(lock: Lock, catalog: Catalog, image: str) -> dict[str, Any]:
         "arch": lock.arch,
         "components": {
             name: {"version": entry.version, "source": entry.source, "why": entry.why, "hold": entry.hold}
-            for name, entry in mine.items()
+            for name, entry in mine.components.items()
         },
-        "left_out": {name: why for name, why in lock.left_out.items() if name.split(".")[0] in roles},
+        "left_out": mine.left_out,
         "unresolved": lock.unresolved,
         "packages": len(lock.packages),
         "download_bytes": sum(package.size for package in lock.packages.values()),
@@ -37,10 +35,3 @@ def plan(catalog: Catalog, image: str, os_name: str, arch: str, stack: str) -> d
     lock = load(path_of(stack, os_name, arch))
     check(lock, catalog)
     return of_lock(lock, catalog, image)
-
-
-def refused(resolution: Resolution) -> Mapping[str, list[str]]:
-    """For each component, one line a newer version that does not fit and why."""
-    return {
-        name: [f"{item.candidate.text}: {item.need}" for item in items] for name, items in resolution.rejected.items()
-    }

@@ -44,4 +44,5 @@ def make(lock: Lock, image: str, dpkg: str, wheels: Iterable[tuple[str, str]], i
         bom.components.add(
             Component(type=ComponentType.LIBRARY, name=name, version=version, purl=url, bom_ref=str(url), hashes=hashes)
         )
+    bom.register_dependency(bom.metadata.component, bom.components)
     return json.dumps(json.loads(JsonV1Dot6(bom).output_as_string()), indent=1, sort_keys=True) + "\n"

@@ -8,8 +8,9 @@ locals {
 
   result           = var.result_image != "" ? var.result_image : "ingot/${var.image}:${var.os}-${var.arch}"
   ansible_playbook = var.ansible_playbook != "" ? var.ansible_playbook : "${local.root}/.venv/bin/ansible-playbook"
+  # In memory, so that the mount leaves no folder behind in the image: wheels. apt's folder is there anyway.
   volumes = merge(
     var.apt_archives != "" ? { (var.apt_archives) = "/var/cache/apt/archives" } : {},
-    var.wheels != "" ? { (var.wheels) = "/var/cache/ingot/wheels" } : {},
+    var.wheels != "" ? { (var.wheels) = "/dev/shm/ingot-wheels" } : {},
   )
 }

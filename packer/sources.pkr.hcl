@@ -6,14 +6,13 @@ source "docker" "image" {
   volumes = local.volumes
   run_command = [
     "-d", "-i", "--name", var.container_name, "--label", "ingot=1",
-    "--entrypoint=/bin/sh", "--", "{{.Image}}",
+    "--", "{{.Image}}", "/bin/sh",
   ]
   changes = [
     "LABEL ingot=1",
     "LABEL ingot.image=${var.image}",
     "LABEL ingot.lock=${local.lock.stack}/${local.lock.os}-${local.lock.arch}",
     "LABEL ingot.inputs=${var.inputs_sha256}",
-    "ENTRYPOINT []",
     "CMD [\"/bin/bash\"]",
   ]
 }

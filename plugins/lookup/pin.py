@@ -10,6 +10,7 @@ description:
   - Returns a component's entry in the lock of the host's operating system and architecture.
   - The lock is the file that O(lock) or the variable C(ingot_lock) names; else the collection's own, found by the
     variable C(ingot_stack) (the newest stack by default) and the host's facts.
+  - Where the variable C(ingot_roles) lists the roles of an image, C(*) is the lock without the components of others.
 options:
   _terms:
     description: Names of components, or C(*) for the whole lock.
@@ -77,6 +78,16 @@ def _own_lock(variables: dict, stack: str | None) -> Path:
     return path
 
 
+def _of(lock: dict, roles: list | None) -> dict:
+    """The part of `lock` that an image of `roles` is; all of it where there is no image."""
+    if roles is None:
+        return lock
+    parts = {
+        key: {n: v for n, v in lock[key].items() if n.split(".")[0] in roles} for key in ("components", "left_out")
+    }
+    return {**lock, **parts}
+
+
 def _entry(lock: dict, name: str) -> dict:
     """What `lock` says of component `name`."""
     if name in lock["left_out"]:
@@ -104,4 +115,5 @@ class LookupModule(LookupBase):
         if not path.exists():
             raise AnsibleLookupError(f"there is no lock {path}")
         lock = _read(str(path), path.stat().st_mtime)
-        return [lock if term == "*" else _entry(lock, term) for term in terms]
+        roles = self._templar.template((variables or {}).get("ingot_roles"))
+        return [_of(lock, roles) if term == "*" else _entry(lock, term) for term in terms]

@@ -38,25 +38,27 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, reason in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {reason}")
     config.addinivalue_line("markers", "part(name): tests a part of the component, which the lock may leave out")
-    config.stash[LOCK] = load(config.getoption("--lock"))
+    images, name = read_catalog().images, config.getoption("--image")
+    if name not in images:
+        raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
+    config.stash[ROLES] = frozenset(images[name].roles)
+    config.stash[LOCK] = load(config.getoption("--lock")).of(images[name].roles)
 
 
 LOCK = pytest.StashKey[Lock]()
+ROLES = pytest.StashKey[frozenset[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the tests of components that this lock leaves out or that this image does not have."""
-    lock, images = config.stash[LOCK], read_catalog().images
-    name = config.getoption("--image")
-    if name not in images:
-        raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
-    roles = {role for image in images.values() for role in image.roles}
+    lock, roles, name = config.stash[LOCK], config.stash[ROLES], config.getoption("--image")
+    known = {role for image in read_catalog().images.values() for role in image.roles}
     # What must be untouched is looked at before another test leaves something behind.
     items.sort(key=lambda item: item.get_closest_marker("sealed") is None)
     for item in items:
         component = _component_of(item)
         parts = [component, *(f"{component}.{marker.args[0]}" for marker in item.iter_markers("part"))]
-        if component in roles - set(images[name].roles):
+        if component in known - roles:
             item.add_marker(pytest.mark.skip(reason=f"image {name} has no {component}"))
         for part in parts:
             if part in lock.left_out:
@@ -133,7 +135,7 @@ def _skip_what_the_place_cannot_do(request: pytest.FixtureRequest, place: Place)
 
 @pytest.fixture(scope="session")
 def lock(pytestconfig: pytest.Config) -> Lock:
-    """The lock that the image was built from: every expected value comes from it."""
+    """The image's part of the lock that it was built from: every expected value comes from it."""
     return pytestconfig.stash[LOCK]
 
 

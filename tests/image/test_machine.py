@@ -32,6 +32,14 @@ def test_ssh_host_keys_were_made_after_the_image(newer_than_the_image: Callable[
 
 
 @pytest.mark.machine
+def test_the_root_file_system_grows_into_its_partition(host: Host) -> None:
+    """cloud-init does it at boot with these two, where the volume is larger than the image."""
+    root = host.check_output("findmnt --noheadings --output SOURCE /")
+    assert "Nothing to do" in host.check_output("resize2fs %s 2>&1", root)
+    host.check_output("growpart --help")
+
+
+@pytest.mark.machine
 def test_the_kernel_does_not_report_a_broken_module(host: Host) -> None:
     lines = host.check_output("dmesg").splitlines()
     broken = ("Unknown symbol", "disagrees about version", "invalid module format", "Exec format error")
