@@ -14,10 +14,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build
 
 .DEFAULT_GOAL := help
-.PHONY: setup lock lock-check requirements docs test test-all lint fmt clean help
+.PHONY: setup lock lock-check requirements docs test test-all lint bench fmt clean help
 
 # The parts: Python packages, the command line, and the collection where Ansible finds it under its name.
-$(INSTALLED): requirements/dev.txt pyproject.toml
+# tools.pth: programs of the environment find each other (molecule asks ansible-config) without its activation.
+$(INSTALLED): requirements/dev.txt requirements/tools.pth pyproject.toml
 	@test -n '$(PYTHON)' || { echo 'error: needs Python 3.11, 3.12 or 3.13' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
@@ -28,6 +29,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@echo 'installing Python packages into $(VENV)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@cp requirements/tools.pth "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/ingot-tools.pth"
 	@touch $@
 
 $(COLLECTION):
@@ -63,6 +65,9 @@ test-all: setup ## run the slow checks as well
 
 lint: setup ## run the static checks alone
 	@$(BIN)/pytest tests/static $(ARGS)
+
+bench: setup ## measure the numbers of benchmarks/RESULTS.md (ARGS=boot for one part)
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 fmt: $(INSTALLED) ## format Python and Packer files
 	@ruff check --quiet --fix . && ruff format --quiet .

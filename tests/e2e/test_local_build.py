@@ -1,35 +1,25 @@
 """`make local-parallelcluster` gives a machine image that boots and is what its lock says."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ingot import lock as locks
-from ingot import paths
 from ingot.models import Lock
+
+from .conftest import Ingot
 
 pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.network]
 
-OS_NAME = os.environ.get("INGOT_OS", "debian13")
 
-
-def ingot(*words: str) -> subprocess.CompletedProcess[str]:
-    code = "from ingot.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, cwd=paths.ROOT, check=False
-    )
-
-
-@pytest.fixture(scope="module")
-def report() -> dict[str, Any]:
+@pytest.fixture(scope="module", params=["debian13", pytest.param("debian12", marks=pytest.mark.slow)])
+def report(request: pytest.FixtureRequest, ingot: Ingot) -> dict[str, Any]:
     """The report of a build of what the checkout is now."""
-    done = ingot("local", "parallelcluster", "--os", OS_NAME, "--json")
-    assert done.returncode == 0
+    done = ingot("local", "parallelcluster", "--os", request.param, "--json")
+    assert done.returncode == 0, done.stderr
     built: dict[str, Any] = json.loads(done.stdout)
     return built
 
@@ -74,15 +64,15 @@ def test_disk_manifest_sbom_and_log_lie_where_the_report_says(report: dict[str, 
         assert listed[name] == wheel.version
 
 
-def test_a_second_build_of_the_same_inputs_says_so(report: dict[str, Any]) -> None:
-    again = json.loads(ingot("local", "parallelcluster", "--os", OS_NAME, "--json").stdout)
+def test_a_second_build_of_the_same_inputs_says_so(ingot: Ingot, report: dict[str, Any]) -> None:
+    again = json.loads(ingot("local", "parallelcluster", "--os", report["os"], "--json").stdout)
     assert again.pop("unchanged") is True
     assert again == {key: value for key, value in report.items() if key != "unchanged"}
 
 
-def test_the_booted_image_answers_as_the_readme_says(report: dict[str, Any]) -> None:
+def test_the_booted_image_answers_as_the_readme_says(ingot: Ingot, report: dict[str, Any]) -> None:
     command = "modprobe nvidia; ingot-doctor && srun hostname"
-    done = ingot("boot", "parallelcluster", "--os", OS_NAME, "--json", "--ssh", command)
+    done = ingot("boot", "parallelcluster", "--os", report["os"], "--json", "--ssh", command)
     answer = json.loads(done.stdout)
     assert done.returncode == answer["exit"] == 0, answer
     assert "No such device" in answer["stderr"]

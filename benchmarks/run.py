@@ -1,0 +1,220 @@
+"""Measures what Ingot promises, each number as a ratio within this run, and writes the table of `RESULTS.md`.
+
+    .venv/bin/python benchmarks/run.py            all of it, about 25 minutes on 2 cores
+    .venv/bin/python benchmarks/run.py boot       one part: converge, boot, size, commands, tests
+
+Wants an image that has been built (`make local-parallelcluster`): packages are cached, and its disk is there.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.archive import Archive
+from ingot.base import ensure_base
+from ingot.build import Request
+from ingot.catalog import read_catalog
+from ingot.disk import make_disk
+from ingot.fetch import Fetched, fetch
+from ingot.machine import accelerator, boot
+from ingot.run import run
+from ingot.setup import packer_environment
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "RESULTS.md"
+BIN = Path(sys.executable).parent
+NAME = "ingot-benchmark"
+# What a Debian that only boots and lets its owner in consists of; the kernel comes with it from the lock.
+BARE = ["cloud-init", "dbus", "e2fsprogs", "iproute2", "kmod", "libpam-systemd", "login", "netbase", "openssh-server"]
+BARE += ["procps", "systemd-resolved", "systemd-sysv", "udev"]
+BOOTS = 3
+
+CATALOG = read_catalog()
+REQUEST = Request("parallelcluster", "debian13", "x86_64", CATALOG.newest_stack)
+LOCK_PATH = locks.path_of(REQUEST.stack, REQUEST.os_name, REQUEST.arch)
+LOCK = locks.load(LOCK_PATH)
+LOG = REQUEST.dir / "benchmark.log"
+# (what, the limit as people read it, the measured value, within the limit)
+Row = tuple[str, str, str, bool]
+
+
+def seconds(words: Sequence[str | Path], *, env: Mapping[str, str] | None = None, stdin: str | None = None) -> float:
+    """How long a command takes; it must succeed."""
+    began = time.monotonic()
+    run(words, env={**os.environ, **(env or {})}, stdin=stdin, log=LOG)
+    return time.monotonic() - began
+
+
+@contextmanager
+def container(image: str, fetched: Fetched | None = None) -> Iterator[str]:
+    """A container that sleeps, with the caches that a build has; gone afterwards."""
+    volumes = ["-v", f"{fetched.archives}:/var/cache/apt/archives"] if fetched else []
+    run(["docker", "run", "-d", "--name", NAME, "--label", "ingot=1", *volumes, image, "sleep", "infinity"])
+    try:
+        yield NAME
+    finally:
+        run(["docker", "rm", "-f", "-v", NAME])
+
+
+def exact(names: Sequence[str]) -> str:
+    """`name=version` of each package, in the lock's versions."""
+    return " ".join(f"{name}={LOCK.packages[name].version}" for name in names)
+
+
+def prefer_the_lock(name: str) -> None:
+    """Let apt in the container choose the lock's versions for dependencies, as the roles do."""
+    pins = "".join(f"Package: {n}\nPin: version {p.version}\nPin-Priority: 990\n\n" for n, p in LOCK.packages.items())
+    run(["docker", "exec", "-i", name, "tee", "/etc/apt/preferences.d/ingot"], stdin=pins)
+
+
+def by_bare_commands(name: str) -> float:
+    """Seconds that `bare.sh` takes."""
+    mine = LOCK.of(CATALOG.image(REQUEST.image).roles).components
+    driver = LOCK.components["nvidia_driver"]
+    facts = {
+        "PACKAGES": exact([package for part in mine.values() for package in part.packages]),
+        "HELD": exact([package for part in mine.values() if part.hold for package in part.packages]),
+        "RELEASE": str(LOCK.components["kernel"].facts["release"]),
+        "DKMS": str(driver.facts["dkms"]),
+        "DRIVER": driver.version,
+        "ALTERNATIVE": str(driver.facts["alternative"]),
+    }
+    prefer_the_lock(name)
+    words = [word for key, value in facts.items() for word in ("-e", f"{key}={value}")]
+    return seconds(["docker", "exec", "-i", *words, name, "bash", "-s"], stdin=(HERE / "bare.sh").read_text())
+
+
+def by_roles(name: str) -> tuple[float, int]:
+    """Seconds that the play takes, as Packer runs it, and how many tasks it changes."""
+    events = REQUEST.dir / "benchmark.jsonl"
+    events.unlink(missing_ok=True)
+    facts = {
+        "ingot_roles": CATALOG.image(REQUEST.image).roles,
+        "ingot_lock": str(LOCK_PATH),
+        "manifest_image": REQUEST.image,
+        "ansible_connection": "docker",
+        "ansible_host": name,
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
+    env = packer_environment() | {
+        "ANSIBLE_COLLECTIONS_PATH": str(paths.ROOT / "build"),
+        "ANSIBLE_CALLBACKS_ENABLED": "ingot.ml.progress",
+        "ANSIBLE_REMOTE_TMP": "/dev/shm/ingot",
+        "INGOT_EVENTS": str(events),
+    }
+    words: list[str | Path] = [BIN / "ansible-playbook", "-i", "image,", "-e", json.dumps(facts)]
+    took = seconds([*words, paths.ROOT / "playbooks/image.yml"], env=env)
+    return took, json.loads(events.read_text().splitlines()[-1])["changed"]
+
+
+def converge() -> list[Row]:
+    """The roles against bare commands, and the roles again."""
+    fetched = fetch(LOCK, Archive(REQUEST.os_name, CATALOG.operating_system(REQUEST.os_name), REQUEST.arch))
+    base = ensure_base(LOCK, log=LOG).tag
+    with container(base, fetched) as name:
+        bare = by_bare_commands(name)
+    with container(base, fetched) as name:
+        first, _ = by_roles(name)
+        second, changed = by_roles(name)
+    return [
+        ("converge : the same by bare commands", "1.25", f"{first / bare:.2f} ({first:.0f} s : {bare:.0f} s)",
+         first <= 1.25 * bare),
+        ("second converge : first", "0.10", f"{second / first:.3f} ({second:.1f} s : {first:.0f} s)",
+         second <= 0.10 * first),
+        ("tasks that a second converge changes", "0", str(changed), changed == 0),
+    ]  # fmt: skip
+
+
+def bare_disk() -> Path:
+    """A disk of Debian with the image's kernel, ssh and cloud-init, made like the image's."""
+    disk, tag = REQUEST.dir / "bare.raw", "ingot/benchmark:bare"
+    packages = [*BARE, *LOCK.components["kernel"].packages]
+    script = f"""set -eu
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends {exact(packages)}
+        printf '[Match]\\nName=e*\\n\\n[Network]\\nDHCP=yes\\n' > /etc/systemd/network/80-dhcp.network
+        printf 'datasource_list: [NoCloud, None]\\nnetwork:\\n  config: disabled\\n' > /etc/cloud/cloud.cfg.d/90.cfg
+        SYSTEMD_OFFLINE=1 systemctl enable -q systemd-networkd systemd-resolved ssh
+        rm -f /etc/ssh/ssh_host_*; : > /etc/machine-id"""
+    with container(ensure_base(LOCK, log=LOG).tag) as name:
+        prefer_the_lock(name)
+        run(["docker", "exec", name, "sh", "-c", script], log=LOG)
+        run(["docker", "commit", name, tag])
+    try:
+        make_disk(tag, disk, kernel_release=str(LOCK.components["kernel"].facts["release"]), log=LOG)
+    finally:
+        run(["docker", "image", "rm", tag])
+    return disk
+
+
+def booting() -> list[Row]:
+    """The image against a bare Debian, by turns; of each the median."""
+    disks = {"image": REQUEST.dir / "disk.raw", "bare": bare_disk()}
+    taken: dict[str, list[float]] = {name: [] for name in disks}
+    try:
+        for _ in range(BOOTS):
+            for name, disk in disks.items():
+                with boot(disk, log=LOG) as machine:
+                    taken[name].append(machine.wall_seconds)
+    finally:
+        disks["bare"].unlink()
+    image, bare = (statistics.median(taken[name]) for name in ("image", "bare"))
+    measured = f"{image / bare:.2f} ({image:.1f} s : {bare:.1f} s, {accelerator()})"
+    return [("boot to ssh : a bare Debian with the same kernel", "1.10", measured, image <= 1.10 * bare)]
+
+
+def size() -> list[Row]:
+    """The image against what its packages say that they occupy, and its wheels."""
+    with container(REQUEST.tag) as name:
+        kib = run(["docker", "exec", name, "dpkg-query", "-W", "-f", "${Installed-Size}\\n"]).split()
+        wheels = run(["docker", "exec", name, "sh", "-c", "test ! -d /opt/ingot/wheels || du -sb /opt/ingot/wheels"])
+    installed = sum(map(int, kib)) * 1024 + int((wheels.split() or ["0"])[0])
+    image = int(run(["docker", "image", "inspect", "--format", "{{.Size}}", REQUEST.tag]))
+    measured = f"{image / installed:.3f} ({image / 1e9:.2f} GB : {installed / 1e9:.2f} GB)"
+    return [("image : its packages, installed", "1.05", measured, image <= 1.05 * installed)]
+
+
+def commands() -> list[Row]:
+    """Commands that must feel immediate; of each the median of five."""
+    rows = []
+    for words in (["lock", "--check"], ["--help"]):
+        took = statistics.median(seconds([BIN / "ingot", *words]) for _ in range(5))
+        rows.append((f"`ingot {' '.join(words)}`", "0.5 s", f"{took:.2f} s", took < 0.5))
+    return rows
+
+
+def tests() -> list[Row]:
+    """The tests that need no image."""
+    took = seconds([BIN / "pytest", "-q", "tests/unit", "tests/static"])
+    return [("fast tests", "60 s", f"{took:.0f} s", took <= 60)]
+
+
+PARTS: dict[str, Callable[[], list[Row]]] = {
+    "converge": converge, "boot": booting, "size": size, "commands": commands, "tests": tests,
+}  # fmt: skip
+
+
+def main(wanted: list[str]) -> int:
+    """Measure the parts, print the table; after all of them write it down. 1 if a limit is missed."""
+    rows = [row for name, part in PARTS.items() if name in (wanted or PARTS) for row in part()]
+    lines = ["| number | at most | measured | |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(texts)} | {'ok' if good else 'missed'} |" for *texts, good in rows]
+    print("\n".join(lines))
+    if not wanted:
+        head = f"{REQUEST.tag}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}. Written by `benchmarks/run.py`."
+        paths.write_text(RESULTS, "\n".join(["# Numbers", "", head, "", *lines, ""]))
+    return 0 if all(good for *_, good in rows) else 1
+
+
+if __name__ == "__main__":
+    if unknown := set(sys.argv[1:]) - set(PARTS):
+        sys.exit(f"unknown part {', '.join(unknown)}; known: {', '.join(PARTS)}")
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""A lock follows the archive: the same archive gives the same lock, and what is gone from it is renewed, no more."""
+
+from pathlib import Path
+
+import pytest
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.archive import Archive
+from ingot.build import Request, refresh
+from ingot.catalog import read_catalog
+from ingot.console import Progress
+from ingot.errors import IngotError
+from ingot.models import Lock
+
+pytestmark = pytest.mark.network
+
+CATALOG = read_catalog()
+STACK = CATALOG.newest_stack
+
+
+@pytest.fixture(scope="module")
+def archive() -> Archive:
+    found = Archive("debian13", CATALOG.operating_system("debian13"), "x86_64")
+    found.update()
+    return found
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Lock:
+    """What the archive gives today."""
+    return locks.make(CATALOG, STACK, "debian13", "x86_64").lock
+
+
+def outdated(lock: Lock, name: str) -> Lock:
+    """The lock with a version of `name` that no archive has."""
+    package = lock.packages[name].model_copy(update={"version": "0.0-ingot"})
+    return lock.model_copy(update={"packages": {**lock.packages, name: package}})
+
+
+def request(frozen: bool) -> Request:
+    return Request("parallelcluster-cpu", "debian13", "x86_64", STACK, frozen=frozen)
+
+
+def test_resolving_twice_gives_the_same_bytes(fresh: Lock) -> None:
+    assert locks.dump(locks.make(CATALOG, STACK, "debian13", "x86_64").lock) == locks.dump(fresh)
+
+
+def test_the_archive_holds_what_was_just_resolved(fresh: Lock, archive: Archive) -> None:
+    assert archive.gone(fresh.packages) == []
+
+
+def test_a_package_that_is_gone_is_renewed_and_no_other(
+    fresh: Lock, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(locks, "path_of", lambda *_: tmp_path / "lock.yml")
+    old = outdated(fresh, "chrony")
+    new, changed = refresh(request(frozen=False), CATALOG, old, archive, Progress())
+    version = fresh.packages["chrony"].version
+    assert changed == [f"chrony 0.0-ingot -> {version}"]
+    assert new == fresh
+    assert locks.load(tmp_path / "lock.yml") == fresh
+    said = capsys.readouterr().err
+    assert "no longer holds 1 pinned packages (chrony)" in said
+    assert version in said
+
+
+def test_a_frozen_build_refuses_instead_and_names_the_package(
+    fresh: Lock, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "path_of", lambda *_: tmp_path / "lock.yml")
+    with pytest.raises(IngotError, match="no longer holds 1 pinned packages: chrony") as caught:
+        refresh(request(frozen=True), CATALOG, outdated(fresh, "chrony"), archive, Progress(quiet=True))
+    assert "--frozen" in caught.value.hint
+    assert not (tmp_path / "lock.yml").exists()
+
+
+def test_an_index_that_another_key_has_signed_is_refused() -> None:
+    system = CATALOG.operating_system("debian13")
+    other = system.model_copy(update={"keys": {"other": "0" * 40}})
+    with pytest.raises(IngotError, match="is signed by") as caught:
+        Archive("debian13", other, "x86_64").update()
+    assert "fingerprint" in caught.value.hint
+
+
+def test_the_committed_locks_are_in_place() -> None:
+    assert sorted(path.stem for path in (paths.LOCKS / STACK).glob("*.yml")) == sorted(
+        f"{name}-{arch}" for name, system in CATALOG.operating_systems.items() for arch in system.architectures
+    )

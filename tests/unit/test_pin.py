@@ -1,0 +1,78 @@
+"""The lookup `ingot.ml.pin` gives a component's entry of the right lock, or one sentence that says what there is."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingot import lock as locks
+from ingot import paths
+
+ANSIBLE = Path(sys.prefix) / "bin" / "ansible"
+LOCK = paths.LOCKS / "2026.11" / "debian13-x86_64.yml"
+FACTS = {"distribution": "Debian", "distribution_major_version": "13", "architecture": "x86_64"}
+
+
+def ask(term: str, home: Path, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """What Ansible says of the lookup, with these variables."""
+    words = [ANSIBLE, "localhost", "-m", "debug", "-a", f"msg={{{{ lookup('ingot.ml.pin', '{term}') }}}}"]
+    env = os.environ | {
+        "ANSIBLE_COLLECTIONS_PATH": str(paths.ROOT / "build"),
+        "ANSIBLE_HOME": str(home),
+        "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true",
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+    }
+    return subprocess.run([*words, "-e", json.dumps(variables)], env=env, capture_output=True, text=True, check=False)
+
+
+def entry(term: str, home: Path, **variables: Any) -> Any:
+    """The answer of the lookup."""
+    done = ask(term, home, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["localhost"]["msg"]
+
+
+def test_the_lock_is_that_of_the_host(tmp_path: Path) -> None:
+    lock = locks.load(LOCK)
+    found = entry("efa", tmp_path, ansible_facts=FACTS)
+    assert found["version"] == lock.components["efa"].version
+    assert found["packages"] == [
+        {"name": name, "version": lock.packages[name].version} for name in lock.components["efa"].packages
+    ]
+
+
+def test_a_component_that_is_left_out_says_why(tmp_path: Path) -> None:
+    found = entry("nvidia_container_toolkit", tmp_path, ingot_lock=str(LOCK))
+    assert found["left_out"] == locks.load(LOCK).left_out["nvidia_container_toolkit"]
+    assert found["packages"] == []
+
+
+def test_an_image_gets_the_part_of_its_roles(tmp_path: Path) -> None:
+    found = entry("*", tmp_path, ingot_lock=str(LOCK), ingot_roles=["base", "efa", "doctor"])
+    assert set(found["components"]) == {"base", "efa"}
+    assert set(found["left_out"]) == {"efa.kmod"}
+
+
+@pytest.mark.parametrize(
+    ("term", "variables", "said"),
+    [
+        ("slrum", {"ingot_lock": str(LOCK)}, "did you mean 'slurm'"),
+        ("efa", {"ingot_lock": "/nowhere/lock.yml"}, "there is no lock /nowhere/lock.yml"),
+        (
+            "efa",
+            {"ansible_facts": {**FACTS, "distribution_major_version": "11"}},
+            "no lock for debian11-x86_64; it has",
+        ),
+        ("efa", {"ansible_facts": FACTS, "ingot_stack": "2020.01"}, "there is no stack 2020.01"),
+    ],
+)
+def test_what_cannot_be_found_is_named_with_what_there_is(
+    term: str, variables: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    done = ask(term, tmp_path, **variables)
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
