@@ -172,6 +172,8 @@ def _converge(
         except IngotError as error:
             failed = error
         else:
+            # The image that this one takes the name from would stay without a name.
+            run(["docker", "image", "prune", "--force", "--filter", f"label=ingot.image={request.image}"])
             return follower.converge
     failure = follower.converge.failure
     if failure is None:

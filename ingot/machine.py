@@ -163,6 +163,15 @@ def _die_with_parent() -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
+def _has_network(console: Path) -> bool:
+    """Whether cloud-init has told the console its addresses.
+
+    QEMU keeps connections from before that, and hands all of them to the ssh server as soon as it listens: on an
+    emulated processor that costs it seconds.
+    """
+    return console.exists() and b"ci-info: " in console.read_bytes()
+
+
 def _speaks_ssh(port: int) -> bool:
     """Whether an ssh server greets. QEMU itself accepts the connection long before the machine does."""
     try:
@@ -180,7 +189,7 @@ def _wait(process: subprocess.Popen[bytes], machine: Machine, said: Path) -> Non
         try:
             process.wait(POLL_SECONDS)
         except subprocess.TimeoutExpired:
-            greeted = greeted or _speaks_ssh(machine.port)
+            greeted = greeted or (_has_network(machine.console) and _speaks_ssh(machine.port))
             if greeted and machine.ssh("true")[0] == 0:
                 return
             continue

@@ -3,6 +3,7 @@
 Everything that is there already is left alone; asking again is fast.
 """
 
+import getpass
 import hashlib
 import os
 import re
@@ -36,6 +37,7 @@ LOCAL_TOOLS: dict[str, Sequence[str]] = {
 # Newer releases have the client and BuildKit in packages of their own; older ones have no such packages.
 DOCKER_PACKAGES = ["docker.io", "iptables"]
 DOCKER_PARTS = ["docker-cli", "docker-buildx"]
+DOCKER_SOCKET = "/var/run/docker.sock"
 DOCKER_SECONDS = 60
 POLL_SECONDS = 0.5
 
@@ -51,7 +53,7 @@ def _log() -> Path:
     return cache_dir("logs") / "setup.log"
 
 
-def _as_root() -> list[str] | None:
+def as_root() -> list[str] | None:
     """The words before a command that needs root; None when this user cannot become root without a password."""
     if os.geteuid() == 0:
         return []
@@ -63,7 +65,7 @@ def _as_root() -> list[str] | None:
 
 def _install(packages: Sequence[str], optional: Sequence[str] = ()) -> None:
     """Install `packages` with apt, and those of `optional` that this release has."""
-    root = _as_root()
+    root = as_root()
     names = ", ".join(packages)
     if shutil.which("apt-get") is None:
         raise IngotError(f"this machine lacks {names} (Debian's names)", hint="install them with its package manager")
@@ -100,7 +102,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def ensure_docker() -> None:
-    """Make a Docker engine answer: install the distribution's when there is none, start it when it does not run."""
+    """Make a Docker engine answer this user: install the distribution's if there is none, start it, let the user in."""
     if docker_answers():
         return
     if host := os.environ.get("DOCKER_HOST"):
@@ -110,14 +112,20 @@ def ensure_docker() -> None:
         _install(DOCKER_PACKAGES, DOCKER_PARTS)
         if docker_answers():
             return
-    root = _as_root()
+    root = as_root()
     if root is None:
         raise IngotError(
-            "no Docker engine answers", hint="start it as root (systemctl start docker), or set DOCKER_HOST"
+            "no Docker engine answers this user",
+            hint="as root: systemctl start docker, and usermod -aG docker USER; or set DOCKER_HOST",
         )
-    if root and _succeeds([*root, "docker", "version"]):
-        hint = "as root: usermod -aG docker USER, then log in again"
-        raise IngotError("a Docker engine runs, but this user may not use it", hint=hint)
+    if not _succeeds([*root, "docker", "version"]):
+        _start_docker(root, shutil.which("dockerd", path=search) or "dockerd")
+    if not docker_answers():
+        _let_in(root, getpass.getuser())
+
+
+def _start_docker(root: Sequence[str], dockerd: str) -> None:
+    """Start the engine by systemd, or in the background where there is none, and wait until it answers root."""
     log = cache_dir("logs") / "dockerd.log"
     if Path("/run/systemd/system").exists():
         run([*root, "systemctl", "start", "docker"], log=_log(), doing="starting Docker")
@@ -125,13 +133,21 @@ def ensure_docker() -> None:
     else:
         with log.open("a") as out:
             # In a session of its own, so that it outlives this command and its terminal.
-            dockerd = shutil.which("dockerd", path=search) or "dockerd"
             subprocess.Popen(
                 [*root, dockerd], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
             )
         reading = str(log)
-    if not _wait(docker_answers, DOCKER_SECONDS):
+    if not _wait(lambda: _succeeds([*root, "docker", "version"]), DOCKER_SECONDS):
         raise IngotError(f"Docker was started but did not answer within {DOCKER_SECONDS} s", hint=f"see {reading}")
+
+
+def _let_in(root: Sequence[str], user: str) -> None:
+    """Let `user`, who may become root without a password anyway, use the engine: now, and after the next login."""
+    run([*root, "usermod", "-aG", "docker", user], log=_log(), doing=f"adding {user} to the group docker")
+    # A group counts from the next login on; the socket's owner may use it at once.
+    run([*root, "chown", user, DOCKER_SOCKET], log=_log(), doing="opening Docker's socket")
+    if not docker_answers():
+        raise IngotError("a Docker engine runs, but this user may not use it", hint="log in again, then try again")
 
 
 def missing_tools() -> list[str]:

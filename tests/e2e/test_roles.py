@@ -46,22 +46,51 @@ def host(request: pytest.FixtureRequest, ingot: Ingot) -> Iterator[str]:
     subprocess.run(["docker", "rm", "-f", "-v", NAME], check=True, capture_output=True)
 
 
+def converge(play: str, host: str, collections: Path, folder: Path) -> str:
+    """Run the play on the host; what Ansible says."""
+    (folder / "play.yml").write_text(play)
+    words = [BIN / "ansible-playbook", "-i", f"{host},", "-c", "community.docker.docker", "play.yml"]
+    env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_BECOME_METHOD": "su"}
+    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def said(host: str, *words: str) -> str:
+    """What a command in the container prints."""
+    return subprocess.run(["docker", "exec", host, *words], capture_output=True, text=True, check=True).stdout
+
+
 def test_a_role_converges_by_its_name_and_a_second_time_changes_nothing(
     host: str, collections: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "play.yml").write_text(PLAY)
-    words = [BIN / "ansible-playbook", "-i", f"{host},", "-c", "community.docker.docker", "play.yml"]
-    env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_BECOME_METHOD": "su"}
-    for changed in (True, False):
-        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert ("changed=0 " not in done.stdout) == changed, done.stdout
-    assert (
-        "efa:"
-        in subprocess.run(
-            ["docker", "exec", host, "fi_info", "--list"], capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-    )
+    assert "changed=0 " not in converge(PLAY, host, collections, tmp_path)
+    assert "changed=0 " in converge(PLAY, host, collections, tmp_path)
+    assert "efa:" in said(host, "fi_info", "--list").splitlines()
+
+
+SIGNED = """\
+- hosts: all
+  vars:
+    nvidia_driver_signing_key: /dev/shm/key.pem
+    nvidia_driver_signing_certificate: /dev/shm/key.der
+  roles:
+    - ingot.ml.kernel
+    - ingot.ml.nvidia_driver
+"""
+
+
+@pytest.mark.slow
+def test_modules_are_signed_by_a_given_key_which_does_not_stay(host: str, collections: Path, tmp_path: Path) -> None:
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ingot-test"
+    said(host, *make.split(), "-keyout", "/dev/shm/key.pem", "-outform", "DER", "-out", "/dev/shm/key.der")
+    converge(SIGNED, host, collections, tmp_path)
+    release = said(host, "ls", "/lib/modules").strip()
+    files = said(host, "find", f"/lib/modules/{release}", "-name", "nvidia*.ko*", "!", "-path", "*/kernel/*").split()
+    assert len(files) >= 4
+    assert {said(host, "modinfo", "-F", "signer", file).strip() for file in files} == {"ingot-test"}
+    kept = "grep -rlsE 'PRIVATE KEY|/dev/shm/key' /etc /var /usr/lib/dkms /root /tmp"
+    assert said(host, "sh", "-c", f"{kept}; true") == ""
 
 
 def test_molecule_passes() -> None:

@@ -17,7 +17,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("INGOT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("INGOT_PACKER", raising=False)
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setattr(setup, "_as_root", lambda: None)
+    monkeypatch.setattr(setup, "as_root", lambda: None)
     return programs
 
 
@@ -59,10 +59,23 @@ def test_a_remote_engine_that_does_not_answer_is_not_replaced(bare: Path, monkey
         setup.ensure_docker()
 
 
+def test_a_user_who_may_become_root_is_let_in(bare: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened, asked = tmp_path / "opened", tmp_path / "asked"
+    program(bare, "docker", f'test -n "$AS_ROOT" || test -e {opened}')
+    program(bare, "dockerd", "exit 1")
+    program(bare, "as-root", 'AS_ROOT=1 exec "$@"')
+    program(bare, "usermod", f'echo "$@" >> {asked}')
+    program(bare, "chown", f'echo "$@" >> {asked}; : > {opened}')
+    monkeypatch.setattr(setup, "as_root", lambda: [str(bare / "as-root")])
+    monkeypatch.setenv("LOGNAME", "somebody")
+    setup.ensure_docker()
+    assert asked.read_text().splitlines() == ["-aG docker somebody", f"somebody {setup.DOCKER_SOCKET}"]
+
+
 def test_packages_are_installed_with_apt(bare: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     program(bare, "env", f'shift; echo "$@" >> {asked}')
-    monkeypatch.setattr(setup, "_as_root", lambda: [])
+    monkeypatch.setattr(setup, "as_root", lambda: [])
     monkeypatch.setattr(setup, "LOCAL_TOOLS", {"mmdebstrap": ["mmdebstrap"]})
     program(bare, "apt-get", "exit 0")
     setup.ensure_local_tools()

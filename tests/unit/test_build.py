@@ -1,0 +1,58 @@
+"""A build refuses what cannot end well before it starts anything."""
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from ingot import build, paths
+from ingot.build import Request, inputs_digest, local
+from ingot.catalog import read_catalog
+from ingot.console import Progress
+from ingot.errors import IngotError
+from ingot.lock import path_of
+
+CATALOG = read_catalog()
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def request_() -> Request:
+    return Request("parallelcluster", "debian13", "x86_64", CATALOG.newest_stack, rebuild=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    monkeypatch.setattr(paths, "build_dir", lambda *_: tmp_path / "build")
+
+
+def test_too_little_space_is_said_before_anything_is_done(
+    request_: Request, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 << 30, 90 << 30, 10 << 30))
+    monkeypatch.setattr(build, "ensure_docker", lambda: pytest.fail("the build has started"))
+    with pytest.raises(IngotError, match=r"10\.0 GB are free, 15 GB are needed") as caught:
+        local(request_, CATALOG, Progress(quiet=True))
+    assert "make room" in caught.value.hint
+
+
+def test_a_build_in_the_same_folder_is_waited_for(request_: Request) -> None:
+    with build._alone(request_.dir), pytest.raises(IngotError, match="another build is using"):
+        local(request_, CATALOG, Progress(quiet=True))
+
+
+def test_the_digest_of_the_inputs_changes_with_a_role(
+    request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "checkout"
+    for name in ("roles", "plugins", "playbooks", "packer", "containers", "catalog", "locks", "ingot"):
+        shutil.copytree(paths.ROOT / name, copy / name)
+    lock = path_of(request_.stack, "debian13", "x86_64").relative_to(paths.ROOT)
+    before = inputs_digest(paths.ROOT / lock)
+    monkeypatch.setattr(paths, "ROOT", copy)
+    assert inputs_digest(copy / lock) == before
+    tasks = copy / "roles" / "docker" / "tasks" / "main.yml"
+    tasks.write_text(tasks.read_text() + "\n")
+    assert inputs_digest(copy / lock) != before
