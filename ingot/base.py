@@ -6,7 +6,6 @@ what is in it: as long as the lock wants the same packages of the bare system, n
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ingot.archive import DEB_ARCH, KEYRINGS, mirrors
 from ingot.errors import IngotError
 from ingot.models import Lock, Strict
 from ingot.run import run
+from ingot.setup import as_root
 
 REPOSITORY = "ingot/base"
 RECIPE = "ingot.recipe"
@@ -80,8 +80,10 @@ def _bootstrap(
     ]
     (dest.parent / "ingot").write_text(pins)
     status = dest.parent / "status"
+    # As root where that can be had: without, it needs user namespaces, which some systems keep from users.
     run(
         [
+            *(as_root() or []), "env", f"TMPDIR={dest.parent}", "LC_ALL=C.UTF-8",
             "mmdebstrap", "--variant=apt", f"--architectures={DEB_ARCH[arch]}", f"--keyring={keyring}",
             f"--include={','.join(include)}",
             f"--setup-hook=copy-in {dest.parent}/ingot /etc/apt/preferences.d",
@@ -91,7 +93,6 @@ def _bootstrap(
             suites[0], dest, *sources,
         ],
         log=log,
-        env={**os.environ, "TMPDIR": str(dest.parent), "LC_ALL": "C.UTF-8"},
         doing="making the base root file system",
     )  # fmt: skip
     installed = {}

@@ -114,6 +114,17 @@ def _apt_packages(candidate: Candidate, archive: Archive) -> dict[str, str | Non
     return packages
 
 
+def _wheel_version(name: str, candidate: Candidate) -> str:
+    """The version of wheel `name` that goes with a candidate: the same, else the newest of its minor release."""
+    listed = pypi.versions(name)
+    if candidate.exact in listed:
+        return candidate.exact
+    minor = [text for text in listed if Version(text).release[:2] == candidate.version.release[:2]]
+    if not minor:
+        raise IngotError(f"{candidate.component} {candidate.text} needs {name}, which has no such version")
+    return max(minor, key=Version)
+
+
 def make(catalog: Catalog, stack_name: str, os_name: str, arch: str, keep: Lock | None = None) -> Resolution:
     """Resolve a stack for one operating system from its signed archive and the Python package index.
 
@@ -149,10 +160,10 @@ def make(catalog: Catalog, stack_name: str, os_name: str, arch: str, keep: Lock 
     kept = {name: package.version for name, package in keep.packages.items()} if keep else {}
     closure = archive.closure({"?essential": None, **wanted}, kept)
     wheels = {
-        wheel: pypi.wheel(wheel, candidate.exact)
+        name: pypi.wheel(name, _wheel_version(name, candidate))
         for candidate in chosen.values()
         if candidate.offer.wheels
-        for wheel in candidate.offer.wheels.packages
+        for name in candidate.offer.wheels.packages
     }
     lock = Lock(
         schema=1,

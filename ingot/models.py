@@ -67,6 +67,7 @@ class AptOffer(Strict):
 class WheelOffer(Strict):
     """Wheels from the Python package index; the component's version is that of `version_of`.
 
+    Other `packages` come in the same version or, where there is none, in the newest of the same minor release.
     `tools` are packages of the distribution that unpack them.
     """
 

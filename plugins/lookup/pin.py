@@ -34,8 +34,9 @@ RETURN = r"""
 _raw:
   description: >-
     For each term a dictionary with C(name), C(version), C(source), C(packages) (a list of C(name) and C(version)),
-    C(wheels) (a list of C(name), C(version), C(filename) and C(sha256)), C(hold) and C(facts); or, for a component that
-    the operating system does not have, C(name), C(left_out) with the reason, and empty lists.
+    C(wheels) (a list of C(name), C(version), C(filename) and C(sha256)), C(hold), C(facts) and C(missing) (what is left
+    out of it, with the reason); or, for a component that the operating system does not have, C(name), C(left_out) with
+    the reason, and empty lists.
   type: list
   elements: dict
 """
@@ -90,14 +91,16 @@ def _of(lock: dict, roles: list | None) -> dict:
 
 def _entry(lock: dict, name: str) -> dict:
     """What `lock` says of component `name`."""
-    if name in lock["left_out"]:
-        return {"name": name, "left_out": lock["left_out"][name], "packages": [], "wheels": [], "facts": {}}
+    missing = {each: why for each, why in lock["left_out"].items() if each == name or each.startswith(f"{name}.")}
+    if name in missing:
+        empty = {"packages": [], "wheels": [], "facts": {}}
+        return {"name": name, "left_out": missing[name], "missing": missing, **empty}
     if name not in lock["components"]:
         known = sorted([*lock["components"], *lock["left_out"]])
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise AnsibleLookupError(f"the lock has no component {name!r}; {hint}it has {', '.join(known)}")
-    entry = {"name": name, "hold": False, "facts": {}, **lock["components"][name]}
+    entry = {"name": name, "missing": missing, "hold": False, "facts": {}, **lock["components"][name]}
     packages = [{"name": each, "version": lock["packages"][each]["version"]} for each in entry.get("packages", [])]
     wheels = [{"name": each, **lock["wheels"][each]} for each in entry.get("wheels", [])]
     return {**entry, "packages": packages, "wheels": wheels}

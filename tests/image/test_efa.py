@@ -16,6 +16,7 @@ def test_libfabric_is_of_the_lock(host: Host, pin: LockedComponent) -> None:
     assert f"libfabric: {pin.version}" in host.check_output("fi_info --version").splitlines()
 
 
+@pytest.mark.part("provider")
 def test_libfabric_has_the_efa_provider(host: Host) -> None:
     assert "efa:" in host.check_output("fi_info --list").splitlines()
 

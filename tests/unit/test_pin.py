@@ -43,6 +43,7 @@ def test_the_lock_is_that_of_the_host(tmp_path: Path) -> None:
     assert found["packages"] == [
         {"name": name, "version": lock.packages[name].version} for name in lock.components["efa"].packages
     ]
+    assert set(found["missing"]) == {"efa.kmod"}
 
 
 def test_a_component_that_is_left_out_says_why(tmp_path: Path) -> None:
