@@ -9,6 +9,7 @@ from ingot import paths
 from ingot.catalog import Catalog, read_catalog
 from ingot.errors import IngotError
 from ingot.lock import load, path_of
+from ingot.models import Lock
 from ingot.yamlfile import read
 
 BEGIN = "<!-- {}: written by `make docs` -->"
@@ -22,14 +23,15 @@ def matrix(catalog: Catalog, stack: str) -> str:
     lines = [f"| stack {stack} | {' | '.join(lock.key for lock in locks)} |", "|---" * (len(locks) + 1) + "|"]
     names = dict.fromkeys([*catalog.stacks[stack].pins, *(name for lock in locks for name in lock.left_out)])
     for name in names:
-        cells = [
-            f"{lock.components[name].version} ({lock.components[name].source})"
-            if name in lock.components
-            else "left out"
-            for lock in locks
-        ]
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+        lines.append(f"| `{name}` | {' | '.join(_cell(lock, name) for lock in locks)} |")
     return "\n".join(lines)
+
+
+def _cell(lock: Lock, name: str) -> str:
+    """What a lock has of a component, or of a part of one."""
+    if name in lock.left_out:
+        return "left out"
+    return f"{lock.components[name].version} ({lock.components[name].source})" if name in lock.components else "there"
 
 
 def options(specs: Path) -> str:
