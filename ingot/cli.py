@@ -299,19 +299,23 @@ def packer_env() -> None:
     print(f'export PATH={shlex.quote(str(packer.parent))}:"$PATH"')
 
 
+class _Interrupted(BaseException):
+    """Ctrl-C, or a plain `kill`, which must clean up just as well; typer would end without a word on the usual one."""
+
+
 def _interrupt(*_: object) -> NoReturn:
-    # A plain `kill` must clean up just as Ctrl-C does.
-    raise KeyboardInterrupt
+    raise _Interrupted
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one message and an exit code, not a traceback."""
+    signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
     except IngotError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except _Interrupted:
         print("interrupted; nothing is left running", file=sys.stderr)
         sys.exit(130)
