@@ -66,7 +66,7 @@ def test_a_role_converges_by_its_name_and_a_second_time_changes_nothing(
 ) -> None:
     assert "changed=0 " not in converge(PLAY, host, collections, tmp_path)
     assert "changed=0 " in converge(PLAY, host, collections, tmp_path)
-    assert "efa:" in said(host, "fi_info", "--list").splitlines()
+    assert "tcp:" in said(host, "fi_info", "--list").splitlines()
 
 
 SIGNED = """\
