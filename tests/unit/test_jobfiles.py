@@ -40,6 +40,7 @@ def found(tmp_path: Path, name: str, text: str) -> list[tuple[str, str | None, i
         ("python --option=A=1 -x A=1 -e B=2", []),
         ("#SBATCH --nodes=2\n#SBATCH --export=ALL,A=1,B=2  # why", [("A", "1", 2), ("B", "2", 2)]),
         ("##SBATCH --export=A=1", []),
+        ("x #SBATCH --export=A=1", []),
         ("srun --export=ALL,A=1 python", [("A", "1", 1)]),
         ("srun --export ALL,A=1 python", [("A", "1", 1)]),
         # Slurm cuts at the commas of a value as well.

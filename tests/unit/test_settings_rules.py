@@ -25,6 +25,7 @@ def judge(rule: dict[str, Any], env: dict[str, str | None], **known: Any) -> lis
         ("1.18", ">=1.18", True),
         ("1.18.0", "==1.18", True),
         ("1.9", ">=1.18", False),
+        ("1.18", "<1.18.1", True),
         ("2.7.0amzn2.0", ">=2.7,<2.8", True),
         ("2.7.0amzn2.0", "==2.7.0", True),
         ("1.7.0", "<1.7", False),
