@@ -260,6 +260,45 @@ def verify(
     raise typer.Exit(1 if result.failed else 0)
 
 
+@app.command(epilog="Example: ingot check --file train.sbatch --os debian13 --instance-type p5.48xlarge")
+def check(
+    files: Annotated[
+        list[Path] | None,
+        typer.Option("--file", help="A job script, a Dockerfile or a Kubernetes manifest; may be repeated."),
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", help="NAME=VALUE, as the job would see it; may be repeated.")
+    ] = None,
+    manifest: Annotated[Path | None, typer.Option("--manifest", help="Versions: an image's manifest.json.")] = None,
+    os_name: Annotated[
+        str, typer.Option("--os", help="Versions: the lock of this operating system.", show_default=False)
+    ] = "",
+    image: Annotated[str, typer.Option("--image", help="With --os: the image.")] = "parallelcluster",
+    arch: ArchOption = "x86_64",
+    stack: StackOption = "",
+    instance_type: Annotated[
+        str, typer.Option("--instance-type", help="What the job runs on, for example p5.48xlarge.", show_default=False)
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Judge the environment that a job sets for EFA and NCCL; exit 1 on an error, 0 on warnings and info alone."""
+    from ingot import check as checks
+    from ingot.console import out
+    from ingot.errors import UsageError
+
+    if manifest and os_name:
+        raise UsageError("--manifest and --os both name versions", hint="give one of them")
+    catalog, stack = _stack(stack)
+    known = checks.Image()
+    if manifest:
+        known = checks.of_manifest(manifest, catalog)
+    elif os_name:
+        known = checks.of_lock(catalog, image, os_name, arch, stack)
+    report = checks.check(files or [], env or [], known, instance_type or None)
+    _print_json(report) if as_json else out.print(checks.render(report), markup=False)
+    raise typer.Exit(1 if checks.failed(report) else 0)
+
+
 @app.command(epilog="Example: ingot diff OLD.yml locks/2026.11/debian13-x86_64.yml")
 def diff(
     before: Annotated[Path, typer.Argument(help="A lock or a manifest.")],

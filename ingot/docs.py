@@ -1,4 +1,4 @@
-"""Writes the generated parts of the documentation: the README's support matrix, and each role's table of options.
+"""Writes the generated parts of the documentation: support matrix, roles' tables of options, rules about variables.
 
 What is generated stands between two marks; everything around it is written by people.
 """
@@ -10,6 +10,7 @@ from ingot.catalog import Catalog, read_catalog
 from ingot.errors import IngotError
 from ingot.lock import load, path_of
 from ingot.models import Lock
+from ingot.settings import SettingRule, read_settings
 from ingot.yamlfile import read
 
 BEGIN = "<!-- {}: written by `make docs` -->"
@@ -46,6 +47,34 @@ def options(specs: Path) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
+def rules(rows: list[SettingRule]) -> str:
+    """A Markdown table of the rules about environment variables."""
+    lines = ["| variable | the rule | where | severity | why, and what to do | source |", "|---|---|---|---|---|---|"]
+    for rule in rows:
+        names = ", ".join(f"`{name}`" for name in rule.variables)
+        cells = [names, _demand(rule), _where(rule), rule.severity, f"{rule.reason} {rule.fix}"]
+        source = f"[{rule.checked}]({rule.source})"
+        lines.append(f"| {' | '.join(cell.strip().replace('|', chr(92) + '|') for cell in cells)} | {source} |")
+    return "\n".join(lines)
+
+
+def _demand(rule: SettingRule) -> str:
+    if rule.never:
+        return "never set"
+    if rule.must:
+        return f"must be `{rule.must}`"
+    kind, patterns = ("not", rule.never_values) if rule.never_values else ("only", rule.only_values)
+    return f"{kind} {', '.join(f'`{pattern}`' for pattern in patterns)}"
+
+
+def _where(rule: SettingRule) -> str:
+    when = rule.when
+    parts = [f"{name} {text}" for name, text in when.versions.items()]
+    parts += [" or ".join(f"{name} {text}" for name, text in when.any_version.items())] if when.any_version else []
+    parts += [" ".join(f"`{glob}`" for glob in when.instance_types)] if when.instance_types else []
+    return "; ".join(parts + ([when.accelerator] if when.accelerator else [])) or "everywhere"
+
+
 def replaced(text: str, name: str, content: str) -> str:
     """`text` with what stands between the marks of `name` replaced by `content`."""
     begin, end = BEGIN.format(name), END.format(name)
@@ -59,6 +88,8 @@ def pages(catalog: Catalog) -> dict[Path, str]:
     """Every page with a generated part, as it should be."""
     readme = paths.ROOT / "README.md"
     found = {readme: replaced(readme.read_text(), "matrix", matrix(catalog, catalog.newest_stack))}
+    settings = paths.ROOT / "docs" / "settings.md"
+    found[settings] = replaced(settings.read_text(), "rules", rules(read_settings()))
     for specs in sorted((paths.ROOT / "roles").glob("*/meta/argument_specs.yml")):
         page = specs.parents[1] / "README.md"
         found[page] = replaced(page.read_text(), "options", options(specs))

@@ -88,7 +88,8 @@ def load(path: Path, model: type[Model]) -> Model:
     try:
         return model.model_validate(data if data is not None else {})
     except ValidationError as error:
-        problem = error.errors()[0]
+        # A misspelt key is also a missing one; what stands in the file says more than what does not.
+        problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         where = tuple(problem["loc"])
         at = where
         while at and at not in lines:

@@ -1,0 +1,115 @@
+"""Judges job scripts, Dockerfiles and manifests by the catalog's rules about environment variables."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ingot.catalog import Catalog
+from ingot.errors import IngotError, UsageError
+from ingot.jobfiles import Setting, settings
+from ingot.lock import load, path_of
+from ingot.settings import engine, plain, read_settings
+
+INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
+
+
+@dataclass(frozen=True)
+class Image:
+    """What the job runs on, as far as it is known: where that was read, versions, and the accelerator."""
+
+    read_from: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    accelerator: str | None = None
+
+
+def _parts(versions: dict[str, str], efa_source: str | None) -> dict[str, str]:
+    """`versions` with the parts of `efa`: on Debian that component is libfabric, elsewhere the EFA installer."""
+    part = "libfabric" if efa_source == "debian" else "efa_installer"
+    return {part: versions["efa"], **versions} if "efa" in versions and efa_source else versions
+
+
+def of_manifest(path: Path, catalog: Catalog) -> Image:
+    """The image whose manifest lies at `path`: what was observed in it, the details of that included."""
+    try:
+        data = json.loads(path.read_text())
+        seen = {**data["observed"], **(data.get("details") or {})}
+        source = data["declared"]["components"].get("efa", {}).get("source")
+    except (OSError, ValueError) as error:
+        raise IngotError(f"is no manifest: {error}", place=str(path)) from None
+    except (AttributeError, KeyError, TypeError):
+        hint = "give the manifest.json that a build leaves beside its disk"
+        raise IngotError("is no manifest of an image", place=str(path), hint=hint) from None
+    versions = {name: version for name, version in seen.items() if isinstance(version, str)}
+    image = catalog.images.get(data.get("image", ""))
+    return Image(str(path), _parts(versions, source), image.accelerator if image else None)
+
+
+def of_lock(catalog: Catalog, image: str, os_name: str, arch: str, stack: str) -> Image:
+    """The image `image` as the lock declares it."""
+    row = catalog.image(image)
+    catalog.stack(stack)
+    catalog.check_arch(os_name, arch)
+    components = load(path_of(stack, os_name, arch)).of(row.roles).components
+    versions = {name: entry.version for name, entry in components.items()}
+    source = components["efa"].source if "efa" in components else None
+    return Image(f"lock {stack} {os_name}-{arch}", _parts(versions, source), row.accelerator)
+
+
+def assignments(texts: Iterable[str]) -> list[Setting]:
+    """The variables that `--env NAME=VALUE` options name."""
+    found = []
+    for text in texts:
+        match = re.fullmatch(r"([A-Za-z_]\w*)=(.*)", text, re.DOTALL)
+        if match is None:
+            raise UsageError(f"{text!r} sets no variable", place="--env", hint="write NAME=VALUE")
+        found.append(Setting(match[1], match[2], "--env"))
+    return found
+
+
+def check(files: list[Path], env: list[str], image: Image, instance_type: str | None = None) -> dict[str, Any]:
+    """The findings, worst first, and what they are about."""
+    if instance_type and not INSTANCE_TYPE.fullmatch(instance_type):
+        raise UsageError(f"{instance_type!r} is no instance type", hint="write family.size, for example p5.48xlarge")
+    if not files and not env:
+        raise UsageError("there is nothing to check", hint="give --file FILE or --env NAME=VALUE")
+    environment = [*assignments(env), *(setting for file in files for setting in settings(file))]
+    findings = engine().evaluate(
+        plain(read_settings()),
+        [asdict(setting) for setting in environment],
+        image.versions,
+        instance_type,
+        image.accelerator,
+    )
+    checked = {
+        "files": [str(file) for file in files],
+        "variables": len(environment),
+        "image": image.read_from,
+        "versions": image.versions,
+        "accelerator": image.accelerator,
+        "instance_type": instance_type,
+    }
+    return {"findings": findings, "checked": checked}
+
+
+def render(report: dict[str, Any]) -> str:
+    """The report for people: each finding with its place, reason, fix and source, then the count."""
+    lines = []
+    for found in report["findings"]:
+        value = "" if found["value"] is None else f"={found['value']}"
+        place = f"{found['place']}: " if found["place"] else ""
+        lines += [f"{found['severity']}: {place}{found['variable']}{value} [{found['rule']}]", f"  {found['message']}"]
+        lines += [f"  fix: {found['fix']}", f"  source: {found['source']}", ""]
+    count = Counter(found["severity"] for found in report["findings"])
+    said = ", ".join(f"{count[severity]} {severity}" for severity in engine().SEVERITIES)
+    checked = report["checked"]
+    about = [f"{checked['variables']} variables", checked["image"] or "no image, so versions are unknown"]
+    return "\n".join([*lines, f"{said} ({', '.join(about)})"])
+
+
+def failed(report: dict[str, Any]) -> bool:
+    """Whether any finding is an error."""
+    return any(found["severity"] == "error" for found in report["findings"])

@@ -1,0 +1,126 @@
+"""Turns `catalog/settings.yml` into checked rules about environment variables; loads the engine that judges by them."""
+
+import importlib.util
+import re
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ingot import paths
+from ingot.errors import IngotError
+from ingot.models import Strict
+from ingot.yamlfile import load, read
+
+ENGINE = paths.ROOT / "plugins" / "module_utils" / "settings_rules.py"
+FILE = paths.CATALOG / "settings.yml"
+
+
+@cache
+def engine() -> Any:
+    """The module that judges; images carry the same file, so it is no part of this package."""
+    spec = importlib.util.spec_from_file_location("settings_rules", ENGINE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _range(text: str) -> str:
+    engine().parse_range(text)
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+    return text
+
+
+Range = Annotated[str, AfterValidator(_range)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Accelerator = Literal["nvidia", "neuron", "cpu"]
+Url = Annotated[str, Field(pattern=r"^https://[^\s/]+/\S+$")]
+
+
+class When(Strict):
+    """The conditions of a rule, all of which must hold; of the versions in `any_version` one is enough."""
+
+    versions: dict[str, Range] = Field(default_factory=dict)
+    any_version: dict[str, Range] = Field(default_factory=dict)
+    instance_types: list[str] = Field(default_factory=list)
+    accelerator: Accelerator | None = None
+
+
+class Example(Strict):
+    """An environment on some machine, in which a rule finds something or nothing."""
+
+    env: dict[str, str]
+    versions: dict[str, str] = Field(default_factory=dict)
+    instance_type: str | None = None
+    accelerator: Accelerator | None = None
+
+
+class Examples(Strict):
+    """What a rule finds and what it lets pass; the tests try every one."""
+
+    finds: list[Example] = Field(min_length=1)
+    passes: list[Example] = Field(min_length=1)
+
+
+class SettingRule(Strict):
+    """One rule about the variables that match one of `variables` (names or globs).
+
+    It has one of `never` (do not set), `never_values` and `only_values` (regular expressions for the whole value, in
+    whatever case) and `must` (set it to this).
+    """
+
+    id: str
+    variables: list[str] = Field(min_length=1)
+    never: bool = False
+    never_values: list[Pattern] = Field(default_factory=list)
+    only_values: list[Pattern] = Field(default_factory=list)
+    must: str = ""
+    when: When = When()
+    severity: Literal["error", "warning", "info"]
+    reason: str
+    fix: str
+    source: Url
+    checked: date
+    examples: Examples
+
+    @model_validator(mode="after")
+    def _judges_one_thing(self) -> "SettingRule":
+        given = [name for name in ("never", "never_values", "only_values", "must") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError("a rule has one of 'never', 'never_values', 'only_values' and 'must'")
+        if self.must and (len(self.variables) != 1 or set(self.variables[0]) & set("*?[")):
+            raise ValueError("'must' needs one variable, and no glob")
+        return self
+
+
+class Settings(Strict):
+    """The file `settings.yml`."""
+
+    rules: list[SettingRule]
+
+
+def read_settings(path: Path = FILE) -> list[SettingRule]:
+    """The rules in `path`; IngotError when one is malformed or its id stands twice."""
+    rules = load(path, Settings).rules
+    seen: set[str] = set()
+    for number, rule in enumerate(rules):
+        if rule.id in seen:
+            place = f"{path}:{read(path)[1][('rules', number, 'id')]}"
+            raise IngotError(f"the rule {rule.id!r} stands twice", place=place, hint="give it another id")
+        seen.add(rule.id)
+    return rules
+
+
+def plain(rules: list[SettingRule]) -> list[dict[str, Any]]:
+    """The rules as the engine takes them."""
+    return [rule.model_dump(mode="json", exclude={"examples"}) for rule in rules]

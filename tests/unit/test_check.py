@@ -1,0 +1,138 @@
+"""`ingot check` says what is wrong with the environment of a job, and its exit code says how bad it is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingot import paths
+
+
+def ingot(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    code = "from ingot.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "check", *words], capture_output=True, text=True, cwd=paths.ROOT, check=False
+    )
+
+
+def findings(*words: str | Path) -> dict[str, tuple[str, str, str]]:
+    """rule -> (severity, place, message) of what is printed with --json."""
+    report = json.loads(ingot(*words, "--json").stdout)
+    return {each["rule"]: (each["severity"], each["place"], each["message"]) for each in report["findings"]}
+
+
+def manifest(folder: Path, observed: dict[str, str | None], source: str = "vendor", **more: Any) -> Path:
+    """A manifest of an image in which these versions were observed."""
+    declared = {"stack": "s", "components": {"efa": {"version": observed.get("efa"), "source": source}}}
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({"image": "parallelcluster", "declared": declared, "observed": observed, **more}))
+    return path
+
+
+def test_an_error_exits_1_and_is_told_with_place_reason_fix_and_source(tmp_path: Path) -> None:
+    job = tmp_path / "train.sbatch"
+    job.write_text("#!/bin/bash\n\nexport NCCL_DEBUG=INFO RDMAV_FORK_SAFE=1\n")
+    done = ingot("--file", job)
+    assert (done.returncode, done.stderr) == (1, "")
+    first, *rest = done.stdout.splitlines()
+    assert first == f"error: {job}:3: RDMAV_FORK_SAFE=1 [rdmav]"
+    assert rest[1:3] == [
+        "  fix: Remove it.",
+        "  source: https://github.com/aws/aws-ofi-nccl/blob/master/doc/efa-env-var.md",
+    ]
+    assert rest[-1].startswith("1 error, 0 warning, 1 info (2 variables, no image")
+
+
+def test_warnings_and_information_exit_0() -> None:
+    done = ingot("--env", "NCCL_SOCKET_IFNAME=eth0", "--env", "NCCL_DEBUG=INFO")
+    assert done.returncode == 0
+    assert "warning: --env: NCCL_SOCKET_IFNAME=eth0 [ifname-excludes]" in done.stdout
+
+
+def test_a_good_environment_has_no_findings() -> None:
+    done = ingot("--env", "NCCL_SOCKET_IFNAME=^docker,lo,veth", "--instance-type", "p5.48xlarge")
+    assert (done.returncode, done.stdout.splitlines()[0][:27]) == (0, "0 error, 0 warning, 0 info ")
+
+
+def test_json_says_what_was_checked(tmp_path: Path) -> None:
+    job = tmp_path / "job.sh"
+    job.write_text("export NCCL_DEBUG=WARN\n")
+    done = ingot("--file", job, "--os", "debian13", "--instance-type", "p5.48xlarge", "--json")
+    checked = json.loads(done.stdout)["checked"]
+    assert checked["files"] == [str(job)]
+    assert checked["variables"] == 1
+    assert checked["image"] == "lock 2026.11 debian13-x86_64"
+    assert (checked["accelerator"], checked["instance_type"]) == ("nvidia", "p5.48xlarge")
+    assert checked["versions"]["libfabric"] == checked["versions"]["efa"]
+
+
+def test_the_image_decides_the_accelerator_and_the_components() -> None:
+    done = ingot("--env", "A=1", "--os", "debian13", "--image", "parallelcluster-cpu", "--json")
+    checked = json.loads(done.stdout)["checked"]
+    assert checked["accelerator"] == "cpu"
+    assert "nccl" not in checked["versions"]
+
+
+def test_without_an_image_a_rule_says_which_version_it_lacks() -> None:
+    severity, _, message = findings("--env", "FI_EFA_USE_DEVICE_RDMA=1")["device-rdma-default"]
+    assert severity == "info"
+    assert message.startswith("not decided: unknown version of libfabric; unknown version of aws_ofi_nccl.")
+
+
+def test_a_manifest_decides_by_what_was_observed_and_by_its_details(tmp_path: Path) -> None:
+    words = ("--env", "FI_EFA_USE_DEVICE_RDMA=1", "--manifest")
+    details = {"libfabric": "2.6.0"}
+    new = manifest(tmp_path, {"aws_ofi_nccl": "1.21.1", "efa": "1.50.0", "neuron": None}, details=details)
+    assert "not decided" not in findings(*words, new)["device-rdma-default"][2]
+    old = manifest(tmp_path, {"aws_ofi_nccl": "1.6.0", "efa": "1.50.0"}, details=details)
+    assert findings(*words, old) == {}
+
+
+def test_on_debian_the_component_efa_is_libfabric_and_elsewhere_the_installer(tmp_path: Path) -> None:
+    words = ("--env", "FI_EFA_USE_DEVICE_RDMA=1", "--manifest")
+    debian = manifest(tmp_path, {"aws_ofi_nccl": "1.21.1", "efa": "1.17.0"}, source="debian")
+    assert findings(*words, debian) == {}
+    vendor = manifest(tmp_path, {"nccl": "2.19.3", "efa": "1.29.0"})
+    assert findings(*words, vendor)["sync-memops"][:2] == ("error", "")
+
+
+def test_what_must_be_set_depends_on_the_instance_type() -> None:
+    assert "shm-memcpy" in findings("--env", "A=1", "--instance-type", "g5.48xlarge")
+    assert "shm-memcpy" not in findings("--env", "A=1", "--instance-type", "p5.48xlarge")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "there is nothing to check"),
+        (("--env", "NCCL_DEBUG"), "'NCCL_DEBUG' sets no variable"),
+        (("--env", "1A=x"), "write NAME=VALUE"),
+        (("--env", "A=1", "--instance-type", "p5"), "'p5' is no instance type"),
+        (("--env", "A=1", "--os", "debian14"), "known: debian12, debian13"),
+        (("--env", "A=1", "--os", "debian13", "--image", "parallelclusterr"), "did you mean 'parallelcluster'"),
+        (("--env", "A=1", "--os", "debian13", "--stack", "2020.01"), "known: 2026.11"),
+        (("--env", "A=1", "--os", "debian13", "--manifest", "m.json"), "give one of them"),
+    ],
+)
+def test_a_wrong_command_exits_2_and_says_why(words: tuple[str, ...], said: str) -> None:
+    done = ingot(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    done = ingot("--file", tmp_path / "job.sh")
+    assert (done.returncode, done.stderr) == (1, f"error: {tmp_path / 'job.sh'}: there is no such file\n")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"observed": {}, "declared": []}'])
+def test_what_is_no_manifest_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    done = ingot("--env", "A=1", "--manifest", tmp_path / "manifest.json")
+    assert done.returncode == 1
+    assert f"{tmp_path / 'manifest.json'}: is no manifest" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,135 @@
+"""What a job's files set is found with its line, and what only looks like it is not."""
+
+from pathlib import Path
+
+import pytest
+
+from ingot.errors import IngotError
+from ingot.jobfiles import settings
+
+
+def found(tmp_path: Path, name: str, text: str) -> list[tuple[str, str | None, int]]:
+    """(variable, value, line) of a file with this name and text."""
+    file = tmp_path / name
+    file.write_text(text)
+    return [(each.name, each.value, int(each.place.removeprefix(f"{file}:"))) for each in settings(file)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("export A=1", [("A", "1", 1)]),
+        ("export A=1 B='2 3'", [("A", "1", 1), ("B", "2 3", 1)]),
+        ("export A", []),
+        ("A=1", [("A", "1", 1)]),
+        ("A=1 B=2 python train.py C=3", [("A", "1", 1), ("B", "2", 1)]),
+        ("if true; then A=1 x; fi && B=2 y", [("A", "1", 1), ("B", "2", 1)]),
+        ("(export A=1)", [("A", "1", 1)]),
+        ("A+=:/lib", [("A", ":/lib", 1)]),
+        ("env -i A=1 python B=2", [("A", "1", 1)]),
+        ("sudo -E A=1 python", [("A", "1", 1)]),
+        ("declare -x A=1", [("A", "1", 1)]),
+        ("# export A=1", []),
+        ("x # A=1", []),
+        ("export A=b#c", [("A", "b#c", 1)]),
+        ("export A='b # c'", [("A", "b # c", 1)]),
+        ("echo 'A=1 is said'", []),
+        ("export A=${B:-c d} C=$(e f)", [("A", "${B:-c d}", 1), ("C", "$(e f)", 1)]),
+        ("export A=/b:$A", [("A", "/b:$A", 1)]),
+        ("export A=it's", [("A", "it's", 1)]),
+        ("python --option=A=1 -x A=1 -e B=2", []),
+        ("#SBATCH --nodes=2\n#SBATCH --export=ALL,A=1,B=2  # why", [("A", "1", 2), ("B", "2", 2)]),
+        ("##SBATCH --export=A=1", []),
+        ("x #SBATCH --export=A=1", []),
+        ("srun --export=ALL,A=1 python", [("A", "1", 1)]),
+        ("srun --export ALL,A=1 python", [("A", "1", 1)]),
+        # Slurm cuts at the commas of a value as well.
+        ("srun --export=A=^docker,lo x", [("A", "^docker", 1)]),
+        ("mpirun -n 2 -x A=1 -x PATH \\\n  -x B=2 ./all_reduce_perf", [("A", "1", 1), ("B", "2", 2)]),
+        ("/opt/amazon/openmpi/bin/mpirun -x A=1 x", [("A", "1", 1)]),
+        ("docker run -e A=1 --env B=2 --env=C=3 -e D image", [("A", "1", 1), ("B", "2", 1), ("C", "3", 1)]),
+        ("srun bash -c 'export A=1\nB=2 python'", [("A", "1", 1), ("B", "2", 2)]),
+        ("cat <<EOF > x\nexport A=don't\nEOF\nexport B=it's", [("A", "don't", 2), ("B", "it's", 4)]),
+    ],
+)
+def test_a_script_sets(tmp_path: Path, text: str, expected: list[tuple[str, str | None, int]]) -> None:
+    assert found(tmp_path, "job.sbatch", text) == expected
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Containerfile", "Dockerfile.gpu", "train.dockerfile"])
+def test_a_dockerfile_sets_with_env_alone(tmp_path: Path, name: str) -> None:
+    text = (
+        'FROM base\n# ENV NO=1\nARG NO=1\nENV A=1 B="2 3" \\\n    # a comment\n\n    C=4 \\\n    D=5\n'
+        "RUN export NO=1\nENV E f g\nenv H=/opt:$H\n"
+    )
+    assert found(tmp_path, name, text) == [
+        ("A", "1", 4),
+        ("B", "2 3", 4),
+        ("C", "4", 7),
+        ("D", "5", 8),
+        ("E", "f g", 10),
+        ("H", "/opt:$H", 11),
+    ]
+
+
+MANIFEST = """\
+apiVersion: v1
+kind: Pod
+spec:
+  containers:
+    - name: train
+      env:
+        - name: A
+          value: "1"
+        - {name: B, value: c d}
+        - name: D
+          valueFrom: {fieldRef: {fieldPath: status.podIP}}
+      command: [mpirun, -x, E=2]
+      args:
+        - -x
+        - F=3
+---
+kind: MPIJob
+spec:
+  launcher:
+    initContainers:
+      - env:
+          - {name: G, value: "4"}
+        command: [bash, -c]
+        args:
+          - |
+            set -e
+            export H=5
+"""
+
+
+def test_a_manifest_of_any_kind_sets(tmp_path: Path) -> None:
+    assert found(tmp_path, "job.yaml", MANIFEST) == [
+        ("A", "1", 7),
+        ("B", "c d", 9),
+        ("D", None, 10),
+        ("E", "2", 12),
+        ("F", "3", 15),
+        ("G", "4", 22),
+        ("H", "5", 27),
+    ]
+
+
+def test_a_manifest_that_is_no_yaml_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(IngotError, match="is not YAML") as caught:
+        found(tmp_path, "job.yaml", "a: 1\nb: [c\n")
+    assert caught.value.place.startswith(f"{tmp_path / 'job.yaml'}:")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(IngotError, match="there is no such file") as caught:
+        settings(tmp_path / "job.sh")
+    assert caught.value.place == str(tmp_path / "job.sh")
+
+
+def test_what_is_no_text_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "job.sh").write_bytes(b"\xff\xfe")
+    for path in (tmp_path, tmp_path / "job.sh"):
+        with pytest.raises(IngotError, match="cannot be read") as caught:
+            settings(path)
+        assert caught.value.place == str(path)
