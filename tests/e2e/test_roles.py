@@ -81,6 +81,7 @@ SIGNED = """\
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("host", ["debian13"], indirect=True)
 def test_modules_are_signed_by_a_given_key_which_does_not_stay(host: str, collections: Path, tmp_path: Path) -> None:
     make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ingot-test"
     said(host, *make.split(), "-keyout", "/dev/shm/key.pem", "-outform", "DER", "-out", "/dev/shm/key.der")
