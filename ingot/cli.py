@@ -1,15 +1,15 @@
 """The command line: reads options, calls one function, prints its answer. Modules are imported when a command runs."""
 
-import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from ingot import __version__
+from ingot import __version__, cli_image
 from ingot.errors import IngotError
+from ingot.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json
 
 app = typer.Typer(
     name="ingot",
@@ -19,36 +19,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-def _images() -> list[str]:
-    from ingot.catalog import read_catalog
-
-    return sorted(read_catalog().images)
-
-
-def _systems() -> list[str]:
-    from ingot.catalog import read_catalog
-
-    return sorted(read_catalog().operating_systems)
-
-
-ImageArg = Annotated[str, typer.Argument(help="An image of catalog/images.yml.", autocompletion=_images)]
-OsOption = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=_systems)]
-ArchOption = Annotated[str, typer.Option("--arch", help="Architecture.")]
-StackOption = Annotated[str, typer.Option("--stack", help="Stack; the newest by default.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-
-
-def _stack(name: str) -> tuple[Any, str]:
-    from ingot.catalog import read_catalog
-
-    catalog = read_catalog()
-    return catalog, name or catalog.newest_stack
-
-
-def _print_json(data: Any) -> None:
-    print(json.dumps(data, indent=2, default=str))
 
 
 def _version(wanted: bool) -> None:
@@ -66,36 +36,7 @@ def _main(
     """Machine images and containers for distributed training, from one lock file."""
 
 
-@app.command(epilog="Example: ingot setup")
-def setup() -> None:
-    """Install what local builds need: Docker, QEMU, mmdebstrap, and Packer with its plugins."""
-    from ingot.console import Progress
-    from ingot.setup import ensure_docker, ensure_local_tools, ensure_packer
-
-    progress = Progress()
-    for name, step in (("Docker", ensure_docker), ("local tools", ensure_local_tools), ("Packer", ensure_packer)):
-        with progress.phase(name):
-            step()
-
-
-@app.command(epilog="Example: ingot local parallelcluster --os debian12 --rebuild")
-def local(
-    image: ImageArg,
-    os_name: OsOption = "debian13",
-    arch: ArchOption = "x86_64",
-    stack: StackOption = "",
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even if nothing has changed.")] = False,
-    frozen: Annotated[bool, typer.Option("--frozen", help="Refuse if a pinned package has left the archive.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Build an image on this machine, make a disk of it, boot it, and verify it there."""
-    from ingot.build import Request, local
-    from ingot.console import Progress, out
-    from ingot.report import render
-
-    catalog, stack = _stack(stack)
-    report = local(Request(image, os_name, arch, stack, rebuild, frozen), catalog, Progress())
-    _print_json(report) if as_json else out.print(render(report))
+app.add_typer(cli_image.app)
 
 
 @app.command(epilog="Example: ingot lock --os debian13   ·   ingot lock --check")
@@ -111,7 +52,7 @@ def lock(
     from ingot.console import Progress, out
     from ingot.paths import write_text
 
-    catalog, stack = _stack(stack)
+    catalog, stack = find_stack(stack)
     catalog.stack(stack)
     systems = [os_name] if os_name else list(catalog.operating_systems)
     for name in systems:
@@ -148,10 +89,10 @@ def plan(
     from ingot.console import out
     from ingot.plan import plan as make_plan
 
-    catalog, stack = _stack(stack)
+    catalog, stack = find_stack(stack)
     data = make_plan(catalog, image, os_name, arch, stack)
     if as_json:
-        _print_json(data)
+        print_json(data)
         return
     table = Table("component", "version", "source", "why", box=None, pad_edge=False)
     for name, entry in data["components"].items():
@@ -170,7 +111,7 @@ def list_(as_json: JsonOption = False) -> None:
     """List images, operating systems, stacks and components."""
     from ingot.console import out
 
-    catalog, _ = _stack("")
+    catalog, _ = find_stack("")
     data = {
         "images": {name: image.summary for name, image in catalog.images.items()},
         "operating_systems": {name: system.name for name, system in catalog.operating_systems.items()},
@@ -178,86 +119,12 @@ def list_(as_json: JsonOption = False) -> None:
         "components": {name: component.summary for name, component in catalog.components.items()},
     }
     if as_json:
-        _print_json(data)
+        print_json(data)
         return
     for kind, rows in data.items():
         out.print(kind.replace("_", " "))
         for name, summary in rows.items():
             out.print(f"  {name:26}{summary}", markup=False)
-
-
-@app.command(epilog="Example: ingot boot parallelcluster --ssh 'modprobe nvidia; ingot-doctor; srun hostname'")
-def boot(
-    image: ImageArg,
-    os_name: OsOption = "debian13",
-    arch: ArchOption = "x86_64",
-    ssh: Annotated[
-        str, typer.Option("--ssh", help="Run this command in the machine, print what it says, exit as it does.")
-    ] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Boot a built disk in QEMU; open a shell, or run one command. Nothing is written to the disk."""
-    from ingot.console import Progress
-    from ingot.machine import boot as boot_disk
-    from ingot.paths import build_dir
-
-    catalog, _ = _stack("")
-    catalog.image(image)
-    catalog.check_arch(os_name, arch)
-    folder = build_dir(image, os_name, arch)
-    disk = folder / "disk.raw"
-    if not disk.exists():
-        raise IngotError("this image has no disk yet", place=str(disk), hint=f"run `make local-{image} OS={os_name}`")
-    progress = Progress()
-    with boot_disk(disk, log=folder / "boot.log") as machine:
-        progress.note(f"ssh after {machine.wall_seconds:.1f} s; {machine.userspace}")
-        if as_json and not ssh:
-            _print_json({"wall_seconds": machine.wall_seconds, "systemd": machine.userspace})
-            return
-        if not ssh:
-            raise typer.Exit(machine.shell())
-        code, printed, errors = machine.ssh(ssh)
-    if as_json:
-        facts = {"wall_seconds": machine.wall_seconds, "systemd": machine.userspace}
-        _print_json(facts | {"exit": code, "stdout": printed, "stderr": errors})
-    else:
-        sys.stdout.write(printed)
-        sys.stderr.write(errors)
-    raise typer.Exit(code)
-
-
-@app.command(epilog="Example: ingot verify ssh://node1 --image parallelcluster --os debian13")
-def verify(
-    uri: Annotated[str, typer.Argument(help="docker://NAME, ssh://HOST or local://")],
-    image: Annotated[str, typer.Option("--image", help="The image it should be.")] = "parallelcluster",
-    os_name: OsOption = "debian13",
-    arch: ArchOption = "x86_64",
-    stack: StackOption = "",
-    ssh_config: Annotated[Path | None, typer.Option("--ssh-config", help="An ssh configuration file.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Run the suite against a container, a machine or this system: is it what the lock says?"""
-    from dataclasses import asdict
-
-    from ingot.console import out
-    from ingot.lock import path_of
-    from ingot.paths import build_dir
-    from ingot.verify import verify as run_suite
-
-    catalog, stack = _stack(stack)
-    catalog.image(image)
-    log = build_dir(image, os_name, arch) / "verify.log"
-    lock_path = path_of(stack, os_name, arch)
-    result = run_suite(uri, lock_path=lock_path, image=image, log=log, ssh_config=ssh_config)
-    if as_json:
-        _print_json(asdict(result))
-    else:
-        for test, message in result.failures:
-            out.print(f"failed: {test}\n  {message}", markup=False)
-        for test, reason in result.skips:
-            out.print(f"skipped: {test}: {reason}", markup=False)
-        out.print(f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped; log: {log}")
-    raise typer.Exit(1 if result.failed else 0)
 
 
 @app.command(epilog="Example: ingot check --file train.sbatch --os debian13 --instance-type p5.48xlarge")
@@ -288,14 +155,14 @@ def check(
 
     if manifest and os_name:
         raise UsageError("--manifest and --os both name versions", hint="give one of them")
-    catalog, stack = _stack(stack)
+    catalog, stack = find_stack(stack)
     known = checks.Image()
     if manifest:
         known = checks.of_manifest(manifest, catalog)
     elif os_name:
         known = checks.of_lock(catalog, image, os_name, arch, stack)
     report = checks.check(files or [], env or [], known, instance_type or None)
-    _print_json(report) if as_json else out.print(checks.render(report), markup=False)
+    print_json(report) if as_json else out.print(checks.render(report), markup=False)
     raise typer.Exit(1 if checks.failed(report) else 0)
 
 
@@ -308,34 +175,6 @@ def diff(
     from ingot.diff import notes, state
 
     print(notes(state(before), state(after)), end="")
-
-
-@app.command(epilog="Example: ingot base --os debian12")
-def base(os_name: OsOption = "debian13", arch: ArchOption = "x86_64", stack: StackOption = "") -> None:
-    """Make the bare root file system of a lock as a Docker image, and print its name."""
-    from ingot.base import ensure_base
-    from ingot.lock import load, path_of
-    from ingot.paths import cache_dir
-    from ingot.setup import ensure_docker, ensure_local_tools
-
-    catalog, stack = _stack(stack)
-    catalog.check_arch(os_name, arch)
-    ensure_docker()
-    ensure_local_tools()
-    print(ensure_base(load(path_of(stack, os_name, arch)), log=cache_dir("logs") / "base.log").tag)
-
-
-@app.command("packer-env", epilog='Example: eval "$(ingot packer-env)"')
-def packer_env() -> None:
-    """Print the shell lines that let Packer be run by hand."""
-    import shlex
-
-    from ingot.setup import ensure_packer, packer_environment
-
-    packer = ensure_packer()
-    for name, value in packer_environment().items():
-        print(f"export {name}={shlex.quote(value)}")
-    print(f'export PATH={shlex.quote(str(packer.parent))}:"$PATH"')
 
 
 class _Interrupted(BaseException):

@@ -47,10 +47,11 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def containers() -> Callable[[], list[str]]:
-    """The names of the containers that builds have left."""
+    """The names of the containers that have come since the test began."""
 
-    def left() -> list[str]:
-        words = ["docker", "ps", "-a", "--filter", f"name=^ingot-{IMAGE}", "--format", "{{.Names}}"]
+    def there() -> list[str]:
+        words = ["docker", "ps", "-a", "--filter", "label=ingot=1", "--format", "{{.Names}}"]
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
 
-    return left
+    before = there()
+    return lambda: [name for name in there() if name not in before]

@@ -1,0 +1,146 @@
+"""The commands that make, boot and verify images on this machine; `ingot.cli` has the others."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ingot.errors import IngotError
+from ingot.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: ingot setup")
+def setup() -> None:
+    """Install what local builds need: Docker, QEMU, mmdebstrap, and Packer with its plugins."""
+    from ingot.console import Progress
+    from ingot.setup import ensure_docker, ensure_local_tools, ensure_packer
+
+    progress = Progress()
+    for name, step in (("Docker", ensure_docker), ("local tools", ensure_local_tools), ("Packer", ensure_packer)):
+        with progress.phase(name):
+            step()
+
+
+@app.command(epilog="Example: ingot local parallelcluster --os debian12 --rebuild")
+def local(
+    image: ImageArg,
+    os_name: OsOption = "debian13",
+    arch: ArchOption = "x86_64",
+    stack: StackOption = "",
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even if nothing has changed.")] = False,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Refuse if a pinned package has left the archive.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build an image on this machine, make a disk of it, boot it, and verify it there."""
+    from ingot.build import Request, local
+    from ingot.console import Progress, out
+    from ingot.report import render
+
+    catalog, stack = find_stack(stack)
+    report = local(Request(image, os_name, arch, stack, rebuild, frozen), catalog, Progress())
+    print_json(report) if as_json else out.print(render(report))
+
+
+@app.command(epilog="Example: ingot boot parallelcluster --ssh 'modprobe nvidia; ingot-doctor; srun hostname'")
+def boot(
+    image: ImageArg,
+    os_name: OsOption = "debian13",
+    arch: ArchOption = "x86_64",
+    ssh: Annotated[
+        str, typer.Option("--ssh", help="Run this command in the machine, print what it says, exit as it does.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Boot a built disk in QEMU; open a shell, or run one command. Nothing is written to the disk."""
+    from ingot.console import Progress
+    from ingot.machine import boot as boot_disk
+    from ingot.paths import build_dir
+
+    catalog, _ = find_stack("")
+    catalog.image(image)
+    catalog.check_arch(os_name, arch)
+    folder = build_dir(image, os_name, arch)
+    disk = folder / "disk.raw"
+    if not disk.exists():
+        raise IngotError("this image has no disk yet", place=str(disk), hint=f"run `make local-{image} OS={os_name}`")
+    progress = Progress()
+    with boot_disk(disk, log=folder / "boot.log") as machine:
+        progress.note(f"ssh after {machine.wall_seconds:.1f} s; {machine.userspace}")
+        if as_json and not ssh:
+            print_json({"wall_seconds": machine.wall_seconds, "systemd": machine.userspace})
+            return
+        if not ssh:
+            raise typer.Exit(machine.shell())
+        code, printed, errors = machine.ssh(ssh)
+    if as_json:
+        facts = {"wall_seconds": machine.wall_seconds, "systemd": machine.userspace}
+        print_json(facts | {"exit": code, "stdout": printed, "stderr": errors})
+    else:
+        sys.stdout.write(printed)
+        sys.stderr.write(errors)
+    raise typer.Exit(code)
+
+
+@app.command(epilog="Example: ingot verify ssh://node1 --image parallelcluster --os debian13")
+def verify(
+    uri: Annotated[str, typer.Argument(help="docker://NAME, ssh://HOST or local://")],
+    image: Annotated[str, typer.Option("--image", help="The image it should be.")] = "parallelcluster",
+    os_name: OsOption = "debian13",
+    arch: ArchOption = "x86_64",
+    stack: StackOption = "",
+    ssh_config: Annotated[Path | None, typer.Option("--ssh-config", help="An ssh configuration file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the suite against a container, a machine or this system: is it what the lock says?"""
+    from dataclasses import asdict
+
+    from ingot.console import out
+    from ingot.lock import path_of
+    from ingot.paths import build_dir
+    from ingot.verify import verify as run_suite
+
+    catalog, stack = find_stack(stack)
+    catalog.image(image)
+    log = build_dir(image, os_name, arch) / "verify.log"
+    lock_path = path_of(stack, os_name, arch)
+    result = run_suite(uri, lock_path=lock_path, image=image, log=log, ssh_config=ssh_config)
+    if as_json:
+        print_json(asdict(result))
+    else:
+        for test, message in result.failures:
+            out.print(f"failed: {test}\n  {message}", markup=False)
+        for test, reason in result.skips:
+            out.print(f"skipped: {test}: {reason}", markup=False)
+        out.print(f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped; log: {log}")
+    raise typer.Exit(1 if result.failed else 0)
+
+
+@app.command(epilog="Example: ingot base --os debian12")
+def base(os_name: OsOption = "debian13", arch: ArchOption = "x86_64", stack: StackOption = "") -> None:
+    """Make the bare root file system of a lock as a Docker image, and print its name."""
+    from ingot.base import ensure_base
+    from ingot.lock import load, path_of
+    from ingot.paths import cache_dir
+    from ingot.setup import ensure_docker, ensure_local_tools
+
+    catalog, stack = find_stack(stack)
+    catalog.check_arch(os_name, arch)
+    ensure_docker()
+    ensure_local_tools()
+    print(ensure_base(load(path_of(stack, os_name, arch)), log=cache_dir("logs") / "base.log").tag)
+
+
+@app.command("packer-env", epilog='Example: eval "$(ingot packer-env)"')
+def packer_env() -> None:
+    """Print the shell lines that let Packer be run by hand."""
+    import shlex
+
+    from ingot.setup import ensure_packer, packer_environment
+
+    packer = ensure_packer()
+    for name, value in packer_environment().items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(f'export PATH={shlex.quote(str(packer.parent))}:"$PATH"')

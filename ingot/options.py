@@ -1,0 +1,38 @@
+"""What commands share: the options that many of them have, completed by the catalog, and how they print."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+
+def _images() -> list[str]:
+    from ingot.catalog import read_catalog
+
+    return sorted(read_catalog().images)
+
+
+def _systems() -> list[str]:
+    from ingot.catalog import read_catalog
+
+    return sorted(read_catalog().operating_systems)
+
+
+ImageArg = Annotated[str, typer.Argument(help="An image of catalog/images.yml.", autocompletion=_images)]
+OsOption = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=_systems)]
+ArchOption = Annotated[str, typer.Option("--arch", help="Architecture.")]
+StackOption = Annotated[str, typer.Option("--stack", help="Stack; the newest by default.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+
+def find_stack(name: str) -> tuple[Any, str]:
+    """The catalog, and the stack that was named or else the newest one."""
+    from ingot.catalog import read_catalog
+
+    catalog = read_catalog()
+    return catalog, name or catalog.newest_stack
+
+
+def print_json(data: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(data, indent=2, default=str))
