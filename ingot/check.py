@@ -10,11 +10,10 @@ from typing import Any
 
 from ingot.catalog import Catalog
 from ingot.errors import IngotError, UsageError
+from ingot.instance_types import check_name
 from ingot.jobfiles import Setting, settings
 from ingot.lock import load, path_of
 from ingot.settings import engine, plain, read_settings
-
-INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ def assignments(texts: Iterable[str]) -> list[Setting]:
 
 def check(files: list[Path], env: list[str], image: Image, instance_type: str | None = None) -> dict[str, Any]:
     """The findings, worst first, and what they are about."""
-    if instance_type and not INSTANCE_TYPE.fullmatch(instance_type):
-        raise UsageError(f"{instance_type!r} is no instance type", hint="write family.size, for example p5.48xlarge")
+    if instance_type:
+        check_name(instance_type)
     if not files and not env:
         raise UsageError("there is nothing to check", hint="give --file FILE or --env NAME=VALUE")
     environment = [*assignments(env), *(setting for file in files for setting in settings(file))]

@@ -9,7 +9,7 @@ import typer
 
 from ingot import __version__, cli_image
 from ingot.errors import IngotError
-from ingot.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json
+from ingot.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json, types
 
 app = typer.Typer(
     name="ingot",
@@ -37,6 +37,8 @@ def _main(
 
 
 app.add_typer(cli_image.app)
+catalog_app = typer.Typer(help="Write generated parts of the catalog.", rich_markup_mode=None)
+app.add_typer(catalog_app, name="catalog")
 
 
 @app.command(epilog="Example: ingot lock --os debian13   ·   ingot lock --check")
@@ -74,15 +76,18 @@ def lock(
         out.print(f"The locks of stack {stack} match the catalog.")
 
 
-@app.command(epilog="Example: ingot plan parallelcluster --os debian13")
+@app.command(epilog="Example: ingot plan parallelcluster --os debian13 --instance-type p5.48xlarge")
 def plan(
     image: ImageArg,
     os_name: OsOption = "debian13",
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
+    on: Annotated[
+        str, typer.Option("--instance-type", help="Say what does not fit it.", autocompletion=types, show_default=False)
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Say what an image will hold, why each version, what is left out, and how much will be downloaded."""
+    """Say what an image will hold, why, what is left out, and what does not fit an instance type (exit 1)."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -90,10 +95,12 @@ def plan(
     from ingot.plan import plan as make_plan
 
     catalog, stack = find_stack(stack)
-    data = make_plan(catalog, image, os_name, arch, stack)
+    data = make_plan(catalog, image, os_name, arch, stack, on)
+    found = data.get("findings", [])
+    unfit = any(each["severity"] == "error" for each in found)
     if as_json:
         print_json(data)
-        return
+        raise typer.Exit(1 if unfit else 0)
     table = Table("component", "version", "source", "why", box=None, pad_edge=False)
     for name, entry in data["components"].items():
         table.add_row(
@@ -104,6 +111,13 @@ def plan(
     out.print(table)
     size, installed = data["download_bytes"] / 1e9, data["installed_bytes"] / 1e9
     out.print(f"\n{data['packages']} packages, {size:.2f} GB to download, {installed:.2f} GB installed.")
+    for each in found:
+        out.print(f"\n{each['severity']}: {each['message']}\n  fix: {each['fix']}", markup=False)
+        for source in each["sources"]:
+            out.print(f"  source: {source}", markup=False)
+    if on:
+        out.print(f"\n{image} {'does not fit' if unfit else 'fits'} {on}.", markup=False)
+    raise typer.Exit(1 if unfit else 0)
 
 
 @app.command("list", epilog="Example: ingot list --json")
@@ -164,6 +178,45 @@ def check(
     report = checks.check(files or [], env or [], known, instance_type or None)
     print_json(report) if as_json else out.print(checks.render(report), markup=False)
     raise typer.Exit(1 if checks.failed(report) else 0)
+
+
+@app.command("instance-type", epilog="Example: ingot instance-type p5.48xlarge --json")
+def instance_type(
+    name: Annotated[str, typer.Argument(help="A type, family.size.", autocompletion=types)], as_json: JsonOption = False
+) -> None:
+    """Say what is known of an EC2 instance type: its devices, EFA, kernel module, services, and the sources."""
+    from ingot.console import out
+    from ingot.instance_types import describe
+
+    facts = describe(name)
+    if as_json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        out.print(f"{key.replace('_', ' '):20}{'–' if shown in (None, '') else shown}", markup=False)
+
+
+@catalog_app.command(
+    "instance-types", epilog="Example: ingot catalog instance-types --from answer.json --as 'EC2, today'"
+)
+def catalog_instance_types(
+    source: Annotated[Path, typer.Option("--from", help="What `aws ec2 describe-instance-types` printed; .gz too.")],
+    recorded: Annotated[str, typer.Option("--as", help="Whose answer it is, and of which day.")],
+) -> None:
+    """Write catalog/instance_types.yml anew from an answer of the EC2 API, and print what differs."""
+    from ingot import instance_types as module
+    from ingot.console import out
+    from ingot.paths import CATALOG, write_text
+    from ingot.yamlfile import load
+
+    path = CATALOG / module.TYPES
+    new = module.from_answer(module.read_answer(source), module.read_families(), recorded)
+    old = load(path, module.InstanceTypes) if path.exists() else module.InstanceTypes(recorded="", types={})
+    for line in module.changes(old, new):
+        out.print(line, markup=False)
+    write_text(path, module.dump(new))
+    out.print(f"{len(new.types)} instance types in {path.relative_to(CATALOG.parent)}", markup=False)
 
 
 @app.command(epilog="Example: ingot diff OLD.yml locks/2026.11/debian13-x86_64.yml")

@@ -18,6 +18,13 @@ def _systems() -> list[str]:
     return sorted(read_catalog().operating_systems)
 
 
+def types() -> list[str]:
+    """The known instance types, for completion."""
+    from ingot.instance_types import read_types
+
+    return sorted(read_types().types)
+
+
 ImageArg = Annotated[str, typer.Argument(help="An image of catalog/images.yml.", autocompletion=_images)]
 OsOption = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=_systems)]
 ArchOption = Annotated[str, typer.Option("--arch", help="Architecture.")]

@@ -3,6 +3,8 @@
 from typing import Any
 
 from ingot.catalog import Catalog
+from ingot.fit import findings
+from ingot.instance_types import describe
 from ingot.lock import check, load, path_of
 from ingot.models import Lock
 
@@ -27,11 +29,16 @@ def of_lock(lock: Lock, catalog: Catalog, image: str) -> dict[str, Any]:
     }
 
 
-def plan(catalog: Catalog, image: str, os_name: str, arch: str, stack: str) -> dict[str, Any]:
-    """The plan of the committed lock, which must be that of the catalog as it is."""
+def plan(catalog: Catalog, image: str, os_name: str, arch: str, stack: str, instance_type: str = "") -> dict[str, Any]:
+    """The plan of the committed lock, which must be that of the catalog as it is; with a type, what does not fit it."""
     catalog.image(image)
     catalog.stack(stack)
     catalog.check_arch(os_name, arch)
     lock = load(path_of(stack, os_name, arch))
     check(lock, catalog)
-    return of_lock(lock, catalog, image)
+    made = of_lock(lock, catalog, image)
+    if instance_type:
+        row = catalog.image(image)
+        made["instance_type"] = instance_type
+        made["findings"] = findings(lock.of(row.roles), row, describe(instance_type))
+    return made

@@ -1,6 +1,7 @@
-"""Read a YAML file that people write into plain data, and remember the line of every key for error messages."""
+"""Reads YAML that people write, with the line of every key for error messages; writes data as one line of YAML."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from ingot.errors import IngotError
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Model = TypeVar("Model", bound=BaseModel)
 Where = tuple[str | int, ...]
+# Plain text that YAML would read as something else.
+WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
 def _index(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -> None:
@@ -100,3 +103,22 @@ def load(path: Path, model: type[Model]) -> Model:
             hint = nearest(str(where[-1]), _fields(model, where[:-1]))
             raise IngotError(f"unknown key {key!r}", place=place, hint=hint) from None
         raise IngotError(f"{key}: {problem['msg']}", place=place) from None
+
+
+def _scalar(value: str | int | bool) -> str:
+    """A scalar as YAML reads it back unchanged: plain where that is safe, else quoted."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    plain = re.fullmatch(r"[A-Za-z/][A-Za-z0-9+./~_@-]*", value) and value.lower() not in WORDS
+    return value if plain else "'" + value.replace("'", "''") + "'"
+
+
+def flow(value: Any) -> str:
+    """Data as YAML on one line, the same text for the same data."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_scalar(key)}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(flow(item) for item in value) + "]"
+    return _scalar(value)

@@ -110,7 +110,7 @@ def test_what_must_be_set_depends_on_the_instance_type() -> None:
         ((), "there is nothing to check"),
         (("--env", "NCCL_DEBUG"), "'NCCL_DEBUG' sets no variable"),
         (("--env", "1A=x"), "write NAME=VALUE"),
-        (("--env", "A=1", "--instance-type", "p5"), "'p5' is no instance type"),
+        (("--env", "A=1", "--instance-type", "p5"), "unknown instance type 'p5'"),
         (("--env", "A=1", "--os", "debian14"), "known: debian12, debian13"),
         (("--env", "A=1", "--os", "debian13", "--image", "parallelclusterr"), "did you mean 'parallelcluster'"),
         (("--env", "A=1", "--os", "debian13", "--stack", "2020.01"), "known: 2026.11"),

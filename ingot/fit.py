@@ -1,0 +1,70 @@
+"""Says whether an image, as its lock has it, fits an EC2 instance type: findings, each with its reason and source."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from packaging.specifiers import SpecifierSet
+
+from ingot.models import Image, Lock
+
+SEVERITIES = ("error", "warning", "info")
+
+
+def _finding(severity: str, message: str, fix: str, sources: list[str]) -> dict[str, Any]:
+    return {"severity": severity, "message": message, "fix": fix, "sources": sources}
+
+
+def findings(lock: Lock, image: Image, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """What does not fit between `lock`, the image's part of one, and the type that `describe` gave `facts` of.
+
+    An error says that the image will not work there; a warning, that it works without something. Worst first.
+    """
+    found = [*_machine(lock, image, facts), *_driver(lock, facts), *_fabric(lock, facts)]
+    return sorted(found, key=lambda each: SEVERITIES.index(each["severity"]))
+
+
+def _machine(lock: Lock, image: Image, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The architecture and the kind of accelerator."""
+    name, sources = facts["name"], facts["sources"]
+    if lock.arch != facts["arch"]:
+        fix = f"build for {facts['arch']}, or take an instance type of {lock.arch}"
+        yield _finding("error", f"{name} is {facts['arch']}, the image is {lock.arch}", fix, sources)
+    has = facts["accelerator"]
+    if image.accelerator not in (has, "cpu"):
+        what = f"has {has}" if has != "none" else "has no accelerator"
+        yield _finding("error", f"{name} {what}, the image is for {image.accelerator}", "take another image", sources)
+    elif image.accelerator == "cpu" and has != "none":
+        yield _finding("warning", f"the image leaves {name}'s {facts['device']} unused", "take another image", sources)
+
+
+def _driver(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The driver's version, the flavour of its module, and what runs beside it."""
+    name, sources, driver = facts["name"], facts["sources"], lock.components.get("nvidia_driver")
+    if driver is None or facts["accelerator"] != "nvidia":
+        return
+    wanted = facts["driver"]
+    if wanted != "*" and not SpecifierSet(wanted, prereleases=True).contains(driver.version):
+        message = f"{facts['device']} needs nvidia_driver {wanted}, the image has {driver.version}"
+        yield _finding("error", message, f"pin nvidia_driver to {wanted} in the stack", sources)
+    flavour = driver.facts.get("flavour")
+    if facts["module"] not in ("either", flavour):
+        message = f"{facts['device']} needs the {facts['module']} kernel module, the image has the {flavour} one"
+        fix = f"take a driver with the {facts['module']} module, or an instance type of another generation"
+        yield _finding("error", message, fix, sources)
+    for service in facts["services"]:
+        if service not in lock.components:
+            message = f"{name} needs {service}, which the image does not have"
+            yield _finding("error", message, f"add the component {service} to the stack and to the image", sources)
+
+
+def _fabric(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """EFA, where the type has it."""
+    if not facts["efa"]:
+        return
+    if "efa" not in lock.components:
+        fix = "take an image with the role efa"
+        yield _finding("warning", f"the image has no EFA for {facts['name']}", fix, facts["sources"])
+    for part, why in lock.left_out.items():
+        if part.startswith("efa."):
+            message = f"{part} is left out, so that traffic between machines takes TCP: {why}"
+            yield _finding("warning", message, "take an operating system whose lock has it", facts["sources"])

@@ -1,0 +1,156 @@
+"""Instance types come from the EC2 API's answer and from facts about their family; each has both, or is refused."""
+
+import gzip
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingot import instance_types as module
+from ingot import paths
+from ingot.errors import IngotError, UsageError
+
+RECORDING = Path(__file__).parent / "data" / "describe_instance_types.json.gz"
+
+
+@pytest.fixture(scope="module")
+def answer() -> dict[str, dict[str, Any]]:
+    return module.read_answer(RECORDING)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    """A copy of the catalog, to spoil."""
+    return Path(shutil.copytree(paths.CATALOG, tmp_path / "catalog"))
+
+
+def ingot(*words: str) -> subprocess.CompletedProcess[str]:
+    code = "from ingot.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=paths.ROOT, check=False
+    )
+
+
+def test_the_file_is_what_the_recording_gives(answer: dict[str, Any]) -> None:
+    path = paths.CATALOG / module.TYPES
+    made = module.from_answer(answer, module.read_families(), module.read_types().recorded)
+    assert module.dump(made) == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("p5.48xlarge", {"devices": 8, "device": "H100", "efa": 32, "vcpus": 192, "services": ["fabricmanager"]}),
+        ("p5.4xlarge", {"devices": 1, "efa": 1, "services": []}),
+        ("p6-b200.48xlarge", {"module": "open", "generation": "blackwell", "services": ["fabricmanager", "nvlsm"]}),
+        ("p3dn.24xlarge", {"module": "closed", "driver": "<581"}),
+        ("trn2.48xlarge", {"accelerator": "neuron", "module": "", "devices": 16}),
+        ("hpc7g.16xlarge", {"accelerator": "none", "arch": "aarch64", "devices": 0}),
+        ("g5.xlarge", {"efa": 0, "efa_device": None}),
+    ],
+)
+def test_a_type_is_described_by_the_api_and_by_its_family(name: str, facts: dict[str, Any]) -> None:
+    described = module.describe(name)
+    assert {key: described[key] for key in facts} == facts
+
+
+def test_a_described_type_names_its_sources() -> None:
+    assert all(module.describe(name)["sources"] for name in module.read_types().types)
+
+
+def test_every_family_has_types_and_every_type_a_family() -> None:
+    types = {module.family_of(name) for name in module.read_types().types}
+    assert types == set(module.read_families().families)
+
+
+def test_what_is_left_out_is_not_among_the_types(answer: dict[str, Any]) -> None:
+    assert "dl1.24xlarge" in answer
+    assert "dl1.24xlarge" not in module.read_types().types
+
+
+def test_a_new_accelerator_is_refused_until_somebody_decides(answer: dict[str, Any]) -> None:
+    new = {**answer["p5.48xlarge"], "InstanceType": "p9.48xlarge"}
+    with pytest.raises(IngotError, match=r"p9\.48xlarge has an accelerator") as caught:
+        module.from_answer({**answer, "p9.48xlarge": new}, module.read_families(), "test")
+    assert "add p9 to accelerators.yml" in caught.value.hint
+
+
+def test_a_type_of_an_unknown_family_is_refused(catalog: Path) -> None:
+    file = catalog / module.TYPES
+    file.write_text(file.read_text().replace("  p5.48xlarge:", "  p9.48xlarge:"))
+    with pytest.raises(IngotError, match=r"the family of p9\.48xlarge") as caught:
+        module.read_types(catalog)
+    assert caught.value.place == str(file)
+
+
+def test_a_source_that_the_file_does_not_name_is_refused(catalog: Path) -> None:
+    file = catalog / module.FAMILIES
+    file.write_text(file.read_text().replace("from: [neuron, eks, ec2]", "from: [neuron, ekz, ec2]"))
+    with pytest.raises(IngotError, match="unknown source 'ekz' of family inf1") as caught:
+        module.read_families(catalog)
+    assert "did you mean 'eks'" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": 1}', '{"InstanceTypes": 3}', '[{"Name": "p5"}]'])
+def test_a_file_that_is_no_answer_is_one_error_that_names_it(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "answer.json"
+    file.write_text(content)
+    with pytest.raises(IngotError) as caught:
+        module.read_answer(file)
+    assert caught.value.place == str(file)
+
+
+def test_the_answer_may_have_each_shape_that_people_store(tmp_path: Path, answer: dict[str, Any]) -> None:
+    entries = list(answer.values())
+    for number, shape in enumerate([{"InstanceTypes": entries}, entries, answer]):
+        (tmp_path / f"{number}.json").write_text(json.dumps(shape))
+        (tmp_path / f"{number}.json.gz").write_bytes(gzip.compress(json.dumps(shape).encode()))
+        assert module.read_answer(tmp_path / f"{number}.json") == answer
+        assert module.read_answer(tmp_path / f"{number}.json.gz") == answer
+
+
+def test_a_truncated_entry_is_an_error_and_no_traceback(answer: dict[str, Any]) -> None:
+    chance = random.Random(7)
+    for _ in range(200):
+        name = chance.choice(sorted(answer))
+        entry = {key: value for key, value in answer[name].items() if chance.random() < 0.9}
+        try:
+            module.from_answer({name: entry}, module.read_families(), "test")
+        except IngotError as error:
+            assert name in str(error)
+
+
+def test_changes_name_what_came_went_and_differs() -> None:
+    old = module.read_types()
+    first, second, third, *_ = old.types
+    types = dict(old.types)
+    types[first] = types[first].model_copy(update={"vcpus": 1})
+    types["x.large"] = types.pop(second)
+    assert module.changes(old, old.model_copy(update={"types": types})) == sorted(
+        [f"{first} changed", f"{second} removed", "x.large added"]
+    )
+    assert third in types
+
+
+def test_an_unknown_type_exits_2_with_the_nearest() -> None:
+    done = ingot("instance-type", "p5.48xlrge")
+    assert done.returncode == 2
+    assert "did you mean 'p5.48xlarge'" in done.stderr
+    assert ingot("check", "--env", "A=b", "--instance-type", "p5.48xlrge").returncode == 2
+
+
+def test_a_type_whose_facts_are_missing_says_what_is_missing() -> None:
+    done = ingot("instance-type", "p6e-gb200.36xlarge")
+    assert done.returncode == 1
+    assert "the recording does not have it" in done.stderr
+    with pytest.raises(UsageError):
+        module.check_name("nothing.large")
+
+
+def test_a_type_is_data_for_programs() -> None:
+    assert json.loads(ingot("instance-type", "p5en.48xlarge", "--json").stdout)["efa_device"]["generation"] == 3
