@@ -120,17 +120,31 @@ def plan(
     raise typer.Exit(1 if unfit else 0)
 
 
-@app.command("list", epilog="Example: ingot list --json")
-def list_(as_json: JsonOption = False) -> None:
-    """List images, operating systems, stacks and components."""
+@app.command("list", epilog="Example: ingot list --json   ·   ingot list --stale")
+def list_(
+    stale: Annotated[bool, typer.Option("--stale", help="Instead, the pins whose review is overdue.")] = False,
+    unresolved: Annotated[bool, typer.Option("--unresolved", help="Instead, what no fact is known of yet.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List images, operating systems, stacks, components and families of instance types."""
+    from datetime import date
+
+    from ingot import hygiene
     from ingot.console import out
+    from ingot.instance_types import read_types, summaries
 
     catalog, _ = find_stack("")
+    if stale or unresolved:
+        lines = hygiene.stale(catalog, date.today()) if stale else []
+        lines += hygiene.unresolved(catalog) if unresolved else []
+        print_json(lines) if as_json else out.print("\n".join(lines or ["nothing"]), markup=False)
+        return
     data = {
         "images": {name: image.summary for name, image in catalog.images.items()},
         "operating_systems": {name: system.name for name, system in catalog.operating_systems.items()},
         "stacks": {name: stack.summary for name, stack in catalog.stacks.items()},
         "components": {name: component.summary for name, component in catalog.components.items()},
+        "instance_families": summaries(read_types()),
     }
     if as_json:
         print_json(data)

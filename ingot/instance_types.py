@@ -187,6 +187,17 @@ def check_name(name: str, catalog: Path = paths.CATALOG) -> None:
         raise UsageError(f"unknown instance type {name!r}", hint=nearest(name, close))
 
 
+def summaries(types: InstanceTypes) -> dict[str, str]:
+    """A line for each family: its device and its types."""
+    sizes: dict[str, list[str]] = {}
+    for name in types.types:
+        sizes.setdefault(family_of(name), []).append(name)
+    return {
+        family: f"{types.types[names[0]].device or 'no accelerator'}: {', '.join(n.partition('.')[2] for n in names)}"
+        for family, names in sizes.items()
+    }
+
+
 def describe(name: str, catalog: Path = paths.CATALOG) -> dict[str, Any]:
     """Everything known of a type: what the API tells, what its family is, and what has to run on it."""
     check_name(name, catalog)

@@ -1,0 +1,28 @@
+"""Says which pins are due for a review, and what is still missing a fact."""
+
+from datetime import date
+
+from ingot import paths
+from ingot.catalog import Catalog
+from ingot.instance_types import read_families
+from ingot.lock import load
+
+
+def stale(catalog: Catalog, today: date) -> list[str]:
+    """One line a pin whose review was due before `today`, the longest overdue first."""
+    due = [
+        (pin.review_after, f"{stack}: {name} {pin.version}, review was due {pin.review_after}: {pin.why}")
+        for stack, entry in catalog.stacks.items()
+        for name, pin in entry.pins.items()
+        if pin.review_after < today
+    ]
+    return [line for _, line in sorted(due)]
+
+
+def unresolved(catalog: Catalog) -> list[str]:
+    """One line a thing that exists and that Ingot has no sourced fact of: in locks, and among instance families."""
+    lines = []
+    for path in sorted(paths.LOCKS.glob("*/*.yml")):
+        lock = load(path)
+        lines += [f"lock {lock.stack} {lock.key}: {name}: {why}" for name, why in lock.unresolved.items()]
+    return lines + [f"instance family {name}: {why}" for name, why in read_families(catalog.path).unresolved.items()]
