@@ -31,8 +31,10 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     galaxy = [BIN / "ansible-galaxy", "collection"]
     build = [*galaxy, "build", "--output-path", folder, paths.ROOT]
     install = [*galaxy, "install", "--offline", "--no-deps", "-p", folder]
+    # A collection path of its own: galaxy does not install what the checkout's path has already.
+    env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(folder)}
     subprocess.run(build, check=True, capture_output=True)
-    subprocess.run([*install, next(folder.glob("ingot-ml-*.tar.gz"))], check=True, capture_output=True)
+    subprocess.run([*install, next(folder.glob("ingot-ml-*.tar.gz"))], env=env, check=True, capture_output=True)
     return folder
 
 

@@ -24,7 +24,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _env(home: Path) -> dict[str, str]:
-    return {**os.environ, "ANSIBLE_HOME": str(home), "ANSIBLE_NOCOLOR": "1"}
+    # A collection path of its own: galaxy does not install what the checkout's path has already.
+    return {**os.environ, "ANSIBLE_HOME": str(home), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_COLLECTIONS_PATH": str(home)}
 
 
 def test_artifact_is_small_and_has_no_checkout_in_it(artifact: Path) -> None:
@@ -42,8 +43,7 @@ def test_installs_and_documents_every_role(artifact: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     roles = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "meta" / "argument_specs.yml").exists())
     doc = [GALAXY.with_name("ansible-doc"), "-t", "role", "--json", *(f"ingot.ml.{role}" for role in roles)]
-    env = _env(tmp_path) | {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)}
-    done = subprocess.run(doc, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(doc, env=_env(tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [role for role in roles if f'"ingot.ml.{role}"' not in done.stdout] == []
 
