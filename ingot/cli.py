@@ -225,7 +225,9 @@ def catalog_instance_types(
     from ingot.yamlfile import load
 
     path = CATALOG / module.TYPES
-    new = module.from_answer(module.read_answer(source), module.read_families(), recorded)
+    families = module.read_families()
+    new = module.from_answer(module.read_answer(source), families, recorded)
+    module.check_complete(new, families, CATALOG / module.FAMILIES)
     old = load(path, module.InstanceTypes) if path.exists() else module.InstanceTypes(recorded="", types={})
     for line in module.changes(old, new):
         out.print(line, markup=False)

@@ -58,6 +58,11 @@ def read(path: Path) -> tuple[Any, dict[Where, int]]:
         loader.dispose()
 
 
+def place(path: Path, *where: str | int) -> str:
+    """File and line of the key `where` in `path`, for an error about what stands there."""
+    return f"{path}:{read(path)[1].get(where, 1)}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names what `name` may have meant, and what is known."""
     names = sorted(set(known))

@@ -85,7 +85,34 @@ def test_a_type_of_an_unknown_family_is_refused(catalog: Path) -> None:
     file.write_text(file.read_text().replace("  p5.48xlarge:", "  p9.48xlarge:"))
     with pytest.raises(IngotError, match=r"the family of p9\.48xlarge") as caught:
         module.read_types(catalog)
-    assert caught.value.place == str(file)
+    name, _, line = caught.value.place.rpartition(":")
+    assert name == str(file)
+    assert file.read_text().splitlines()[int(line) - 1].startswith("  p9.48xlarge:")
+
+
+def test_a_family_without_a_type_is_refused_with_file_and_line(catalog: Path) -> None:
+    file = catalog / module.FAMILIES
+    file.write_text(file.read_text().replace("  p5en:", "  p9:"))
+    types = catalog / module.TYPES
+    types.write_text("".join(line for line in types.read_text().splitlines(keepends=True) if "p5en." not in line))
+    with pytest.raises(IngotError, match="no type of the family p9") as caught:
+        module.read_types(catalog)
+    assert caught.value.place == f"{file}:{file.read_text().splitlines().index('  p9:') + 1}"
+    assert "more regions" in caught.value.hint
+
+
+def test_a_family_is_either_known_or_not(catalog: Path) -> None:
+    file = catalog / module.FAMILIES
+    file.write_text(file.read_text().replace("  trn3: ", "  trn2: "))
+    with pytest.raises(IngotError, match="the family trn2 has facts") as caught:
+        module.read_families(catalog)
+    assert caught.value.place.startswith(f"{file}:")
+
+
+@pytest.mark.parametrize(("real", "named"), [("p5.48xlarge", "hpc7a.96xlarge"), ("trn2.48xlarge", "p5.48xlarge")])
+def test_a_family_that_the_api_contradicts_is_refused(answer: dict[str, Any], real: str, named: str) -> None:
+    with pytest.raises(IngotError, match=f"{named} has the accelerator"):
+        module.from_answer({named: answer[real]}, module.read_families(), "test")
 
 
 def test_a_source_that_the_file_does_not_name_is_refused(catalog: Path) -> None:
@@ -94,15 +121,29 @@ def test_a_source_that_the_file_does_not_name_is_refused(catalog: Path) -> None:
     with pytest.raises(IngotError, match="unknown source 'ekz' of family inf1") as caught:
         module.read_families(catalog)
     assert "did you mean 'eks'" in caught.value.hint
+    assert "ekz" in file.read_text().splitlines()[int(caught.value.place.rpartition(":")[2]) - 1]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": 1}', '{"InstanceTypes": 3}', '[{"Name": "p5"}]'])
+NO_ANSWERS = ["", "{", "[1]", '{"a": 1}', '{"InstanceTypes": 3}', '[{"Name": "p5"}]', '[{"InstanceType": 3}]']
+
+
+@pytest.mark.parametrize("content", [*NO_ANSWERS, "[" * 10**5])
 def test_a_file_that_is_no_answer_is_one_error_that_names_it(tmp_path: Path, content: str) -> None:
     file = tmp_path / "answer.json"
     file.write_text(content)
     with pytest.raises(IngotError) as caught:
         module.read_answer(file)
     assert caught.value.place == str(file)
+
+
+def test_a_damaged_gzip_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    whole, file = RECORDING.read_bytes(), tmp_path / "answer.json.gz"
+    for at in range(0, len(whole), 300):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            module.read_answer(file)
+        except IngotError as error:
+            assert error.place == str(file)
 
 
 def test_the_answer_may_have_each_shape_that_people_store(tmp_path: Path, answer: dict[str, Any]) -> None:
@@ -125,6 +166,17 @@ def test_a_truncated_entry_is_an_error_and_no_traceback(answer: dict[str, Any]) 
             assert name in str(error)
 
 
+def test_an_entry_of_another_shape_is_an_error_and_no_traceback(answer: dict[str, Any]) -> None:
+    entry = answer["p5.48xlarge"]
+    for key in entry:
+        for value in (None, 3, "x", [], {}, [None]):
+            try:
+                module.from_answer({"p5.48xlarge": {**entry, key: value}}, module.read_families(), "test")
+            except IngotError as error:
+                assert "p5.48xlarge" in str(error)
+                assert "\n" not in error.message
+
+
 def test_changes_name_what_came_went_and_differs() -> None:
     old = module.read_types()
     first, second, third, *_ = old.types
@@ -132,7 +184,7 @@ def test_changes_name_what_came_went_and_differs() -> None:
     types[first] = types[first].model_copy(update={"vcpus": 1})
     types["x.large"] = types.pop(second)
     assert module.changes(old, old.model_copy(update={"types": types})) == sorted(
-        [f"{first} changed", f"{second} removed", "x.large added"]
+        [f"{first} changed: vcpus {old.types[first].vcpus} -> 1", f"{second} removed", "x.large added"]
     )
     assert third in types
 
