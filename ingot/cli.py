@@ -212,21 +212,40 @@ def instance_type(
 
 
 @catalog_app.command(
-    "instance-types", epilog="Example: ingot catalog instance-types --from answer.json --as 'EC2, today'"
+    "instance-types", epilog="Example: ingot catalog instance-types --from aws --region us-east-1 --region us-west-2"
 )
 def catalog_instance_types(
-    source: Annotated[Path, typer.Option("--from", help="What `aws ec2 describe-instance-types` printed; .gz too.")],
-    recorded: Annotated[str, typer.Option("--as", help="Whose answer it is, and of which day.")],
+    source: Annotated[
+        str, typer.Option("--from", help="aws to ask EC2, or a file of `aws ec2 describe-instance-types`; .gz too.")
+    ],
+    regions: Annotated[
+        list[str] | None, typer.Option("--region", help="With aws: a region to ask; may be repeated.")
+    ] = None,
+    recorded: Annotated[
+        str, typer.Option("--as", help="With a file: whose answer it is, and of which day.", show_default=False)
+    ] = "",
 ) -> None:
     """Write catalog/instance_types.yml anew from an answer of the EC2 API, and print what differs."""
+    from datetime import date
+
+    from ingot import ec2
     from ingot import instance_types as module
     from ingot.console import out
+    from ingot.errors import UsageError
     from ingot.paths import CATALOG, write_text
     from ingot.yamlfile import load
 
-    path = CATALOG / module.TYPES
-    families = module.read_families()
-    new = module.from_answer(module.read_answer(source), families, recorded)
+    if source == "aws":
+        answer, asked = ec2.instance_types(regions or [])
+        recorded = recorded or f"DescribeInstanceTypes in {', '.join(asked)} on {date.today()}"
+    elif regions:
+        raise UsageError("--region goes with --from aws", hint="leave it out, or ask EC2")
+    elif not recorded:
+        raise UsageError("--as is missing", hint="--as 'EC2 in us-east-1, 2026-11-24', for a reader of the catalog")
+    else:
+        answer = module.read_answer(Path(source))
+    path, families = CATALOG / module.TYPES, module.read_families()
+    new = module.from_answer(answer, families, recorded)
     module.check_complete(new, families, CATALOG / module.FAMILIES)
     old = load(path, module.InstanceTypes) if path.exists() else module.InstanceTypes(recorded="", types={})
     for line in module.changes(old, new):

@@ -1,0 +1,122 @@
+"""EC2 is asked in every region that was named; what stops that is one sentence with what to do about it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingot import ec2, paths
+from ingot.errors import IngotError, UsageError
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """No credentials, no region and no settings of the machine's own."""
+    pytest.importorskip("boto3", reason="boto3 is not installed")
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "REGION", "DEFAULT_REGION"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return monkeypatch
+
+
+def answer_with(bare: pytest.MonkeyPatch, error: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """EC2 as this test has it: two pages a region, or an error; every call is noted with its region."""
+    from botocore.client import BaseClient
+    from botocore.exceptions import ClientError
+
+    calls = []
+
+    def call(self: Any, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        calls.append((self.meta.region_name, arguments))
+        if error:
+            raise ClientError({"Error": {"Code": error, "Message": "no"}}, operation)
+        number = 2 if "NextToken" in arguments else 1
+        page: dict[str, Any] = {"InstanceTypes": [{"InstanceType": f"p{number}.{self.meta.region_name}"}]}
+        return {**page, "NextToken": "more"} if number == 1 else page
+
+    bare.setattr(BaseClient, "_make_api_call", call)
+    return calls
+
+
+def test_every_page_of_every_region_is_read(bare: pytest.MonkeyPatch) -> None:
+    calls = answer_with(bare)
+    found, regions = ec2.instance_types(["us-east-1", "eu-west-1"])
+    assert list(found) == ["p1.us-east-1", "p2.us-east-1", "p1.eu-west-1", "p2.eu-west-1"]
+    assert regions == ["us-east-1", "eu-west-1"]
+    assert len(calls) == 4
+
+
+def test_the_region_of_the_profile_is_taken_when_none_is_named(bare: pytest.MonkeyPatch) -> None:
+    answer_with(bare)
+    bare.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    assert ec2.instance_types([])[1] == ["us-west-2"]
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("ExpiredToken", "renew the credentials"),
+        ("RequestExpired", "renew the credentials"),
+        ("UnauthorizedOperation", "allow ec2:DescribeInstanceTypes"),
+        ("AuthFailure", "enabled for the account"),
+        ("Throttling", ""),
+    ],
+)
+def test_a_refusal_of_ec2_is_an_error_with_a_hint(bare: pytest.MonkeyPatch, code: str, hint: str) -> None:
+    answer_with(bare, code)
+    with pytest.raises(IngotError, match="EC2 did not answer") as caught:
+        ec2.instance_types(["us-east-1"])
+    assert hint in caught.value.hint
+    assert caught.value.place == "us-east-1"
+
+
+def test_missing_credentials_are_an_error_that_says_how_to_go_on(bare: pytest.MonkeyPatch) -> None:
+    with pytest.raises(IngotError, match="EC2 did not answer") as caught:
+        ec2.instance_types(["us-east-1"])
+    assert "AWS_PROFILE" in caught.value.hint
+    assert "take a file" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"), [(["us-esat-1"], "unknown region 'us-esat-1'"), ([], "no region is set"), (["a b"], "unknown")]
+)
+def test_a_region_that_is_none_is_refused_before_anything_is_asked(
+    bare: pytest.MonkeyPatch, regions: list[str], said: str
+) -> None:
+    calls = answer_with(bare)
+    with pytest.raises(UsageError, match=said) as caught:
+        ec2.instance_types(regions)
+    assert "us-east-1" in caught.value.hint
+    assert calls == []
+
+
+def test_without_boto3_a_file_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(IngotError, match="boto3 is not installed") as caught:
+        ec2.instance_types(["us-east-1"])
+    assert "aws ec2 describe-instance-types" in caught.value.hint
+
+
+def test_boto3_is_imported_only_to_ask_ec2() -> None:
+    code = "import sys, ingot.cli, ingot.ec2, ingot.instance_types; sys.exit('boto3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--from", "answer.json"], "--as is missing"),
+        (["--from", "answer.json", "--as", "x", "--region", "us-east-1"], "--region goes with --from aws"),
+    ],
+)
+def test_options_that_do_not_go_together_exit_2(words: list[str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from ingot.cli import main; main()", "catalog", "instance-types", *words],
+        capture_output=True, text=True, cwd=paths.ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert said in done.stderr
