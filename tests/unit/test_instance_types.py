@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -46,8 +47,10 @@ def test_the_file_is_what_the_recording_gives(answer: dict[str, Any]) -> None:
     ("name", "facts"),
     [
         ("p5.48xlarge", {"devices": 8, "device": "H100", "efa": 32, "vcpus": 192, "services": ["fabricmanager"]}),
-        ("p5.4xlarge", {"devices": 1, "efa": 1, "services": []}),
+        ("p5.48xlarge", {"nvswitch": "host", "switch_pci": ["10de:22a3"], "pci": ["10de:2330"]}),
+        ("p5.4xlarge", {"devices": 1, "efa": 1, "services": [], "nvswitch": "", "switch_pci": [], "floors": {}}),
         ("p6-b200.48xlarge", {"module": "open", "generation": "blackwell", "services": ["fabricmanager", "nvlsm"]}),
+        ("g4dn.metal", {"module": "either", "module_of_eks": "closed", "services": []}),
         ("p3dn.24xlarge", {"module": "closed", "driver": "<581"}),
         ("trn2.48xlarge", {"accelerator": "neuron", "module": "", "devices": 16}),
         ("hpc7g.16xlarge", {"accelerator": "none", "arch": "aarch64", "devices": 0}),
@@ -61,6 +64,34 @@ def test_a_type_is_described_by_the_api_and_by_its_family(name: str, facts: dict
 
 def test_a_described_type_names_its_sources() -> None:
     assert all(module.describe(name)["sources"] for name in module.read_types().types)
+
+
+def test_a_floor_of_another_source_or_type_is_refused(catalog: Path) -> None:
+    file = catalog / module.FAMILIES
+    text = file.read_text()
+    for was, new, said in (
+        ("p5e.48xlarge: {awsome", "p5e.48xlarge: {awsom", "unknown source 'awsom' of p5e.48xlarge"),
+        ("p5e.48xlarge: {", "p5e.49xlarge: {", "unknown instance type 'p5e.49xlarge'"),
+    ):
+        file.write_text(text.replace(was, new))
+        with pytest.raises(IngotError, match=said) as caught:
+            module.read_types(catalog)
+        assert caught.value.place.startswith(f"{file}:")
+
+
+def test_the_floors_of_one_source_are_within_reach_of_the_network_and_of_the_other_are_not() -> None:
+    types = module.read_types().types
+    for name, floors in module.read_families().floors.items():
+        factor, gigabits = re.fullmatch(r"(?:(\d+)x )?(\d+) Gigabit", types[name].network).groups()
+        reach = int(factor or 1) * int(gigabits) / 8 * 15 / 8
+        assert max(floors.get("pcluster", [0])) <= reach < min(floors["awsome"])
+
+
+def test_only_a_switch_of_the_machine_is_a_pci_device() -> None:
+    for family in module.read_families().families.values():
+        assert not family.switch_pci or family.nvswitch == "host"
+        assert not family.module_of_eks or family.module == "either"
+        assert family.module != "either" or family.module_of_eks
 
 
 def test_every_family_has_types_and_every_type_a_family() -> None:
@@ -118,7 +149,7 @@ def test_a_family_that_the_api_contradicts_is_refused(answer: dict[str, Any], re
 def test_a_source_that_the_file_does_not_name_is_refused(catalog: Path) -> None:
     file = catalog / module.FAMILIES
     file.write_text(file.read_text().replace("from: [neuron, eks, ec2]", "from: [neuron, ekz, ec2]"))
-    with pytest.raises(IngotError, match="unknown source 'ekz' of family inf1") as caught:
+    with pytest.raises(IngotError, match="unknown source 'ekz' of inf1") as caught:
         module.read_families(catalog)
     assert "did you mean 'eks'" in caught.value.hint
     assert "ekz" in file.read_text().splitlines()[int(caught.value.place.rpartition(":")[2]) - 1]
