@@ -198,16 +198,19 @@ def check(
 def instance_type(
     name: Annotated[str, typer.Argument(help="A type, family.size.", autocompletion=types)], as_json: JsonOption = False
 ) -> None:
-    """Say what is known of an EC2 instance type: its devices, EFA, kernel module, services, and the sources."""
+    """Say what is known of an EC2 instance type: its devices, EFA, kernel module, services, images, and the sources."""
     from ingot.console import out
+    from ingot.fit import images_for
     from ingot.instance_types import describe
 
     facts = describe(name)
+    facts["images"] = images_for(find_stack("")[0].images, facts["accelerator"])
     if as_json:
         print_json(facts)
         return
     for key, value in facts.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        pairs = [f"{name} {fact}" for name, fact in value.items()] if isinstance(value, dict) else value
+        shown = ", ".join(map(str, pairs)) if isinstance(pairs, list) else pairs
         out.print(f"{key.replace('_', ' '):20}{'–' if shown in (None, '') else shown}", markup=False)
 
 

@@ -1,6 +1,6 @@
 """Says whether an image, as its lock has it, fits an EC2 instance type: findings, each with its reason and source."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
@@ -21,6 +21,12 @@ def findings(lock: Lock, image: Image, facts: dict[str, Any]) -> list[dict[str, 
     """
     found = [*_machine(lock, image, facts), *_driver(lock, facts), *_fabric(lock, facts)]
     return sorted(found, key=lambda each: SEVERITIES.index(each["severity"]))
+
+
+def images_for(images: Mapping[str, Image], accelerator: str) -> list[str]:
+    """The images that are made for an accelerator, which is `none` on a type that has none."""
+    wanted = "cpu" if accelerator == "none" else accelerator
+    return [name for name, image in images.items() if image.accelerator == wanted]
 
 
 def _machine(lock: Lock, image: Image, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:

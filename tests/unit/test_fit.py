@@ -10,7 +10,7 @@ import pytest
 from ingot import lock as locks
 from ingot import paths
 from ingot.catalog import read_catalog
-from ingot.fit import findings
+from ingot.fit import findings, images_for
 from ingot.instance_types import describe
 from ingot.models import Lock
 
@@ -77,6 +77,11 @@ def test_what_is_missing_without_stopping_the_image_is_a_warning() -> None:
     assert any("leaves p5.48xlarge's H100 unused" in message for message in messages)
     assert any("efa.kmod is left out, so that traffic between machines takes TCP" in message for message in messages)
     assert not any("efa" in each["message"] for each in found("g5.xlarge"))
+
+
+def test_the_images_for_a_type_are_those_of_its_accelerator() -> None:
+    assert images_for(CATALOG.images, "nvidia") == ["parallelcluster"]
+    assert images_for(CATALOG.images, "none") == ["parallelcluster-cpu"]
 
 
 def test_every_finding_has_a_fix_and_a_source_and_the_worst_comes_first() -> None:

@@ -236,4 +236,13 @@ def test_a_type_whose_facts_are_missing_says_what_is_missing() -> None:
 
 
 def test_a_type_is_data_for_programs() -> None:
-    assert json.loads(ingot("instance-type", "p5en.48xlarge", "--json").stdout)["efa_device"]["generation"] == 3
+    facts = json.loads(ingot("instance-type", "p5en.48xlarge", "--json").stdout)
+    assert facts["efa_device"]["generation"] == 3
+    assert facts["images"] == ["parallelcluster"]
+
+
+def test_a_type_is_text_for_people() -> None:
+    lines = dict(line.split(maxsplit=1) for line in ingot("instance-type", "p4d.24xlarge").stdout.splitlines())
+    assert lines["images"] == "parallelcluster"
+    assert lines["floors"] == "pcluster [26], awsome [300]"
+    assert "{" not in lines["efa"]
