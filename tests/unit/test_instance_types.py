@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from ingot import cli, paths
 from ingot import instance_types as module
-from ingot import paths
 from ingot.errors import IngotError, UsageError
 
 RECORDING = Path(__file__).parent / "data" / "describe_instance_types.json.gz"
@@ -206,6 +206,27 @@ def test_an_entry_of_another_shape_is_an_error_and_no_traceback(answer: dict[str
             except IngotError as error:
                 assert "p5.48xlarge" in str(error)
                 assert "\n" not in error.message
+
+
+def test_a_value_of_another_kind_is_one_line_that_names_it(answer: dict[str, Any]) -> None:
+    entry = {**answer["p5.48xlarge"], "MemoryInfo": {"SizeInMiB": "much"}, "VCpuInfo": {"DefaultVCpus": None}}
+    with pytest.raises(IngotError) as caught:
+        module.from_answer({"p5.48xlarge": entry}, module.read_families(), "test")
+    assert caught.value.message == "the answer about p5.48xlarge mistakes vcpus, memory_mib"
+
+
+def test_an_answer_without_a_family_leaves_the_file_as_it_was(
+    catalog: Path, tmp_path: Path, answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "CATALOG", catalog)
+    before, file = (catalog / module.TYPES).read_text(), tmp_path / "answer.json"
+    file.write_text(json.dumps({name: entry for name, entry in answer.items() if not name.startswith("p5en.")}))
+    with pytest.raises(IngotError, match="no type of the family p5en"):
+        cli.catalog_instance_types(str(file), None, "test")
+    assert (catalog / module.TYPES).read_text() == before
+    file.write_text(json.dumps({name: entry for name, entry in answer.items() if name != "p5.4xlarge"}))
+    cli.catalog_instance_types(str(file), None, "test")
+    assert "p5.4xlarge" not in (catalog / module.TYPES).read_text()
 
 
 def test_changes_name_what_came_went_and_differs() -> None:
