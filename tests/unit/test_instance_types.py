@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingot import cli, paths
 from ingot import instance_types as module
@@ -184,6 +186,16 @@ def test_the_answer_may_have_each_shape_that_people_store(tmp_path: Path, answer
         (tmp_path / f"{number}.json.gz").write_bytes(gzip.compress(json.dumps(shape).encode()))
         assert module.read_answer(tmp_path / f"{number}.json") == answer
         assert module.read_answer(tmp_path / f"{number}.json.gz") == answer
+
+
+@given(st.permutations(sorted(module.read_answer(RECORDING))), st.integers(0, 92))
+def test_any_part_of_an_answer_in_any_order_gives_its_lines_of_the_file(names: list[str], size: int) -> None:
+    whole, families = module.read_answer(RECORDING), module.read_families()
+    part = module.from_answer({name: whole[name] for name in names[:size]}, families, module.read_types().recorded)
+    lines = (paths.CATALOG / module.TYPES).read_text().splitlines()
+    written = [line for line in module.dump(part).splitlines() if line.startswith("  ")]
+    known = {name for name in names[:size] if module.family_of(name) in families.families}
+    assert written == [line for line in lines if line.startswith("  ") and line.split(":")[0].strip() in known]
 
 
 def test_a_truncated_entry_is_an_error_and_no_traceback(answer: dict[str, Any]) -> None:
