@@ -273,6 +273,7 @@ def _build(request: Request, catalog: Catalog, lock: Lock, lock_path: Path, prog
                 image=request.image,
                 log=log,
                 ssh_config=machine.ssh_config,
+                on_progress=lambda done, total: progress.tell(f"{done} of {total} tests"),
             )
     _insist(in_machine, "in the machine", log)
     manifest = json.loads((request.dir / "manifest.json").read_text())

@@ -6,7 +6,7 @@ A file whose digest differs is removed and named; nothing of it is ever installe
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,9 +158,9 @@ def _fetch_wheels(lock: Lock, log: Path | None) -> Path:
     return folder
 
 
-def forget(lock: Lock, keep: Iterable[str] = ()) -> None:
+def forget(lock: Lock) -> None:
     """Remove from the cache what `lock` no longer names, so that it does not grow with every refresh."""
-    named = {deb_name(name, package) for name, package in lock.packages.items()} | set(keep)
+    named = {deb_name(name, package) for name, package in lock.packages.items()}
     for path in cache_dir(f"apt/{lock.key}").glob("*.deb"):
         if path.name not in named:
             path.unlink()

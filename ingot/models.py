@@ -174,7 +174,7 @@ class Package(Strict):
 
 
 class Wheel(Strict):
-    """One wheel, exact; `size` in bytes is what the index states."""
+    """One wheel, exact."""
 
     version: str
     filename: str

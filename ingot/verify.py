@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +49,6 @@ def verify(
     image: str,
     log: Path,
     ssh_config: Path | None = None,
-    identity: Path | None = None,
-    extra: Sequence[str] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Run the suite against `uri`: docker://CONTAINER, docker://IMAGE (in a container of its own), ssh://HOST, local://.
@@ -76,8 +74,7 @@ def verify(
         words += ["--confcutdir", str(SUITE), "-p", "no:cacheprovider", "-vv", "--tb=short", "--color=no"]
         words += [f"--junit-xml={report}", f"--hosts={host}", f"--lock={lock_path.resolve()}", f"--image={image}"]
         words += [f"--ssh-config={ssh_config.resolve()}"] if ssh_config else []
-        words += [f"--ssh-identity-file={identity.resolve()}"] if identity else []
-        code, printed = _run_pytest([*words, *extra], log, on_progress)
+        code, printed = _run_pytest(words, log, on_progress)
         if code not in RAN or not report.exists():
             cannot = CANNOT.search(printed)
             tail = "\n  ".join(printed.strip().splitlines()[-TAIL_LINES:])
