@@ -90,7 +90,7 @@ class Archive:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
         self._mirror = mirrors()
-        components = " ".join(self.system.base.components)
+        components = " ".join(self.system.archive.components)
         (self.root / "sources.list").write_text(
             "".join(f"deb [signed-by={keyring}] {self._site(s)} {s} {components}\n" for s in self.system.suites)
         )
@@ -192,7 +192,7 @@ class Archive:
         kind = "-security" if security else "-updates" if updates else ""
         return Package(
             version=version,
-            suite=self.system.base.suite + kind,
+            suite=self.system.archive.suite + kind,
             path=stanza["Filename"],
             size=int(stanza["Size"]),
             installed=int(stanza.get("Installed-Size", 0)),

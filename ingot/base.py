@@ -129,15 +129,15 @@ def _labels(recipe: str, installed: Mapping[str, str]) -> dict[str, str]:
 
 def ensure_base(lock: Lock, *, log: Path) -> Base:
     """The image of the lock's bare system, made if there is none with exactly these packages."""
-    suites, components = lock.repositories["debian"].suites, lock.base.components
-    recipe = _digest([suites, components, lock.base.packages, lock.arch, Path(__file__).read_text()])
+    suites, components = lock.repositories["debian"].suites, lock.archive.components
+    recipe = _digest([suites, components, lock.archive.packages, lock.arch, Path(__file__).read_text()])
     versions = {name: package.version for name, package in lock.packages.items()}
     for tag, installed in _find(REPOSITORY, recipe).items():
         if not differences(installed, versions):
             return _named(tag, lock)
     with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
         tar = Path(folder) / "base.tar"
-        installed = _bootstrap(suites, components, lock.arch, lock.base.packages, preferences(versions), tar, log)
+        installed = _bootstrap(suites, components, lock.arch, lock.archive.packages, preferences(versions), tar, log)
         if wrong := differences(installed, versions):
             raise IngotError(
                 "the archive has other versions of the base's packages than the lock:\n  " + "\n  ".join(wrong[:15]),

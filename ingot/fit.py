@@ -52,7 +52,7 @@ def _driver(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if wanted != "*" and not SpecifierSet(wanted, prereleases=True).contains(driver.version):
         message = f"{facts['device']} needs nvidia_driver {wanted}, the image has {driver.version}"
         yield _finding("error", message, f"pin nvidia_driver to {wanted} in the stack", sources)
-    flavour = driver.facts.get("flavour")
+    flavour = driver.facts.get("module")
     if facts["module"] not in ("either", flavour):
         message = f"{facts['device']} needs the {facts['module']} kernel module, the image has the {flavour} one"
         fix = f"take a driver with the {facts['module']} module, or an instance type of another generation"

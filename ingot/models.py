@@ -5,7 +5,10 @@ from datetime import date
 from typing import Annotated, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from ingot.errors import IngotError
 
 
 def _specifier(text: str) -> str:
@@ -17,11 +20,29 @@ def _specifier(text: str) -> str:
     return text
 
 
+def _rule_specifier(text: str) -> str:
+    _specifier(text.replace("{version}", "1"))
+    return text
+
+
+def _version(text: str) -> str:
+    try:
+        Version(text)
+    except InvalidVersion:
+        raise ValueError(f"{text!r} is no version; write for example '580.126.20'") from None
+    return text
+
+
 Spec = Annotated[str, AfterValidator(_specifier)]
+# As Spec, with {version} for the version of the component that owns the rule.
+RuleSpec = Annotated[str, AfterValidator(_rule_specifier)]
+VersionText = Annotated[str, AfterValidator(_version)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")]
 Facts = dict[str, str | bool | int]
 Arch = Literal["x86_64", "aarch64"]
+Platform = Literal["ec2", "parallelcluster", "eks"]
+Severity = Literal["error", "warning", "info"]
 
 
 class Strict(BaseModel):
@@ -38,19 +59,87 @@ class Base(Strict):
     packages: list[str]
 
 
+class BaseImage(Strict):
+    """How a platform's base image is found in EC2: its owner and name (with `*`), or a public SSM parameter.
+
+    `{arch}` in `name` and `ssm` stands for x86_64 or arm64, `{deb_arch}` for amd64 or arm64.
+    """
+
+    owner: str = ""
+    name: str = ""
+    ssm: str = ""
+    source: str
+    checked: date
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> "BaseImage":
+        if not self.ssm and not (self.owner and self.name):
+            raise ValueError("a base image has 'owner' and 'name', or 'ssm'")
+        return self
+
+
 class OperatingSystem(Strict):
-    """A row of `operating_systems.yml`; `keys` are the primary fingerprints that may sign the archive's index."""
+    """A row of `operating_systems.yml`.
+
+    With `base`, a local image is made from the distribution's archive, whose index one of the primary fingerprints in
+    `keys` must have signed. `base_images` are the platforms' base images in EC2. `ansible` is what Ansible's facts call
+    the distribution and its major version, in small letters.
+    """
 
     name: str
     family: Literal["Debian", "RedHat"]
     distribution: str
     version: str
+    ansible: str
     architectures: list[Arch]
-    suites: list[str]
-    base: Base
-    keys: dict[str, Fingerprint]
+    suites: list[str] = []
+    base: Base | None = None
+    keys: dict[str, Fingerprint] = {}
+    base_images: dict[Platform, BaseImage] = {}
     source: str
     checked: date
+
+    @model_validator(mode="after")
+    def _has_a_base(self) -> "OperatingSystem":
+        if self.base is not None and not (self.suites and self.keys):
+            raise ValueError("an operating system with 'base' needs 'suites' and 'keys'")
+        if self.base is None and not self.base_images:
+            raise ValueError("an operating system needs 'base' or 'base_images'")
+        return self
+
+    @property
+    def archive(self) -> Base:
+        """Its archive; IngotError on a system whose packages come from vendors' repositories alone."""
+        if self.base is None:
+            raise IngotError(f"{self.name} has no archive that Ingot resolves from")
+        return self.base
+
+
+class Key(Strict):
+    """A key that signs a vendor's repository or downloads. Without `fingerprint` it is unresolved."""
+
+    url: str
+    fingerprint: Fingerprint | None = None
+    source: str
+    checked: date
+
+
+class VendorRepository(Strict):
+    """A vendor's package repository: its address for each lock that has it (`ubuntu2404-x86_64`), and its key."""
+
+    kind: Literal["apt", "rpm"]
+    key: str
+    urls: dict[str, str]
+    suite: str = ""
+    source: str
+    checked: date
+
+
+class Repositories(Strict):
+    """The file `repositories.yml`."""
+
+    keys: dict[str, Key]
+    repositories: dict[str, VendorRepository]
 
 
 class AptOffer(Strict):
@@ -77,12 +166,54 @@ class WheelOffer(Strict):
     spec: Spec = "*"
 
 
+class RepositoryOffer(Strict):
+    """Packages of a vendor's repository, or of the system's own one where `name` is `distribution`.
+
+    `packages` maps a package to its exact version; empty where only the repository's index says it. `{version}`,
+    `{major}` (580) and `{dashed}` (13-0) are replaced.
+    """
+
+    name: str
+    packages: dict[str, str]
+
+
+class DownloadOffer(Strict):
+    """One file that a vendor publishes. `{version}`, `{arch}`, `{deb_arch}` and `{dashed_arch}` are replaced.
+
+    `signature` is the detached signature's address, made by `key` of `repositories.yml`.
+    """
+
+    url: str
+    signature: str = ""
+    key: str = ""
+
+
+class Release(Strict):
+    """A version that a source names. `sha256` is of the download, by architecture or `any`.
+
+    `os` narrows the offer's to those that the version was seen on.
+    """
+
+    os: list[str] = []
+    sha256: dict[Arch | Literal["any"], Sha256] = {}
+    facts: Facts = {}
+    source: str
+    checked: date
+
+
 class Offer(Strict):
-    """One way to get a component on some operating systems."""
+    """One way to get a component on some operating systems, in the versions that an archive or `releases` lists.
+
+    An offer of packages of the system without `releases` is there in a version that is not known yet.
+    """
 
     os: list[str]
+    arch: list[Arch] = ["x86_64", "aarch64"]
     apt: AptOffer | None = None
     wheels: WheelOffer | None = None
+    repository: RepositoryOffer | None = None
+    download: DownloadOffer | None = None
+    releases: dict[VersionText, Release] = {}
     facts: Facts = {}
     facts_from_package: dict[str, str] = {}
     source: str
@@ -90,26 +221,71 @@ class Offer(Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> "Offer":
-        if (self.apt is None) == (self.wheels is None):
-            raise ValueError("an offer has either 'apt' or 'wheels'")
+        if [self.apt, self.wheels, self.repository, self.download].count(None) != 3:
+            raise ValueError("an offer has one of 'apt', 'wheels', 'repository' and 'download'")
+        if (self.apt or self.wheels) and self.releases:
+            raise ValueError("the archive lists the versions of 'apt' and 'wheels', not 'releases'")
+        if self.download and not self.releases:
+            raise ValueError("a download needs 'releases'")
         return self
 
 
+class Where(Strict):
+    """What a rule is confined to; a key that is not there holds everywhere.
+
+    `os`, `arch` and `platform` are those of an image; the others those of an instance type (`ingot instance-type`).
+    """
+
+    os: list[str] = []
+    arch: list[Arch] = []
+    platform: list[Platform] = []
+    accelerator: list[Literal["nvidia", "neuron", "none"]] = []
+    generation: list[str] = []
+    family: list[str] = []
+    nvswitch: list[Literal["host", "bridge"]] = []
+
+
+class Example(Strict):
+    """A set of versions that a rule finds fault with or lets pass; `facts` are of the component that owns the rule."""
+
+    versions: dict[str, VersionText]
+    facts: Facts = {}
+    where: dict[str, str] = {}
+
+
+class Examples(Strict):
+    """What a rule must say of what; a test runs all of them."""
+
+    finds: list[Example] = Field(min_length=1)
+    passes: list[Example] = Field(min_length=1)
+
+
 class Rule(Strict):
-    """A fact about versions that do or do not go together; `when` selects versions of the component that owns it."""
+    """A fact about versions that do or do not go together.
+
+    `when` and `facts` select versions of the component that owns it, `where` the systems. The resolver obeys rules of
+    severity `error`; plan and check show the others. `needs` names components that must be there too; `forbidden` says
+    that there is no use for the version at all.
+    """
 
     id: str
-    when: Spec
-    requires: dict[str, Spec] = {}
-    refuses: dict[str, Spec] = {}
+    when: Spec = "*"
+    facts: Facts = {}
+    where: Where = Where()
+    requires: dict[str, RuleSpec] = {}
+    refuses: dict[str, RuleSpec] = {}
+    needs: list[str] = []
+    forbidden: bool = False
+    severity: Severity = "error"
     reason: str
-    source: str
+    source: str = Field(min_length=1)
     checked: date
+    examples: Examples
 
     @model_validator(mode="after")
     def _says_something(self) -> "Rule":
-        if not self.requires and not self.refuses:
-            raise ValueError("a rule needs 'requires' or 'refuses'")
+        if not (self.requires or self.refuses or self.needs or self.forbidden):
+            raise ValueError("a rule needs 'requires', 'refuses', 'needs' or 'forbidden'")
         return self
 
 
@@ -126,25 +302,41 @@ class Component(Strict):
 
 
 class Pin(Strict):
-    """What a stack wants of one component, and until when that may stand unquestioned."""
+    """What a stack wants of one component, and until when that may stand unquestioned.
+
+    `on` is another range for an operating system that numbers the component otherwise; `facts` are those that the
+    offer must have.
+    """
 
     version: Spec
+    on: dict[str, Spec] = {}
+    facts: Facts = {}
     why: str
     review_after: date
 
+    def spec(self, os_name: str) -> str:
+        """The range on an operating system."""
+        return self.on.get(os_name, self.version)
+
 
 class Stack(Strict):
-    """A dated set of pins, in the order in which the resolver decides them."""
+    """A dated set of pins, in the order in which the resolver decides them.
+
+    `extends` names the stack whose pins come first; those here replace or follow them. `accept` maps the rules that
+    may be broken to the reason.
+    """
 
     stack: str
     summary: str
+    extends: str = ""
     pins: dict[str, Pin]
+    accept: dict[str, str] = {}
 
 
 class Image(Strict):
     """A machine image: platform, accelerator and the roles that make it, in order."""
 
-    platform: Literal["ec2", "parallelcluster", "eks"]
+    platform: Platform
     accelerator: Literal["nvidia", "neuron", "cpu"]
     summary: str
     roles: list[str]
@@ -182,20 +374,40 @@ class Wheel(Strict):
 
 
 class Repository(Strict):
-    """A signed index that the lock was made from, and the primary keys whose signatures were seen on it."""
+    """A signed index: of the distribution, with the primary keys whose signatures were seen on each suite, or of a
+    vendor, with its address and the key that has to sign it."""
 
-    kind: Literal["apt"]
-    suites: list[str]
-    components: list[str]
-    key_fingerprints: dict[str, list[Fingerprint]]
+    kind: Literal["apt", "rpm"]
+    suites: list[str] = []
+    components: list[str] = []
+    key_fingerprints: dict[str, list[Fingerprint]] = {}
+    url: str = ""
+    key_url: str = ""
+    key_fingerprint: str = ""
+
+
+class Artifact(Strict):
+    """One file of a vendor. Without `sha256` it is unresolved."""
+
+    url: str
+    sha256: Sha256 | None = None
+    signature: str = ""
+    key_url: str = ""
+    key_fingerprint: str = ""
 
 
 class LockedComponent(Strict):
-    """A component as decided: its version, the packages asked for by name, and why this version."""
+    """A component as decided: its version, the packages asked for by name, and why this version.
+
+    `source` is `debian`, `pypi`, `distribution`, `download` or the name of a vendor's repository; `exact` holds exact
+    versions of a vendor's packages. `version` is empty where nobody has published it.
+    """
 
     version: str
-    source: Literal["debian", "pypi"]
+    source: str
     packages: list[str] = []
+    exact: dict[str, str] = {}
+    artifact: Artifact | None = None
     wheels: list[str] = []
     hold: bool = False
     facts: Facts = {}
@@ -203,17 +415,23 @@ class LockedComponent(Strict):
 
 
 class Lock(Strict):
-    """A stack resolved for one operating system and architecture. `packages` is the closure of all components."""
+    """A stack resolved for one operating system and architecture. `packages` is the closure of all components.
+
+    `unresolved` says for each component what nobody has published and a lock with network access must record; a build
+    does not begin before. `accepted` are the rules that the stack breaks knowingly, with its reason.
+    """
 
     schema_: Literal[1] = Field(alias="schema")
     stack: str
     os: str
     arch: Arch
     catalog_sha256: Sha256
-    base: Base
+    base: Base | None = None
+    base_images: dict[Platform, BaseImage] = {}
     repositories: dict[str, Repository]
     components: dict[str, LockedComponent]
     left_out: dict[str, str]
+    accepted: dict[str, str] = {}
     packages: dict[str, Package]
     wheels: dict[str, Wheel]
     unresolved: dict[str, str]
@@ -222,6 +440,16 @@ class Lock(Strict):
     def key(self) -> str:
         """The lock's name below its stack: `debian13-x86_64`."""
         return f"{self.os}-{self.arch}"
+
+    @property
+    def archive(self) -> Base:
+        """The bare system that a local image starts from; IngotError on a system that has none."""
+        if self.base is None:
+            raise IngotError(
+                f"{self.key} has no local base: its packages come from vendors' repositories",
+                hint="build debian13 or debian12 on this machine",
+            )
+        return self.base
 
     def of(self, roles: Collection[str]) -> "Lock":
         """The part of the lock that an image of these roles is: its components, and what is left out of them.

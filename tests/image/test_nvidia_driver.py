@@ -34,7 +34,7 @@ def test_packages_are_held(pin: LockedComponent, installed: dict[str, Any]) -> N
 
 
 def test_the_module_of_the_lock_is_there(modules: dict[str, Any], pin: LockedComponent) -> None:
-    assert pin.facts["module"] in modules
+    assert pin.facts["module_name"] in modules
 
 
 def test_every_module_is_made_for_the_image_kernel(modules: dict[str, Any], lock: Lock) -> None:
@@ -44,20 +44,20 @@ def test_every_module_is_made_for_the_image_kernel(modules: dict[str, Any], lock
 
 def test_every_module_is_of_the_driver_version(modules: dict[str, Any], pin: LockedComponent) -> None:
     versions = {name: facts["version"] for name, facts in modules.items() if "version" in facts}
-    assert pin.facts["module"] in versions
+    assert pin.facts["module_name"] in versions
     assert versions == dict.fromkeys(versions, pin.version)
 
 
 def test_modules_are_of_the_flavour_of_the_lock(modules: dict[str, Any], pin: LockedComponent) -> None:
-    licence = modules[pin.facts["module"]]["license"]
-    assert (licence == "NVIDIA") == (pin.facts["flavour"] == "closed")
+    licence = modules[pin.facts["module_name"]]["license"]
+    assert (licence == "NVIDIA") == (pin.facts["module"] == "closed")
 
 
 def test_the_name_nvidia_leads_to_it(host: Host, lock: Lock, pin: LockedComponent) -> None:
     release = lock.components["kernel"].facts["release"]
     shown = host.check_output("modprobe --set-version %s --show-depends nvidia", release)
     # Debian leads there by a command, `install nvidia modprobe -i MODULE`, others by the file's name.
-    assert re.search(rf"\b{pin.facts['module']}\b", shown)
+    assert re.search(rf"\b{pin.facts['module_name']}\b", shown)
 
 
 @pytest.mark.parametrize("library", ["libcuda.so.1", "libnvidia-ml.so.1"])

@@ -30,7 +30,7 @@ def errors(type_: str, image: str = "parallelcluster", lock: Lock = LOCK) -> lis
 def with_driver(version: str, flavour: str) -> Lock:
     """The lock with another driver, and with what a machine with switches needs beside it."""
     driver = LOCK.components["nvidia_driver"]
-    driver = driver.model_copy(update={"version": version, "facts": {**driver.facts, "flavour": flavour}})
+    driver = driver.model_copy(update={"version": version, "facts": {**driver.facts, "module": flavour}})
     return LOCK.model_copy(update={"components": {**LOCK.components, "nvidia_driver": driver}})
 
 

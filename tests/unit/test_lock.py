@@ -31,7 +31,7 @@ def test_a_lock_is_written_as_it_was_read(lock: Lock) -> None:
 
 def test_every_package_that_a_component_asks_for_is_in_the_closure(lock: Lock) -> None:
     asked = {name for component in lock.components.values() for name in component.packages}
-    assert asked | set(lock.base.packages) <= set(lock.packages)
+    assert asked | set(lock.archive.packages) <= set(lock.packages)
     assert {name for component in lock.components.values() for name in component.wheels} == set(lock.wheels)
 
 
