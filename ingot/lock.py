@@ -1,20 +1,22 @@
 """Turns a stack into a lock (exact packages, digests) and a lock into text that reads as release notes in a diff."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from packaging.version import Version
 from pydantic import BaseModel
 
-from ingot import paths, pypi
+from ingot import paths, pypi, vendor
 from ingot.archive import Archive, upstream
-from ingot.catalog import Catalog, digest
+from ingot.catalog import Catalog
 from ingot.errors import IngotError, UsageError
-from ingot.models import Lock, LockedComponent, Offer, Repository
-from ingot.resolve import Candidate, Need, Rejected, rejections, resolve
+from ingot.models import Arch, Lock, LockedComponent, Offer, Package, Repository, Stack
+from ingot.resolve import Candidate, Rejected, World, rejections, resolve
+from ingot.rules import Context, Need, contains
 from ingot.yamlfile import Loader, flow, nearest
 from ingot.yamlfile import load as load_yaml
 
@@ -46,43 +48,67 @@ def dump(lock: Lock) -> str:
     """The lock's text: keys sorted, one package a line, the same bytes for the same lock."""
     data = lock.model_dump(mode="json", by_alias=True, exclude_defaults=False)
     lines = [HEADER.rstrip()]
-    for key in ("schema", "stack", "os", "arch", "catalog_sha256", "base"):
-        lines.append(f"{key}: {flow(data[key])}")
-    lines.append("repositories:")
-    lines += [f"  {name}: {flow(value)}" for name, value in sorted(data["repositories"].items())]
+    lines += [f"{key}: {flow(data[key])}" for key in ("schema", "stack", "os", "arch", "catalog_sha256")]
+    lines += [f"base: {flow(data['base'])}"] if data["base"] else []
+    lines += _block("base_images", data["base_images"]) if data["base_images"] else []
+    lines += _block("repositories", data["repositories"])
     lines.append("components:")
     for name, entry in data["components"].items():
         lines.append(f"  {name}:")
-        lines += [f"    {key}: {flow(value)}" for key, value in entry.items() if value not in ([], {}, False)]
-    for key in ("left_out", "packages", "wheels", "unresolved"):
-        block = sorted(data[key].items())
-        lines.append(f"{key}:" if block else f"{key}: {{}}")
-        lines += [f"  {flow(name)}: {flow(value)}" for name, value in block]
+        lines += [f"    {key}: {flow(_said(value))}" for key, value in entry.items() if _is_said(value)]
+    lines += _block("left_out", data["left_out"])
+    lines += _block("accepted", data["accepted"]) if data["accepted"] else []
+    for key in ("packages", "wheels", "unresolved"):
+        lines += _block(key, data[key])
     text = "\n".join(lines) + "\n"
     if Lock.model_validate(yaml.load(text, Loader)) != lock:
         raise IngotError("the lock's text does not read back as the lock")
     return text
 
 
-def _candidates(name: str, offers: list[Offer], archive: Archive) -> list[Candidate]:
-    """Every version of component `name` that its offers have today, newest first."""
+def _is_said(value: object) -> bool:
+    """Whether a value says more than its absence does."""
+    return value not in ([], {}, False, None)
+
+
+def _said(value: Any) -> Any:
+    """A value without what is empty in it."""
+    return (
+        {key: each for key, each in value.items() if each not in ("", [], {}, None)}
+        if isinstance(value, dict)
+        else value
+    )
+
+
+def _block(key: str, table: Mapping[str, Any]) -> list[str]:
+    """A mapping, one entry a line, sorted."""
+    return [f"{key}:" if table else f"{key}: {{}}"] + [
+        f"  {flow(name)}: {flow(_said(value))}" for name, value in sorted(table.items())
+    ]
+
+
+def _candidates(name: str, offers: list[Offer], os_name: str, archive: Archive | None) -> list[Candidate]:
+    """Every version of component `name` that its offers have, newest first; of one version, in the offers' order."""
     found = []
     for offer in offers:
-        if offer.apt:
+        exact: dict[str, str] = {}
+        if offer.apt and archive:
             exact = {upstream(version): version for version in reversed(archive.versions(offer.apt.version_of))}
         elif offer.wheels:
             listed = pypi.versions(offer.wheels.version_of)
-            need = Need(name, offer.wheels.spec, "")
-            exact = {version: version for version in listed if need.allows(Version(version))}
-        found += [Candidate(name, Version(version), version, source, offer) for version, source in exact.items()]
-    return sorted(found, key=lambda candidate: candidate.version, reverse=True)
+            exact = {version: version for version in listed if contains(offer.wheels.spec, Version(version))}
+        else:
+            found += vendor.candidates(name, offer, os_name)
+        found += [Candidate(name, Version(text), text, offer.facts, source, offer) for text, source in exact.items()]
+    return sorted(found, key=lambda each: each.version or Version("0"), reverse=True)
 
 
 def _apt_packages(candidate: Candidate, archive: Archive) -> dict[str, str | None]:
     """The packages that a candidate needs from the archive, with the version where the candidate decides it."""
     if candidate.offer.wheels:
         return dict.fromkeys(candidate.offer.wheels.tools)
-    assert candidate.offer.apt is not None
+    if candidate.offer.apt is None:
+        return {}
     packages: dict[str, str | None] = {}
     for name in candidate.offer.apt.packages:
         version = candidate.exact if candidate.exact in archive.versions(name) else None
@@ -98,46 +124,84 @@ def _wheel_version(name: str, candidate: Candidate) -> str:
     listed = pypi.versions(name)
     if candidate.exact in listed:
         return candidate.exact
-    minor = [text for text in listed if Version(text).release[:2] == candidate.version.release[:2]]
+    minor = [text for text in listed if Version(text).release[:2] == Version(candidate.exact).release[:2]]
     if not minor:
         raise IngotError(f"{candidate.component} {candidate.text} needs {name}, which has no such version")
     return max(minor, key=Version)
 
 
-def make(catalog: Catalog, stack_name: str, os_name: str, arch: str, keep: Lock | None = None) -> Resolution:
-    """Resolve a stack for one operating system from its signed archive and the Python package index.
+def wishes_of(stack: Stack, os_name: str, place: str = "") -> list[Need]:
+    """What the stack's pins ask for on an operating system; `place` goes before each reason."""
+    return [
+        Need(name, pin.spec(os_name), f"{place or f'stack {stack.stack}'}: {pin.why}", facts=pin.facts)
+        for name, pin in stack.pins.items()
+    ]
 
-    With `keep`, an older lock of the same key, every package of it that still exists is kept as it is.
-    """
-    stack, system = catalog.stack(stack_name), catalog.operating_system(os_name)
-    catalog.check_arch(os_name, arch)
-    archive = Archive(os_name, system, arch)
-    signers = archive.update()
-    offered = [o.apt for name in stack.pins for o in catalog.components[name].offers if os_name in o.os and o.apt]
-    archive.read(name for apt in offered for name in (apt.version_of, *apt.packages))
+
+def world_of(
+    catalog: Catalog, stack: Stack, os_name: str, arch: Arch, context: Context, archive: Archive | None
+) -> tuple[World, dict[str, str]]:
+    """What there is of each component of the stack, and what is left out with the reason."""
     candidates: dict[str, list[Candidate]] = {}
     left_out: dict[str, str] = {}
-    wishes = []
-    for name, pin in stack.pins.items():
+    for name in stack.pins:
         component = catalog.components[name]
-        offers = [offer for offer in component.offers if os_name in offer.os]
+        offers = [offer for offer in component.offers if os_name in offer.os and arch in offer.arch]
         left_out |= {f"{name}.{part}": why[os_name] for part, why in component.parts_left_out.items() if os_name in why}
         if os_name in component.left_out:
             left_out[name] = component.left_out[os_name]
-            continue
-        if not offers:
+        elif not offers and any(os_name in offer.os for offer in component.offers):
+            left_out[name] = f"there is none for {arch}"
+        elif not offers:
             hint = f"add an offer or a reason under 'left_out' in components/{name}.yml"
             raise IngotError(f"{name} has neither an offer for {os_name} nor a reason to be left out", hint=hint)
-        candidates[name] = _candidates(name, offers, archive)
-        wishes.append(Need(name, pin.version, f"stack {stack_name}: {pin.why}"))
-    chosen = resolve(candidates, catalog.components, wishes)
-    rejected = rejections(chosen, candidates, catalog.components, wishes)
-    asked = {name: _apt_packages(candidate, archive) for name, candidate in chosen.items()}
-    wanted: dict[str, str | None] = dict.fromkeys(system.base.packages)
-    for packages in asked.values():
-        wanted |= packages
-    kept = {name: package.version for name, package in keep.packages.items()} if keep else {}
-    closure = archive.closure({"?essential": None, **wanted}, kept)
+        else:
+            candidates[name] = _candidates(name, offers, os_name, archive)
+    return World(candidates, catalog.components, context, stack.accept), left_out
+
+
+def make(
+    catalog: Catalog,
+    stack_name: str,
+    os_name: str,
+    arch: str,
+    keep: Lock | None = None,
+    *,
+    wishes: Iterable[Need] = (),
+    context: Context | None = None,
+) -> Resolution:
+    """Resolve a stack for one operating system: Debian's from its signed archive and the Python package index, the
+    others from what vendors are known to have published, offline.
+
+    With `keep`, an older lock of the same key, every package of it that still exists is kept as it is. `wishes` come on
+    top of the stack's pins, and `context` says more than the system alone does.
+    """
+    stack, system = catalog.stack(stack_name), catalog.operating_system(os_name)
+    known_arch = catalog.check_arch(os_name, arch)
+    archive = Archive(os_name, system, arch) if system.base else None
+    signers = archive.update() if archive else {}
+    if archive:
+        offered = [o.apt for name in stack.pins for o in catalog.components[name].offers if os_name in o.os and o.apt]
+        archive.read(name for apt in offered for name in (apt.version_of, *apt.packages))
+    world, left_out = world_of(catalog, stack, os_name, known_arch, context or Context(os_name, arch), archive)
+    needs = [need for need in [*wishes_of(stack, os_name), *wishes] if need.component in world.candidates]
+    chosen = resolve(world, needs)
+    rejected = rejections(chosen, world, needs)
+    asked = {name: _apt_packages(candidate, archive) if archive else {} for name, candidate in chosen.items()}
+    repositories, unresolved = vendor.repositories(chosen, catalog, f"{os_name}-{arch}")
+    closure: dict[str, Package] = {}
+    if archive:
+        base = system.archive
+        repositories["debian"] = Repository(
+            kind="apt", suites=system.suites, components=base.components, key_fingerprints=signers
+        )
+        wanted: dict[str, str | None] = dict.fromkeys(base.packages)
+        for packages in asked.values():
+            wanted |= packages
+        kept = {name: package.version for name, package in keep.packages.items()} if keep else {}
+        closure = archive.closure({"?essential": None, **wanted}, kept)
+    else:
+        unresolved |= {f"base_image.{name}": vendor.UNKNOWN_IMAGE for name in system.base_images}
     wheels = {
         name: pypi.wheel(name, _wheel_version(name, candidate))
         for candidate in chosen.values()
@@ -148,43 +212,46 @@ def make(catalog: Catalog, stack_name: str, os_name: str, arch: str, keep: Lock 
         schema=1,
         stack=stack_name,
         os=os_name,
-        arch=arch,
-        catalog_sha256=digest(catalog.path, stack_name),
+        arch=known_arch,
+        catalog_sha256=catalog.digest(stack_name),
         base=system.base,
-        repositories={
-            "debian": Repository(
-                kind="apt", suites=system.suites, components=system.base.components, key_fingerprints=signers
-            )
-        },
+        base_images=system.base_images,
+        repositories=repositories,
         components={
-            name: _locked(candidate, sorted(asked[name]), stack.pins[name].why, catalog, rejected.get(name, []))
+            name: _locked(
+                candidate, sorted(asked[name]), stack.pins[name].why, catalog, rejected.get(name, []), known_arch
+            )
             for name, candidate in chosen.items()
         },
         left_out=left_out,
+        accepted=stack.accept,
         packages=closure,
         wheels=wheels,
-        unresolved={},
+        unresolved=unresolved,
     )
     return Resolution(lock, rejected)
 
 
 def _locked(
-    candidate: Candidate, packages: list[str], why: str, catalog: Catalog, rejected: list[Rejected]
+    candidate: Candidate, packages: list[str], why: str, catalog: Catalog, rejected: list[Rejected], arch: Arch
 ) -> LockedComponent:
     offer = candidate.offer
-    facts = dict(offer.facts)
+    facts = dict(candidate.facts)
     for fact, pattern in offer.facts_from_package.items():
         found = [match[1] for name in packages if (match := re.fullmatch(pattern, name))]
         if len(found) != 1:
             raise IngotError(f"{candidate.component}: {pattern!r} matches {len(found)} packages, not one")
         facts[fact] = found[0]
     newest = f" Not {rejected[0].candidate.text}: {rejected[0].need}." if rejected else ""
+    hold = catalog.components[candidate.component].hold
+    if offer.repository or offer.download:
+        return vendor.locked(candidate, catalog.repositories, arch, hold=hold, why=why + newest)
     return LockedComponent(
         version=candidate.text,
         source="debian" if offer.apt else "pypi",
         packages=packages,
         wheels=offer.wheels.packages if offer.wheels else [],
-        hold=catalog.components[candidate.component].hold,
+        hold=hold,
         facts=facts,
         why=why + newest,
     )
@@ -192,7 +259,7 @@ def _locked(
 
 def check(lock: Lock, catalog: Catalog) -> None:
     """Offline: the lock was made from the catalog as it is. IngotError when it was not."""
-    if lock.catalog_sha256 != digest(catalog.path, lock.stack):
+    if lock.catalog_sha256 != catalog.digest(lock.stack):
         raise IngotError(
             "the catalog has changed since this lock was made",
             place=str(path_of(lock.stack, lock.os, lock.arch)),

@@ -4,49 +4,28 @@
 sentences. What was newer but did not fit is kept with the rule that refused it, so that a plan can say why.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
-from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
+from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 
 from ingot.errors import IngotError
-from ingot.models import Component, Offer, Rule
+from ingot.models import Component, Offer, Release
+from ingot.rules import Context, Need, Part, forbidden, needs_of
+
+ROUNDS = 10_000
+# How many versions of a component an explanation lists.
+LISTED = 6
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One version of a component as one offer has it.
+class Candidate(Part):
+    """One version of a component as one offer has it; `exact` is the source's own version (535.274.02-1~deb13u1)."""
 
-    `version` compares, `text` is how people write it (535.274.02), `exact` is the source's own (535.274.02-1~deb13u1).
-    """
-
-    component: str
-    version: Version
-    text: str
     exact: str
     offer: Offer
-
-
-@dataclass(frozen=True)
-class Need:
-    """A range that a component must be in, or with `refuses` must be outside of, and who says so."""
-
-    component: str
-    spec: str
-    reason: str
-    refuses: bool = False
-
-    def allows(self, version: Version) -> bool:
-        """Whether `version` satisfies this need."""
-        inside = self.spec == "*" or SpecifierSet(self.spec, prereleases=True).contains(version)
-        return inside != self.refuses
-
-    def __str__(self) -> str:
-        verb = "must not be" if self.refuses else "must be"
-        return f"{self.component} {verb} {self.spec} ({self.reason})"
+    release: Release | None = None
 
 
 @dataclass(frozen=True)
@@ -57,28 +36,42 @@ class Rejected:
     need: str
 
 
-def _applies(rule: Rule, version: Version) -> bool:
-    return rule.when == "*" or SpecifierSet(rule.when, prereleases=True).contains(version)
+@dataclass(frozen=True)
+class World:
+    """All there is to choose from: candidates, best first, in the order of decisions; rules; and what they are for."""
 
+    candidates: Mapping[str, Sequence[Candidate]]
+    components: Mapping[str, Component]
+    context: Context
+    accepted: Collection[str] = ()
+    useless: dict[str, dict[int, str]] = field(default_factory=dict)
 
-def needs_of(candidate: Candidate, component: Component) -> list[Need]:
-    """What `candidate` asks of other components, by the rules of its own file."""
-    found = []
-    for rule in component.rules:
-        if _applies(rule, candidate.version):
-            reason = f"{candidate.component} {candidate.text}: {rule.reason} [{rule.id}]"
-            found += [Need(name, spec, reason) for name, spec in rule.requires.items()]
-            found += [Need(name, spec, reason, refuses=True) for name, spec in rule.refuses.items()]
-    return found
+    def __post_init__(self) -> None:
+        for name, listed in self.candidates.items():
+            self.useless[name] = {}
+            for candidate in listed:
+                rule = forbidden(candidate, self.components[name], self.context, self.accepted)
+                if rule:
+                    self.useless[name][id(candidate)] = f"{candidate} cannot be: {rule.reason} [{rule.id}]"
+
+    def of(self, name: str) -> Iterator[Candidate]:
+        """The candidates of a component that no rule forbids."""
+        return (each for each in self.candidates[name] if id(each) not in self.useless[name])
+
+    def needs(self, candidate: Candidate) -> list[Need]:
+        """What a candidate asks of the others; a rule about a component that is left out asks nothing."""
+        needs = needs_of(candidate, self.components[candidate.component], self.context, self.accepted)
+        return [need for need in needs if need.component in self.candidates]
 
 
 class _Provider(AbstractProvider[Need, Candidate, str]):
     """What resolvelib asks: candidates newest first, in the order of the stack's pins."""
 
-    def __init__(self, candidates: Mapping[str, Sequence[Candidate]], components: Mapping[str, Component]) -> None:
-        self._candidates = candidates
-        self._components = components
-        self._order = {name: number for number, name in enumerate(candidates)}
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._order = {name: number for number, name in enumerate(world.candidates)}
+        self._needs: dict[int, list[Need]] = {}
+        self.everything = [Need(name, "*", "it is part of the stack") for name in world.candidates]
 
     def identify(self, requirement_or_candidate: Need | Candidate) -> str:
         return requirement_or_candidate.component
@@ -96,82 +89,127 @@ class _Provider(AbstractProvider[Need, Candidate, str]):
         bad = set(map(id, incompatibilities[identifier]))
         return [
             candidate
-            for candidate in self._candidates[identifier]
-            if id(candidate) not in bad and all(need.allows(candidate.version) for need in needs)
+            for candidate in self._world.of(identifier)
+            if id(candidate) not in bad and all(need.allows(candidate) for need in needs)
         ]
 
     def is_satisfied_by(self, requirement: Need, candidate: Candidate) -> bool:
-        return requirement.allows(candidate.version)
+        return requirement.allows(candidate)
 
     def get_dependencies(self, candidate: Candidate) -> list[Need]:
-        # A rule about a component that is not wanted on this system (left out) asks nothing.
-        needs = needs_of(candidate, self._components[candidate.component])
-        return [need for need in needs if need.component in self._candidates]
+        if id(candidate) not in self._needs:
+            self._needs[id(candidate)] = self._world.needs(candidate)
+        return self._needs[id(candidate)]
 
 
 def _solve(provider: _Provider, needs: Sequence[Need]) -> dict[str, Candidate]:
     """Any solution; resolvelib gives up the pin of one component for a newer version of another as it likes."""
     solver: Resolver[Need, Candidate, str] = Resolver(provider, BaseReporter())
-    return dict(solver.resolve(list(needs), max_rounds=10_000).mapping)
+    try:
+        return dict(solver.resolve([*provider.everything, *needs], max_rounds=ROUNDS).mapping)
+    except ResolutionTooDeep:
+        raise IngotError(f"no answer was found in {ROUNDS} steps", hint="narrow some pins of the stack") from None
 
 
-def resolve(
-    candidates: Mapping[str, Sequence[Candidate]], components: Mapping[str, Component], wishes: Iterable[Need]
-) -> dict[str, Candidate]:
-    """One candidate for each component, the newest that fits what was decided before it, in the order of `candidates`.
+def resolve(world: World, wishes: Iterable[Need]) -> dict[str, Candidate]:
+    """One candidate for each component, the best that fits what was decided before it, in the order of decisions.
 
-    Raises IngotError that names the chain of needs when nothing fits.
+    Raises IngotError that names the chain of needs, and the nearest change that would make it fit, when nothing does.
     """
-    provider = _Provider(candidates, components)
+    provider = _Provider(world)
     needs = list(wishes)
     try:
         chosen = _solve(provider, needs)
     except ResolutionImpossible as error:
-        causes = list(dict.fromkeys(str(cause.requirement) for cause in error.causes))
-        names = list(dict.fromkeys(cause.requirement.component for cause in error.causes))
-        there = [f"{name} exists as {', '.join(c.text for c in candidates[name]) or 'nothing'}" for name in names]
-        raise IngotError(
-            "no set of versions fits:\n  " + "\n  ".join(causes + there),
-            hint="widen one of these pins in the stack, or leave the component out",
-        ) from None
-    for name in candidates:
-        for candidate in candidates[name]:
-            if candidate.version <= chosen[name].version:
+        raise _explained(world, needs, [cause.requirement for cause in error.causes]) from None
+    decided: dict[str, Candidate] = {}
+    for name in world.candidates:
+        for candidate in world.of(name):
+            if candidate is chosen[name]:
                 break
+            if _clashes(world, candidate, decided, needs):
+                continue
             try:
-                chosen = _solve(provider, [*needs, Need(name, f"=={candidate.version}", "tried")])
+                chosen = _solve(provider, [*needs, _exactly(candidate)])
                 break
             except ResolutionImpossible:
                 continue
-        needs.append(Need(name, f"=={chosen[name].version}", "decided before"))
-    return {name: chosen[name] for name in candidates}
+        decided[name] = chosen[name]
+        needs.append(_exactly(chosen[name]))
+    return {name: chosen[name] for name in world.candidates}
 
 
-def rejections(
-    chosen: Mapping[str, Candidate],
-    candidates: Mapping[str, Sequence[Candidate]],
-    components: Mapping[str, Component],
-    wishes: Sequence[Need],
-) -> dict[str, list[Rejected]]:
+@dataclass(frozen=True)
+class _Exactly(Need):
+    """The need of one candidate and no other."""
+
+    candidate: Candidate | None = None
+
+    def allows(self, part: Part) -> bool:
+        return part is self.candidate
+
+
+def _exactly(candidate: Candidate) -> Need:
+    return _Exactly(candidate.component, "*", "decided before", candidate=candidate)
+
+
+def _clashes(world: World, candidate: Candidate, decided: Mapping[str, Candidate], wishes: Iterable[Need]) -> bool:
+    """Whether a candidate breaks a wish or cannot go with what is decided; saves most searches."""
+    asked = [need for other in decided.values() for need in world.needs(other)]
+    mine = [need for need in world.needs(candidate) if need.component in decided]
+    return not (
+        all(need.allows(candidate) for need in [*wishes, *asked] if need.component == candidate.component)
+        and all(need.allows(decided[need.component]) for need in mine)
+    )
+
+
+def _explained(world: World, wishes: Sequence[Need], causes: Sequence[Need]) -> IngotError:
+    """The failure in sentences: the needs that clash, what there is, and the nearest change that would make it fit."""
+    lines = list(dict.fromkeys(str(cause) for cause in causes if cause.spec != "*" or cause.facts))
+    for name in dict.fromkeys(need.component for need in causes):
+        lines += list(dict.fromkeys(world.useless[name].values()))[:LISTED]
+        texts = list(dict.fromkeys(each.text or "a version that is not known" for each in world.of(name)))
+        more = f" and {len(texts) - LISTED} older" if len(texts) > LISTED else ""
+        lines.append(f"{name} exists as {', '.join(texts[:LISTED]) or 'nothing'}{more}")
+    return IngotError("no set of versions fits:\n  " + "\n  ".join(lines), hint=_nearest(world, wishes, causes))
+
+
+def _nearest(world: World, wishes: Sequence[Need], causes: Sequence[Need]) -> str:
+    """A change of one wish, of those that clash if possible, that makes the others fit."""
+    clashing = {need.component for need in causes}
+    provider = _Provider(world)
+    narrow = [wish for wish in wishes if wish.spec != "*" or wish.facts]
+    for wish in sorted(narrow, key=lambda wish: wish.component not in clashing):
+        try:
+            chosen = _solve(provider, [each for each in wishes if each is not wish])[wish.component]
+        except ResolutionImpossible:
+            continue
+        facts = "".join(f" with {name}={chosen.facts[name]}" for name in wish.facts if name in chosen.facts)
+        wished = wish.spec if wish.spec != "*" else " and ".join(f"{n}={v}" for n, v in wish.facts.items())
+        return f"{chosen}{facts} would fit, in place of {wished} ({wish.reason})"
+    return "widen several of these pins, or leave a component out"
+
+
+def rejections(chosen: Mapping[str, Candidate], world: World, wishes: Sequence[Need]) -> dict[str, list[Rejected]]:
     """For each component, every candidate newer than the chosen one and the need that kept it out."""
     found: dict[str, list[Rejected]] = {}
     for name, taken in chosen.items():
-        for candidate in candidates[name]:
-            if candidate.version <= taken.version:
+        for candidate in world.candidates[name]:
+            if candidate.version is None or taken.version is None or candidate.version <= taken.version:
                 continue
-            asked = [need for need in wishes if need.component == name and not need.allows(candidate.version)]
+            asked = [need for need in wishes if need.component == name and not need.allows(candidate)]
             asked += [
                 need
                 for other in chosen.values()
-                for need in needs_of(other, components[other.component])
-                if need.component == name and not need.allows(candidate.version)
+                for need in world.needs(other)
+                if need.component == name and not need.allows(candidate)
             ]
             asked += [
                 need
-                for need in needs_of(candidate, components[name])
-                if need.component in chosen and not need.allows(chosen[need.component].version)
+                for need in world.needs(candidate)
+                if need.component in chosen and not need.allows(chosen[need.component])
             ]
-            why = str(asked[0]) if asked else "another choice excludes it"
+            why = str(asked[0]) if asked else world.useless[name].get(id(candidate), "another choice excludes it")
             if asked and asked[0].component != name:
                 why += f"; it is {chosen[asked[0].component].text}"
             found.setdefault(name, []).append(Rejected(candidate, why))

@@ -1,0 +1,163 @@
+"""What the catalog's rules say of a set of versions; the resolver, plans and tests all ask here."""
+
+import functools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from ingot.models import Component, Facts, LockedComponent, Rule, Where
+
+SEVERITIES = ("error", "warning", "info")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an image is made for and runs on, as far as it is known: the keys of a rule's `where`, empty if unknown."""
+
+    os: str = ""
+    arch: str = ""
+    platform: str = ""
+    accelerator: str = ""
+    generation: str = ""
+    family: str = ""
+    nvswitch: str = ""
+
+    def within(self, where: Where) -> bool:
+        """Whether all that `where` asks for is known to be so."""
+        asked: dict[str, list[str]] = {name: getattr(where, name) for name in Where.model_fields}
+        return all(getattr(self, name) in values for name, values in asked.items() if values)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component in one version: `version` compares and is None where it is unknown, `text` is how people write it."""
+
+    component: str
+    version: Version | None
+    text: str
+    facts: Facts
+
+    def __str__(self) -> str:
+        return f"{self.component} {self.text or 'of an unknown version'}"
+
+
+@dataclass(frozen=True)
+class Need:
+    """A range that a component must be in, or with `refuses` must be outside of, and who says so.
+
+    With `facts` it must have those as well.
+    """
+
+    component: str
+    spec: str
+    reason: str
+    refuses: bool = False
+    facts: Facts = field(default_factory=dict)
+
+    def allows(self, part: Part) -> bool:
+        """Whether `part` satisfies this need; nothing is known against an unknown version."""
+        if any(part.facts.get(name) != value for name, value in self.facts.items()):
+            return False
+        return part.version is None or contains(self.spec, part.version) != self.refuses
+
+    def __str__(self) -> str:
+        wanted = [*([self.spec] if self.spec != "*" or not self.facts else []), *map(said, self.facts.items())]
+        verb = "must not be" if self.refuses else "must be"
+        return f"{self.component} {verb} {' with '.join(wanted)} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A rule that a set of versions breaks, in a sentence, and where it comes from."""
+
+    rule: str
+    severity: str
+    message: str
+    source: str
+
+
+def said(fact: tuple[str, Any]) -> str:
+    """A fact in words: `module=open`."""
+    return f"{fact[0]}={fact[1]}"
+
+
+@functools.cache
+def _specifiers(spec: str) -> SpecifierSet:
+    return SpecifierSet(spec, prereleases=True)
+
+
+def contains(spec: str, version: Version) -> bool:
+    """Whether `version` is in a range of the catalog."""
+    return spec == "*" or _specifiers(spec).contains(version)
+
+
+def applying(part: Part, component: Component, context: Context, accepted: Collection[str] = ()) -> Iterator[Rule]:
+    """The rules of `component` that are about `part` in `context` and are not among the accepted ones."""
+    for rule in component.rules:
+        about = rule.when == "*" or (part.version is not None and contains(rule.when, part.version))
+        about = about and all(part.facts.get(name) == value for name, value in rule.facts.items())
+        if about and rule.id not in accepted and context.within(rule.where):
+            yield rule
+
+
+def needs_of(
+    part: Part, component: Component, context: Context = Context(), accepted: Collection[str] = ()
+) -> list[Need]:
+    """What `part` asks of other components, by those rules of its own file that the resolver obeys."""
+    rules = applying(part, component, context, accepted)
+    return [need for rule in rules if rule.severity == "error" for need in _needs(rule, part)]
+
+
+def _needs(rule: Rule, part: Part) -> Iterator[Need]:
+    reason = f"{part}: {rule.reason} [{rule.id}]"
+    for refuses, ranges in ((False, rule.requires), (True, rule.refuses)):
+        for name, spec in ranges.items():
+            if "{version}" not in spec or part.version is not None:
+                yield Need(name, spec.replace("{version}", part.text), reason, refuses)
+
+
+def forbidden(part: Part, component: Component, context: Context, accepted: Collection[str] = ()) -> Rule | None:
+    """The rule that leaves no use for `part` in `context`, if there is one."""
+    rules = applying(part, component, context, accepted)
+    return next((rule for rule in rules if rule.forbidden and rule.severity == "error"), None)
+
+
+def broken(
+    parts: Iterable[Part],
+    components: Mapping[str, Component],
+    context: Context = Context(),
+    accepted: Collection[str] = (),
+) -> list[Broken]:
+    """The rules of every severity that a set of versions breaks, the worst first."""
+    there = {part.component: part for part in parts}
+    found = []
+    for part in there.values():
+        for rule in applying(part, components[part.component], context, accepted):
+            for message in _against(rule, part, there):
+                found.append(Broken(rule.id, rule.severity, f"{message}: {rule.reason}", rule.source))
+    return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
+
+
+def _against(rule: Rule, part: Part, there: Mapping[str, Part]) -> Iterator[str]:
+    if rule.forbidden:
+        having = " with " + " and ".join(map(said, rule.facts.items())) if rule.facts else ""
+        yield f"{part}{having} does not work here"
+    for name in rule.needs:
+        if name not in there:
+            yield f"{part} needs {name}, which is not there"
+    for need in _needs(rule, part):
+        other = there.get(need.component)
+        if other is not None and not need.allows(other):
+            verb = "cannot go with" if need.refuses else "needs"
+            yield f"{part} {verb} {need.component} {need.spec}, it is {other.text}"
+
+
+def locked_parts(components: Mapping[str, LockedComponent]) -> list[Part]:
+    """A lock's components as parts."""
+    return [
+        Part(name, Version(entry.version) if entry.version else None, entry.version, entry.facts)
+        for name, entry in components.items()
+    ]
