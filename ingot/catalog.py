@@ -1,8 +1,8 @@
 """Turns the catalog's files into one checked object; the only module that knows where in it a fact stands."""
 
 import hashlib
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,8 @@ class Catalog:
     images: dict[str, Image]
     stacks: dict[str, Stack]
     repositories: Repositories
+    own: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     def operating_system(self, name: str) -> OperatingSystem:
         """The operating system `name`; UsageError with the known names if there is none."""
@@ -39,12 +41,24 @@ class Catalog:
 
     @property
     def newest_stack(self) -> str:
-        """The name of the newest stack, which commands use when none is named."""
-        return max(self.stacks)
+        """The name of the newest stack, which commands use when none is named; of a team's own ones if it has any."""
+        own = [name for name in self.stacks if self.own and self.files[f"stacks/{name}"].is_relative_to(self.own)]
+        return max(own or self.stacks)
 
     def digest(self, stack: str) -> str:
         """SHA-256 over the files that decide a lock: components, operating systems, repositories and the stack."""
-        return digest(self.path, stack)
+        decisive = {key: file for key, file in self.files.items() if key.startswith("components/")}
+        chain = stack
+        while chain:
+            decisive[f"stacks/{chain}"] = self.files[f"stacks/{chain}"]
+            chain = self.stacks[chain].extends
+        for name in ("operating_systems.yml", "repositories.yml"):
+            for number, file in enumerate(_there([self.path, self.own] if self.own else [self.path], name)):
+                decisive[f"{name}/{number}"] = file
+        total = hashlib.sha256()
+        for key, file in sorted(decisive.items()):
+            total.update(f"{key}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+        return total.hexdigest()
 
     def check_arch(self, os_name: str, arch: str) -> Arch:
         """The architecture `arch`; UsageError when the operating system has no such."""
@@ -61,37 +75,79 @@ def _known(kind: str, name: str, table: dict[str, T]) -> T:
     return table[name]
 
 
-def digest(path: Path, stack: str) -> str:
-    names = ["operating_systems.yml", "repositories.yml", f"stacks/{stack}.yml"]
-    files = [*(path / name for name in names), *sorted((path / "components").iterdir())]
-    total = hashlib.sha256()
-    for file in files:
-        if file.suffix == ".yml" and file.is_file():
-            total.update(f"{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return total.hexdigest()
+def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog:
+    """Read and check every file of the catalog at `path`, and lay a team's own one over it.
 
-
-def read_catalog(path: Path = paths.CATALOG) -> Catalog:
-    """Read and check every file of the catalog at `path`."""
+    A component, stack, image, system or repository of `own` takes the place of ours with its name. Raises IngotError
+    with file and line at the first thing that is wrong.
+    """
+    if own and not own.is_dir():
+        raise UsageError("there is no such folder", place=str(own), hint=f"`ingot init {own}` makes one")
+    folders = [path, own] if own else [path]
+    files = {
+        f"{kind}/{file.stem}": file
+        for folder in folders
+        for kind in ("components", "stacks")
+        for file in sorted((folder / kind).glob("*.yml"))
+    }
     components = {}
-    for file in sorted((path / "components").glob("*.yml")):
-        component = load(file, Component)
-        if component.component != file.stem:
-            raise IngotError(f"says component {component.component!r}", place=str(file), hint=f"write {file.stem!r}")
-        components[file.stem] = component
-    systems = load(path / "operating_systems.yml", OperatingSystems).operating_systems
-    images = load(path / "images.yml", Images).images
-    stacks = {file.stem: load(file, Stack) for file in sorted((path / "stacks").glob("*.yml"))}
-    repositories = load(path / "repositories.yml", Repositories)
-    catalog = Catalog(path, components, systems, images, stacks, repositories)
+    for key, file in files.items():
+        if key.startswith("components/"):
+            component = load(file, Component)
+            if component.component != file.stem:
+                raise IngotError(
+                    f"says component {component.component!r}", place=str(file), hint=f"write {file.stem!r}"
+                )
+            components[file.stem] = component
+    written = {file.stem: load(file, Stack) for key, file in files.items() if key.startswith("stacks/")}
+    systems = {
+        name: system
+        for file in _there(folders, "operating_systems.yml")
+        for name, system in load(file, OperatingSystems).operating_systems.items()
+    }
+    images = {
+        name: image for file in _there(folders, "images.yml") for name, image in load(file, Images).images.items()
+    }
+    known = [load(file, Repositories) for file in _there(folders, "repositories.yml")]
+    repositories = Repositories(
+        keys={name: key for each in known for name, key in each.keys.items()},
+        repositories={name: row for each in known for name, row in each.repositories.items()},
+    )
+    stacks = {name: extended(name, written, files) for name in written}
+    catalog = Catalog(path, components, systems, images, stacks, repositories, own, files)
     check_names(catalog)
     return catalog
+
+
+def _there(folders: Sequence[Path], name: str) -> list[Path]:
+    """The file `name` of the first folder, which has to be there, and of the others that have it."""
+    return [folders[0] / name, *(folder / name for folder in folders[1:] if (folder / name).exists())]
+
+
+def extended(name: str, written: Mapping[str, Stack], files: Mapping[str, Path], after: tuple[str, ...] = ()) -> Stack:
+    """A stack with the pins of those that it extends before its own, which replace them one by one."""
+    stack, file = written[name], files[f"stacks/{name}"]
+    if not stack.extends:
+        return stack
+    at = place(file, "extends")
+    if stack.extends in (name, *after):
+        raise IngotError(f"stack {name} extends itself: {' -> '.join([*after, name, stack.extends])}", place=at)
+    if stack.extends not in written:
+        raise IngotError(f"unknown stack {stack.extends!r}", place=at, hint=nearest(stack.extends, written))
+    below = extended(stack.extends, written, files, (*after, name))
+    return stack.model_copy(
+        update={
+            "pins": below.pins | stack.pins,
+            "accept": below.accept | stack.accept,
+            "systems": stack.systems or below.systems,
+        }
+    )
 
 
 def check_names(catalog: Catalog) -> None:
     """Every name that one file uses is defined by another; IngotError with the place and the nearest name."""
     for name, component in catalog.components.items():
-        file = catalog.path / "components" / f"{name}.yml"
+        file = catalog.files[f"components/{name}"]
         for kind, where, used, table in _used(component, catalog):
             if used not in table:
                 raise IngotError(f"unknown {kind} {used!r}", place=place(file, *where), hint=nearest(used, table))
@@ -106,17 +162,22 @@ def check_names(catalog: Catalog) -> None:
     for name, component in catalog.components.items():
         for number, rule in enumerate(component.rules):
             if rule.id in rules:
-                file = catalog.path / "components" / f"{name}.yml"
+                file = catalog.files[f"components/{name}"]
                 raise IngotError(
                     f"the rule {rule.id!r} is in {rules[rule.id]}.yml too", place=place(file, "rules", number, "id")
                 )
             rules[rule.id] = name
     for name, stack in catalog.stacks.items():
-        file = catalog.path / "stacks" / f"{name}.yml"
+        file = catalog.files[f"stacks/{name}"]
         for used in stack.pins:
             if used not in catalog.components:
                 hint = nearest(used, catalog.components)
                 raise IngotError(f"unknown component {used!r}", place=place(file, "pins", used), hint=hint)
+        for number, used in enumerate(stack.systems):
+            if used not in catalog.operating_systems:
+                hint = nearest(used, catalog.operating_systems)
+                at = place(file, "systems", number)
+                raise IngotError(f"unknown operating system {used!r}", place=at, hint=hint)
         for used in stack.accept:
             if used not in rules:
                 raise IngotError(f"unknown rule {used!r}", place=place(file, "accept", used), hint=nearest(used, rules))

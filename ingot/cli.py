@@ -1,5 +1,6 @@
 """The command line: reads options, calls one function, prints its answer. Modules are imported when a command runs."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -7,9 +8,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ingot import __version__, cli_image
+from ingot import __version__, cli_image, cli_stack
 from ingot.errors import IngotError
-from ingot.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json, types
+from ingot.options import ArchOption, JsonOption, StackOption, find_stack, print_json, types
 
 app = typer.Typer(
     name="ingot",
@@ -32,92 +33,31 @@ def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    own: Annotated[
+        Path | None,
+        typer.Option("--catalog", envvar="INGOT_CATALOG", help="A team's own catalog, laid over Ingot's."),
+    ] = None,
 ) -> None:
     """Machine images and containers for distributed training, from one lock file."""
+    if own:
+        os.environ["INGOT_CATALOG"] = str(own)
 
 
 app.add_typer(cli_image.app)
+app.add_typer(cli_stack.app)
 catalog_app = typer.Typer(help="Write generated parts of the catalog.", rich_markup_mode=None)
 app.add_typer(catalog_app, name="catalog")
 
 
-@app.command(epilog="Example: ingot lock --os debian13   ·   ingot lock --check")
-def lock(
-    os_name: Annotated[str, typer.Option("--os", help="Only this operating system.", show_default=False)] = "",
-    arch: Annotated[str, typer.Option("--arch", help="Only this architecture.", show_default=False)] = "",
-    stack: StackOption = "",
-    check: Annotated[bool, typer.Option("--check", help="Only check, offline, that locks match the catalog.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep every pin that the archive still holds.")] = False,
-) -> None:
-    """Resolve a stack into locks: exact versions and digests from signed archives and package indexes."""
-    from ingot import lock as locks
-    from ingot.console import Progress, out
-    from ingot.paths import write_text
-
-    catalog, stack = find_stack(stack)
-    catalog.stack(stack)
-    systems = [os_name] if os_name else list(catalog.operating_systems)
-    for name in systems:
-        for each in [arch] if arch else catalog.operating_system(name).architectures:
-            catalog.check_arch(name, each)
-            path = locks.path_of(stack, name, each)
-            if check:
-                locks.check(locks.load(path), catalog)
-                continue
-            old = locks.load(path) if path.exists() else None
-            progress = Progress()
-            with progress.phase(f"lock {stack} {name}-{each}"):
-                new = locks.make(catalog, stack, name, each, keep=old if keep else None).lock
-            before = {**old.packages, **old.wheels} if old else {}
-            for line in locks.changes(before, {**new.packages, **new.wheels}):
-                out.print(f"  {line}", markup=False)
-            write_text(path, locks.dump(new))
-    if check:
-        out.print(f"The locks of stack {stack} match the catalog.")
-
-
-@app.command(epilog="Example: ingot plan parallelcluster --os debian13 --instance-type p5.48xlarge")
-def plan(
-    image: ImageArg,
-    os_name: OsOption = "debian13",
-    arch: ArchOption = "x86_64",
-    stack: StackOption = "",
-    on: Annotated[
-        str, typer.Option("--instance-type", help="Say what does not fit it.", autocompletion=types, show_default=False)
-    ] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Say what an image will hold, why, what is left out, and what does not fit an instance type (exit 1)."""
-    from rich.markup import escape
-    from rich.table import Table
-
+@app.command(epilog="Example: ingot init team && ingot --catalog team lock --os debian13")
+def init(folder: Annotated[Path, typer.Argument(help="A folder that is empty or does not exist yet.")]) -> None:
+    """Begin a catalog of one's own: a stack that extends the newest one, with comments; its locks go beside it."""
     from ingot.console import out
-    from ingot.plan import plan as make_plan
+    from ingot.own import begin
 
-    catalog, stack = find_stack(stack)
-    data = make_plan(catalog, image, os_name, arch, stack, on)
-    found = data.get("findings", [])
-    unfit = any(each["severity"] == "error" for each in found)
-    if as_json:
-        print_json(data)
-        raise typer.Exit(1 if unfit else 0)
-    table = Table("component", "version", "source", "why", box=None, pad_edge=False)
-    for name, entry in data["components"].items():
-        table.add_row(
-            name, entry["version"], entry["source"], escape(entry["why"] + (" Held." if entry["hold"] else ""))
-        )
-    for name, why in data["left_out"].items():
-        table.add_row(name, "–", "left out", escape(why))
-    out.print(table)
-    size, installed = data["download_bytes"] / 1e9, data["installed_bytes"] / 1e9
-    out.print(f"\n{data['packages']} packages, {size:.2f} GB to download, {installed:.2f} GB installed.")
-    for each in found:
-        out.print(f"\n{each['severity']}: {each['message']}\n  fix: {each['fix']}", markup=False)
-        for source in each["sources"]:
-            out.print(f"  source: {source}", markup=False)
-    if on:
-        out.print(f"\n{image} {'does not fit' if unfit else 'fits'} {on}.", markup=False)
-    raise typer.Exit(1 if unfit else 0)
+    catalog, _ = find_stack("")
+    for path in begin(folder, catalog):
+        out.print(path, markup=False)
 
 
 @app.command("list", epilog="Example: ingot list --json   ·   ingot list --stale")
@@ -255,17 +195,6 @@ def catalog_instance_types(
         out.print(line, markup=False)
     write_text(path, module.dump(new))
     out.print(f"{len(new.types)} instance types in {path.relative_to(CATALOG.parent)}", markup=False)
-
-
-@app.command(epilog="Example: ingot diff OLD.yml locks/2026.11/debian13-x86_64.yml")
-def diff(
-    before: Annotated[Path, typer.Argument(help="A lock or a manifest.")],
-    after: Annotated[Path, typer.Argument(help="A lock or a manifest.")],
-) -> None:
-    """Compare two locks or two manifests and print release notes in Markdown."""
-    from ingot.diff import notes, state
-
-    print(notes(state(before), state(after)), end="")
 
 
 class _Interrupted(BaseException):

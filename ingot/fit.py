@@ -6,8 +6,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 
 from ingot.models import Image, Lock
-
-SEVERITIES = ("error", "warning", "info")
+from ingot.rules import SEVERITIES
 
 
 def _finding(severity: str, message: str, fix: str, sources: list[str]) -> dict[str, Any]:

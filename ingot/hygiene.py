@@ -22,7 +22,7 @@ def stale(catalog: Catalog, today: date) -> list[str]:
 def unresolved(catalog: Catalog) -> list[str]:
     """One line a thing that exists and that Ingot has no sourced fact of: in locks, and among instance families."""
     lines = []
-    for path in sorted(paths.LOCKS.glob("*/*.yml")):
+    for path in sorted(path for stack in catalog.stacks for path in paths.lock_dir(stack).glob("*.yml")):
         lock = load(path)
         lines += [f"lock {lock.stack} {lock.key}: {name}: {why}" for name, why in lock.unresolved.items()]
     return lines + [f"instance family {name}: {why}" for name, why in read_families(catalog.path).unresolved.items()]

@@ -1,7 +1,7 @@
 """Turns a stack into a lock (exact packages, digests) and a lock into text that reads as release notes in a diff."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,21 @@ class Resolution:
     rejected: dict[str, list[Rejected]]
 
 
-def path_of(stack: str, os_name: str, arch: str, locks: Path = paths.LOCKS) -> Path:
+def path_of(stack: str, os_name: str, arch: str) -> Path:
     """Where the lock of a stack for an operating system and architecture lies."""
-    return locks / stack / f"{os_name}-{arch}.yml"
+    return paths.lock_dir(stack) / f"{os_name}-{arch}.yml"
+
+
+def keys(catalog: Catalog, stacks: Iterable[str], os_name: str = "", arch: str = "") -> Iterator[tuple[str, str, Arch]]:
+    """The stack, operating system and architecture of each lock that there should be, of those named if any are."""
+    for stack in stacks:
+        systems = catalog.stack(stack).systems or list(catalog.operating_systems)
+        if os_name and os_name not in systems:
+            catalog.operating_system(os_name)
+            raise UsageError(f"stack {stack} has no lock for {os_name}", hint=nearest(os_name, systems))
+        for name in [os_name] if os_name else systems:
+            known = catalog.operating_system(name).architectures
+            yield from ((stack, name, each) for each in ([catalog.check_arch(name, arch)] if arch else known))
 
 
 def load(path: Path) -> Lock:
@@ -138,6 +150,18 @@ def wishes_of(stack: Stack, os_name: str, place: str = "") -> list[Need]:
     ]
 
 
+def archive_of(catalog: Catalog, stack: Stack, os_name: str, arch: Arch) -> tuple[Archive | None, dict[str, list[str]]]:
+    """The archive that a system's packages come from, read anew, and who signed it; None where vendors have them."""
+    system = catalog.operating_system(os_name)
+    if system.base is None:
+        return None, {}
+    archive = Archive(os_name, system, arch)
+    signers = archive.update()
+    offered = [o.apt for name in stack.pins for o in catalog.components[name].offers if os_name in o.os and o.apt]
+    archive.read(name for apt in offered for name in (apt.version_of, *apt.packages))
+    return archive, signers
+
+
 def world_of(
     catalog: Catalog, stack: Stack, os_name: str, arch: Arch, context: Context, archive: Archive | None
 ) -> tuple[World, dict[str, str]]:
@@ -173,18 +197,17 @@ def make(
     """Resolve a stack for one operating system: Debian's from its signed archive and the Python package index, the
     others from what vendors are known to have published, offline.
 
-    With `keep`, an older lock of the same key, every package of it that still exists is kept as it is. `wishes` come on
-    top of the stack's pins, and `context` says more than the system alone does.
+    With `keep`, an older lock of the same key, every package of it that still exists is kept as it is. `wishes` replace
+    the pins' ranges of their components, and `context` says more than the system alone does.
     """
     stack, system = catalog.stack(stack_name), catalog.operating_system(os_name)
     known_arch = catalog.check_arch(os_name, arch)
-    archive = Archive(os_name, system, arch) if system.base else None
-    signers = archive.update() if archive else {}
-    if archive:
-        offered = [o.apt for name in stack.pins for o in catalog.components[name].offers if os_name in o.os and o.apt]
-        archive.read(name for apt in offered for name in (apt.version_of, *apt.packages))
+    archive, signers = archive_of(catalog, stack, os_name, known_arch)
     world, left_out = world_of(catalog, stack, os_name, known_arch, context or Context(os_name, arch), archive)
-    needs = [need for need in [*wishes_of(stack, os_name), *wishes] if need.component in world.candidates]
+    own = list(wishes)
+    ranges = {need.component for need in own if need.spec != "*"}
+    pins = [need for need in wishes_of(stack, os_name) if need.component not in ranges]
+    needs = [need for need in [*pins, *own] if need.component in world.candidates]
     chosen = resolve(world, needs)
     rejected = rejections(chosen, world, needs)
     asked = {name: _apt_packages(candidate, archive) if archive else {} for name, candidate in chosen.items()}

@@ -323,12 +323,13 @@ class Stack(Strict):
     """A dated set of pins, in the order in which the resolver decides them.
 
     `extends` names the stack whose pins come first; those here replace or follow them. `accept` maps the rules that
-    may be broken to the reason.
+    may be broken to the reason. `systems` are the operating systems that it has locks for, all of them if empty.
     """
 
     stack: str
     summary: str
     extends: str = ""
+    systems: list[str] = []
     pins: dict[str, Pin]
     accept: dict[str, str] = {}
 
@@ -458,4 +459,5 @@ class Lock(Strict):
         """
         components = {name: entry for name, entry in self.components.items() if name in roles}
         left_out = {name: why for name, why in self.left_out.items() if name.split(".")[0] in roles}
-        return self.model_copy(update={"components": components, "left_out": left_out})
+        unresolved = {name: what for name, what in self.unresolved.items() if name in roles or "." in name}
+        return self.model_copy(update={"components": components, "left_out": left_out, "unresolved": unresolved})

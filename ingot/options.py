@@ -34,9 +34,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 def find_stack(name: str) -> tuple[Any, str]:
     """The catalog, and the stack that was named or else the newest one."""
+    from ingot import paths
     from ingot.catalog import read_catalog
 
-    catalog = read_catalog()
+    catalog = read_catalog(own=paths.own_catalog())
     return catalog, name or catalog.newest_stack
 
 

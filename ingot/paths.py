@@ -11,6 +11,17 @@ CATALOG = ROOT / "catalog"
 LOCKS = ROOT / "locks"
 
 
+def own_catalog() -> Path | None:
+    """The folder of a team's own catalog (INGOT_CATALOG, which `--catalog` sets), if there is one."""
+    return Path(os.environ["INGOT_CATALOG"]).resolve() if os.environ.get("INGOT_CATALOG") else None
+
+
+def lock_dir(stack: str) -> Path:
+    """Where the locks of a stack lie: beside a team's own catalog if the stack is from there."""
+    own = own_catalog()
+    return own / "locks" / stack if own and (own / "stacks" / f"{stack}.yml").exists() else LOCKS / stack
+
+
 def cache_dir(name: str = "") -> Path:
     """The folder `name` of the cache (INGOT_CACHE, else the user's cache folder), made if missing."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ingot"

@@ -171,7 +171,10 @@ def _explained(world: World, wishes: Sequence[Need], causes: Sequence[Need]) -> 
         texts = list(dict.fromkeys(each.text or "a version that is not known" for each in world.of(name)))
         more = f" and {len(texts) - LISTED} older" if len(texts) > LISTED else ""
         lines.append(f"{name} exists as {', '.join(texts[:LISTED]) or 'nothing'}{more}")
-    return IngotError("no set of versions fits:\n  " + "\n  ".join(lines), hint=_nearest(world, wishes, causes))
+    rules = ", ".join(sorted({need.rule for need in causes if need.rule}))
+    accept = f"; or accept {rules} in the stack, and say why" if rules else ""
+    hint = _nearest(world, wishes, causes) + accept
+    return IngotError("no set of versions fits:\n  " + "\n  ".join(lines), hint=hint)
 
 
 def _nearest(world: World, wishes: Sequence[Need], causes: Sequence[Need]) -> str:

@@ -48,7 +48,7 @@ class Part:
 class Need:
     """A range that a component must be in, or with `refuses` must be outside of, and who says so.
 
-    With `facts` it must have those as well.
+    With `facts` it must have those as well. `rule` is the rule that asks, if one does.
     """
 
     component: str
@@ -56,6 +56,7 @@ class Need:
     reason: str
     refuses: bool = False
     facts: Facts = field(default_factory=dict)
+    rule: str = ""
 
     def allows(self, part: Part) -> bool:
         """Whether `part` satisfies this need; nothing is known against an unknown version."""
@@ -116,7 +117,7 @@ def _needs(rule: Rule, part: Part) -> Iterator[Need]:
     for refuses, ranges in ((False, rule.requires), (True, rule.refuses)):
         for name, spec in ranges.items():
             if "{version}" not in spec or part.version is not None:
-                yield Need(name, spec.replace("{version}", part.text), reason, refuses)
+                yield Need(name, spec.replace("{version}", part.text), reason, refuses, rule=rule.id)
 
 
 def forbidden(part: Part, component: Component, context: Context, accepted: Collection[str] = ()) -> Rule | None:

@@ -1,6 +1,7 @@
 """Reads YAML that people write, with the line of every key for error messages; writes data as one line of YAML."""
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,12 +38,20 @@ def _index(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -
             lines[(*where, key.value)] = line
 
 
-def read(path: Path) -> tuple[Any, dict[Where, int]]:
-    """The data in `path` and the line of each key; IngotError when it is missing or is no YAML."""
+def _text(path: Path) -> str:
     try:
-        loader = Loader(path.read_text())
+        return path.read_text()
     except FileNotFoundError:
         raise IngotError("there is no such file", place=str(path)) from None
+
+
+def read(path: Path) -> tuple[Any, dict[Where, int]]:
+    """The data in `path` and the line of each key; IngotError when it is missing or is no YAML."""
+    return _parse(path, _text(path))
+
+
+def _parse(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
+    loader = Loader(text)
     try:
         node = loader.get_single_node()
         lines: dict[Where, int] = {}
@@ -92,7 +101,13 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def load(path: Path, model: type[Model]) -> Model:
     """The file `path` as `model`; a wrong key or value is one error with file, line, key and the nearest name."""
-    data, lines = read(path)
+    return _load(path, _text(path), model)
+
+
+# A command asks for the same file in several places; a file whose text has not changed is parsed once.
+@functools.lru_cache(maxsize=256)
+def _load(path: Path, text: str, model: type[Model]) -> Model:
+    data, lines = _parse(path, text)
     try:
         return model.model_validate(data if data is not None else {})
     except ValidationError as error:

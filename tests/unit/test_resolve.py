@@ -73,7 +73,9 @@ def test_an_impossible_wish_is_explained_by_pin_and_rule_with_the_nearest_change
         resolve(WORLD, [*WISHES, Need("cuda", ">=13", "stack: because")])
     assert "cuda must be >=13 (stack: because)" in str(caught.value) or "[floor]" in str(caught.value)
     assert "driver exists as 550.163.01, 535.274.02" in str(caught.value)
-    assert caught.value.hint == "cuda 12.4 would fit, in place of >=13 (stack: because)"
+    change, accept = caught.value.hint.split("; ")
+    assert change == "cuda 12.4 would fit, in place of >=13 (stack: because)"
+    assert accept == "or accept floor in the stack, and say why"
 
 
 def test_a_rule_about_a_component_that_is_left_out_asks_nothing() -> None:

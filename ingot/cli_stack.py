@@ -1,0 +1,156 @@
+"""The commands about stacks and their locks: lock, plan, solve, diff."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ingot.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json, types
+
+app = typer.Typer(rich_markup_mode=None)
+TypeOption = Annotated[
+    str, typer.Option("--instance-type", help="What it runs on.", autocompletion=types, show_default=False)
+]
+
+
+@app.command(epilog="Example: ingot lock --os debian13   ·   ingot lock --all --check")
+def lock(
+    os_name: Annotated[str, typer.Option("--os", help="Only this operating system.", show_default=False)] = "",
+    arch: Annotated[str, typer.Option("--arch", help="Only this architecture.", show_default=False)] = "",
+    stack: StackOption = "",
+    every: Annotated[bool, typer.Option("--all", help="Every stack.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check, offline, that locks match the catalog.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep every pin that the archive still holds.")] = False,
+) -> None:
+    """Resolve a stack into locks: exact versions and digests from signed archives and package indexes."""
+    from ingot import lock as locks
+    from ingot.console import Progress, out
+    from ingot.errors import UsageError
+    from ingot.paths import write_text
+
+    if every and stack:
+        raise UsageError("--all and --stack both name stacks", hint="give one of them")
+    catalog, stack = find_stack(stack)
+    catalog.stack(stack)
+    stacks = list(catalog.stacks) if every else [stack]
+    for each, name, which in locks.keys(catalog, stacks, os_name, arch):
+        path = locks.path_of(each, name, which)
+        if check:
+            locks.check(locks.load(path), catalog)
+            continue
+        old = locks.load(path) if path.exists() else None
+        progress = Progress()
+        with progress.phase(f"lock {each} {name}-{which}"):
+            new = locks.make(catalog, each, name, which, keep=old if keep else None).lock
+        before = {**old.components, **old.packages, **old.wheels} if old else {}
+        for line in locks.changes(before, {**new.components, **new.packages, **new.wheels}):
+            out.print(f"  {line}", markup=False)
+        write_text(path, locks.dump(new))
+    if check:
+        out.print(f"The locks of stack {', '.join(stacks)} match the catalog.")
+
+
+@app.command(epilog="Example: ingot plan parallelcluster --os ubuntu2404 --instance-type p5.48xlarge")
+def plan(
+    image: ImageArg,
+    os_name: OsOption = "debian13",
+    arch: ArchOption = "x86_64",
+    stack: StackOption = "",
+    on: TypeOption = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Resolve anew with nvidia_driver.module=open or nccl==2.28.*; may be repeated."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what an image will hold, why, what is left out, and what does not fit (exit 1)."""
+    from ingot.plan import plan as make_plan
+
+    catalog, stack = find_stack(stack)
+    data = make_plan(catalog, image, os_name, arch, stack, on, settings or [])
+    unfit = any(each["severity"] == "error" for each in data["findings"])
+    if as_json:
+        print_json(data)
+    else:
+        _print_plan(data, unfit)
+    raise typer.Exit(1 if unfit else 0)
+
+
+def _print_plan(data: dict[str, Any], unfit: bool) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ingot.console import out
+
+    table = Table("component", "version", "source", "why", box=None, pad_edge=False)
+    for name, entry in data["components"].items():
+        why = escape(entry["why"] + (" Held." if entry["hold"] else ""))
+        table.add_row(name, entry["version"] or "unresolved", entry["source"], why)
+    for name, why in data["left_out"].items():
+        table.add_row(name, "–", "left out", escape(why))
+    out.print(table)
+    if data["packages"] is not None:
+        size, installed = data["download_bytes"] / 1e9, data["installed_bytes"] / 1e9
+        out.print(f"\n{data['packages']} packages, {size:.2f} GB to download, {installed:.2f} GB installed.")
+    for rule, why in data["accepted"].items():
+        out.print(f"\naccepted: {rule}: {why}", markup=False)
+    for each in data["findings"]:
+        rule = f" [{each['rule']}]" if each.get("rule") else ""
+        out.print(f"\n{each['severity']}: {each['message']}{rule}", markup=False)
+        if each["fix"]:
+            out.print(f"  fix: {each['fix']}", markup=False)
+        for source in each["sources"]:
+            out.print(f"  source: {source}", markup=False)
+    if data["unresolved"]:
+        out.print("\nunresolved, so that a build stops before it launches anything:")
+        for name, what in data["unresolved"].items():
+            out.print(f"  {name:26}{what}", markup=False)
+    if data["instance_type"]:
+        out.print(f"\n{data['image']} {'does not fit' if unfit else 'fits'} {data['instance_type']}.", markup=False)
+
+
+@app.command(epilog="Example: ingot solve --want 'nccl==2.27.*' --instance-type p6-b200.48xlarge --os al2023")
+def solve(
+    wants: Annotated[
+        list[str] | None, typer.Option("--want", help="A component and a range, 'efa>=1.49'; may be repeated.")
+    ] = None,
+    os_name: OsOption = "ubuntu2404",
+    arch: ArchOption = "x86_64",
+    stack: StackOption = "",
+    on: TypeOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Find the newest versions that satisfy wishes, an instance type and every rule; exit 1 with the reasons if none.
+
+    The components are those of the stack; its pins do not count.
+    """
+    from ingot.console import out
+    from ingot.solve import solve as find
+
+    catalog, stack = find_stack(stack)
+    data = find(catalog, stack, os_name, arch, wants or [], on)
+    if as_json:
+        print_json(data)
+        return
+    for name, entry in data["components"].items():
+        facts = ", ".join(f"{key}={value}" for key, value in entry["facts"].items())
+        out.print(f"{name:26}{entry['version'] or 'unresolved':16}{facts}", markup=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: ingot diff 2025.11 2026.11 --os ubuntu2404   ·   ingot diff OLD.yml NEW/manifest.json")
+def diff(
+    before: Annotated[str, typer.Argument(help="A stack, or a lock's or a manifest's file.")],
+    after: Annotated[str, typer.Argument(help="A stack, or a lock's or a manifest's file.")],
+    os_name: OsOption = "debian13",
+    arch: ArchOption = "x86_64",
+) -> None:
+    """Compare two stacks, two locks or two manifests and print release notes in Markdown."""
+    from ingot.diff import notes, state
+    from ingot.lock import path_of
+
+    catalog, _ = find_stack("")
+    paths = [path_of(each, os_name, arch) if each in catalog.stacks else Path(each) for each in (before, after)]
+    for each, path in zip((before, after), paths, strict=True):
+        if not path.exists() and path.suffix not in (".yml", ".json"):
+            catalog.stack(each)
+    print(notes(*map(state, paths)), end="")

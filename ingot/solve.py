@@ -1,0 +1,128 @@
+"""What fits wishes, an instance type and the catalog's rules: the questions of `ingot solve` and `ingot plan --set`."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from ingot.catalog import Catalog
+from ingot.errors import UsageError
+from ingot.instance_types import describe
+from ingot.lock import archive_of, make, world_of
+from ingot.models import Facts, Lock
+from ingot.resolve import Candidate, resolve
+from ingot.rules import Context, Need
+from ingot.yamlfile import nearest
+
+WANT = "write a component and a range, for example 'nccl==2.27.*' or 'efa>=1.49'"
+SET = "write COMPONENT.FACT=VALUE, for example nvidia_driver.module=open, or a component and a range"
+
+
+def want(text: str, catalog: Catalog, option: str = "--want", hint: str = WANT) -> Need:
+    """The need that `nccl>=2.19` stands for; UsageError when it is malformed or of an unknown component."""
+    match = re.fullmatch(r"\s*([A-Za-z0-9_-]+)\s*([<>=!~].*)", text)
+    if match is None:
+        raise UsageError(f"{text!r} wants nothing", place=option, hint=hint)
+    name, spec = match[1], match[2].strip()
+    _known(name, catalog, option)
+    try:
+        SpecifierSet(spec)
+    except InvalidSpecifier:
+        raise UsageError(f"{spec!r} is no version range", place=option, hint=hint) from None
+    return Need(name, spec, f"{option} {text}")
+
+
+def setting(text: str, catalog: Catalog) -> Need:
+    """The need that `nvidia_driver.module=closed`, or a range as in `want`, stands for."""
+    match = re.fullmatch(r"([a-z0-9_]+)\.([a-z0-9_]+)=([^=].*)", text)
+    if match is None:
+        return want(text, catalog, "--set", SET)
+    name, fact, value = match.groups()
+    _known(name, catalog, "--set")
+    offers = catalog.components[name].offers
+    facts: list[Facts] = [offer.facts for offer in offers]
+    facts += [release.facts for offer in offers for release in offer.releases.values()]
+    values = {str(each[fact]): each[fact] for each in facts if fact in each}
+    if not values:
+        hint = nearest(fact, {name for each in facts for name in each})
+        raise UsageError(f"{name} has no fact {fact!r}", place="--set", hint=hint)
+    if value not in values:
+        raise UsageError(f"{name} has no {fact} {value!r}", place="--set", hint=nearest(value, values))
+    return Need(name, "*", f"--set {text}", facts={fact: values[value]})
+
+
+def _known(name: str, catalog: Catalog, option: str) -> None:
+    if name not in catalog.components:
+        hint = nearest(name, catalog.components)
+        raise UsageError(f"unknown component {name!r}", place=option, hint=hint)
+
+
+def context_of(os_name: str, arch: str, platform: str = "", accelerator: str = "", instance_type: str = "") -> Context:
+    """What rules may ask about: a system, an image's platform, and the instance type if there is one."""
+    if not instance_type:
+        return Context(os_name, arch, platform, "none" if accelerator == "cpu" else accelerator)
+    facts = describe(instance_type)
+    family = instance_type.partition(".")[0]
+    return Context(os_name, arch, platform, facts["accelerator"], facts["generation"], family, facts["nvswitch"])
+
+
+def needs_of_type(instance_type: str) -> list[Need]:
+    """What the GPU of an instance type asks of the driver."""
+    facts = describe(instance_type)
+    if facts["accelerator"] != "nvidia":
+        return []
+    reason = f"{instance_type} has {facts['device']}, {facts['generation']} [{facts['sources'][0]}]"
+    needs = [Need("nvidia_driver", facts["driver"], reason)] if facts["driver"] != "*" else []
+    if facts["module"] in ("open", "closed"):
+        needs.append(Need("nvidia_driver", "*", reason, facts={"module": facts["module"]}))
+    return needs
+
+
+def relock(
+    catalog: Catalog, image: str, os_name: str, arch: str, stack: str, settings: Iterable[str], instance_type: str
+) -> Lock:
+    """The stack resolved anew with other settings, and for an instance type if one is named; nothing is written."""
+    row = catalog.image(image)
+    wishes = [setting(text, catalog) for text in settings]
+    context = context_of(os_name, arch, row.platform, row.accelerator, instance_type)
+    wishes += needs_of_type(instance_type) if instance_type and "nvidia_driver" in row.roles else []
+    return make(catalog, stack, os_name, arch, wishes=wishes, context=context).lock
+
+
+def solve(
+    catalog: Catalog, stack: str, os_name: str, arch: str, wants: Iterable[str], instance_type: str = ""
+) -> dict[str, Any]:
+    """The newest versions of a stack's components that satisfy the wishes and every rule; its pins do not count.
+
+    Raises IngotError with the chain of reasons and the nearest change when nothing does.
+    """
+    row = catalog.stack(stack)
+    known_arch = catalog.check_arch(os_name, arch)
+    needs = [want(text, catalog) for text in wants]
+    context = context_of(os_name, arch, instance_type=instance_type)
+    archive, _ = archive_of(catalog, row, os_name, known_arch)
+    world, left_out = world_of(catalog, row, os_name, known_arch, context, archive)
+    for need in needs:
+        if need.component in left_out:
+            raise UsageError(f"{os_name} has no {need.component}: {left_out[need.component]}", place=need.reason)
+        if need.component not in world.candidates:
+            hint = nearest(need.component, world.candidates)
+            raise UsageError(f"stack {stack} has no {need.component}", place=need.reason, hint=hint)
+    needs += needs_of_type(instance_type) if instance_type and "nvidia_driver" in world.candidates else []
+    chosen = resolve(world, needs)
+    return {
+        "stack": stack,
+        "os": os_name,
+        "arch": arch,
+        "instance_type": instance_type or None,
+        "components": {name: _said(candidate) for name, candidate in chosen.items()},
+        "left_out": left_out,
+    }
+
+
+def _said(candidate: Candidate) -> dict[str, Any]:
+    release = candidate.release
+    source = release.source if release else candidate.offer.source
+    checked = release.checked if release else candidate.offer.checked
+    return {"version": candidate.text or None, "facts": candidate.facts, "source": source, "checked": checked}
