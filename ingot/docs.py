@@ -1,8 +1,10 @@
 """Writes the generated parts of the documentation: support matrix, roles' tables of options, rules about variables.
 
-What is generated stands between two marks; everything around it is written by people.
+What is generated stands between two marks; everything around it is written by people. The rules go to the role doctor
+as well, whose program judges by them.
 """
 
+import json
 from pathlib import Path
 
 from ingot import paths
@@ -10,9 +12,10 @@ from ingot.catalog import Catalog, read_catalog
 from ingot.errors import IngotError
 from ingot.lock import load, path_of
 from ingot.models import Lock
-from ingot.settings import SettingRule, read_settings
+from ingot.settings import SettingRule, plain, read_settings
 from ingot.yamlfile import read
 
+DOCTOR = paths.ROOT / "roles" / "doctor" / "files" / "settings.json"
 BEGIN = "<!-- {}: written by `make docs` -->"
 END = "<!-- /{} -->"
 
@@ -90,6 +93,7 @@ def pages(catalog: Catalog) -> dict[Path, str]:
     found = {readme: replaced(readme.read_text(), "matrix", matrix(catalog, catalog.newest_stack))}
     settings = paths.ROOT / "docs" / "settings.md"
     found[settings] = replaced(settings.read_text(), "rules", rules(read_settings()))
+    found[DOCTOR] = json.dumps(plain(read_settings()), indent=1) + "\n"
     for specs in sorted((paths.ROOT / "roles").glob("*/meta/argument_specs.yml")):
         page = specs.parents[1] / "README.md"
         found[page] = replaced(page.read_text(), "options", options(specs))

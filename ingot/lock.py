@@ -291,11 +291,12 @@ def check(lock: Lock, catalog: Catalog) -> None:
 
 
 def changes(old: Mapping[str, BaseModel], new: Mapping[str, BaseModel]) -> list[str]:
-    """One line a package that differs between two locks: `name old -> new`."""
+    """One line a component or package that differs between two locks in version or digest: `name old -> new`."""
     lines = []
     for name in sorted({*old, *new}):
         before, after = (getattr(side.get(name), "version", None) for side in (old, new))
-        if old.get(name) != new.get(name):
+        was, now = (getattr(side.get(name), "sha256", None) for side in (old, new))
+        if before != after or was != now:
             same = " (rebuilt: other digest)" if before == after else ""
             lines.append(f"{name} {before or '(none)'} -> {after or '(removed)'}{same}")
     return lines

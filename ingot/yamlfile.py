@@ -101,7 +101,8 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def load(path: Path, model: type[Model]) -> Model:
     """The file `path` as `model`; a wrong key or value is one error with file, line, key and the nearest name."""
-    return _load(path, _text(path), model)
+    found: Model = _load(path, _text(path), model)
+    return found
 
 
 # A command asks for the same file in several places; a file whose text has not changed is parsed once.

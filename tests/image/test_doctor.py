@@ -30,3 +30,13 @@ def test_it_observes_what_the_lock_declares(findings: dict[str, Any], lock: Lock
 
 def test_it_observes_nothing_of_what_the_lock_leaves_out(findings: dict[str, Any], lock: Lock) -> None:
     assert {name: version for name, version in findings["observed"].items() if version and name in lock.left_out} == {}
+
+
+def test_a_variable_that_does_harm_is_a_fault_and_one_that_does_none_is_not(host: Host) -> None:
+    harmful = host.run("RDMAV_FORK_SAFE=1 ingot-doctor --json")
+    assert harmful.rc == 1
+    assert [each["rule"] for each in json.loads(harmful.stdout)["settings"]] == ["rdmav"]
+    assert any("RDMAV_FORK_SAFE" in fault for fault in json.loads(harmful.stdout)["faults"])
+    debugging = host.run("NCCL_DEBUG=INFO ingot-doctor --json")
+    assert debugging.rc == 0
+    assert json.loads(debugging.stdout)["faults"] == []
