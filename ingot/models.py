@@ -82,15 +82,13 @@ class OperatingSystem(Strict):
     """A row of `operating_systems.yml`.
 
     With `base`, a local image is made from the distribution's archive, whose index one of the primary fingerprints in
-    `keys` must have signed. `base_images` are the platforms' base images in EC2. `ansible` is what Ansible's facts call
-    the distribution and its major version, in small letters.
+    `keys` must have signed. `base_images` are the platforms' base images in EC2.
     """
 
     name: str
     family: Literal["Debian", "RedHat"]
     distribution: str
     version: str
-    ansible: str
     architectures: list[Arch]
     suites: list[str] = []
     base: Base | None = None

@@ -49,6 +49,8 @@ import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
+# What locks call a distribution that Ansible calls otherwise.
+NAMES = {"amazon": "al", "redhat": "rhel"}
 LOCKS = Path(__file__).resolve().parents[2] / "locks"
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -63,7 +65,10 @@ def _own_lock(variables: dict, stack: str | None) -> Path:
     """The collection's lock for the host that `variables` describe, of `stack` or else of the newest one."""
     facts = variables.get("ansible_facts") or {}
     try:
-        host = f"{facts['distribution'].lower()}{facts['distribution_major_version']}-{facts['architecture']}"
+        name = facts["distribution"].lower()
+        # Two releases of Ubuntu a year share a major version.
+        version = facts["distribution_version"] if name == "ubuntu" else facts["distribution_major_version"]
+        host = f"{NAMES.get(name, name)}{version.replace('.', '')}-{facts['architecture']}"
     except KeyError:
         raise AnsibleLookupError("ingot.ml.pin needs the host's facts: gather them, or set ingot_lock") from None
     stacks = sorted(path.name for path in LOCKS.iterdir())

@@ -68,6 +68,16 @@ def test_an_image_gets_the_part_of_its_roles(tmp_path: Path) -> None:
             {"ansible_facts": {**FACTS, "distribution_major_version": "11"}},
             "no lock for debian11-x86_64; it has",
         ),
+        (
+            "efa",
+            {"ansible_facts": {**FACTS, "distribution": "Ubuntu", "distribution_version": "23.10"}},
+            "no lock for ubuntu2310-x86_64; it has",
+        ),
+        (
+            "efa",
+            {"ansible_facts": {**FACTS, "distribution": "Amazon", "distribution_major_version": "2"}},
+            "no lock for al2-x86_64; it has",
+        ),
         ("efa", {"ansible_facts": FACTS, "ingot_stack": "2020.01"}, "there is no stack 2020.01"),
     ],
 )
