@@ -21,9 +21,17 @@ def lock(
     every: Annotated[bool, typer.Option("--all", help="Every stack.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only check, offline, that locks match the catalog.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep every pin that the archive still holds.")] = False,
+    recording: Annotated[
+        bool, typer.Option("--record", help="Download the vendors' files without a digest, and record it.")
+    ] = False,
 ) -> None:
-    """Resolve a stack into locks: exact versions and digests from signed archives and package indexes."""
+    """Resolve a stack into locks: exact versions and digests from signed archives and package indexes.
+
+    Vendors' systems are resolved offline, from what is known to be published; what is not known is listed under
+    unresolved. With --record, the digests of vendors' files are recorded from a download, their signatures checked.
+    """
     from ingot import lock as locks
+    from ingot import record
     from ingot.console import Progress, out
     from ingot.errors import UsageError
     from ingot.paths import write_text
@@ -42,6 +50,8 @@ def lock(
         progress = Progress()
         with progress.phase(f"lock {each} {name}-{which}"):
             new = locks.make(catalog, each, name, which, keep=old if keep else None).lock
+            new = record.keep(new, old)
+            new = record.record(new, progress.tell) if recording else new
         before = {**old.components, **old.packages, **old.wheels} if old else {}
         for line in locks.changes(before, {**new.components, **new.packages, **new.wheels}):
             out.print(f"  {line}", markup=False)
