@@ -10,7 +10,7 @@ from pathlib import Path
 from ingot import paths
 from ingot.catalog import Catalog, read_catalog
 from ingot.errors import IngotError
-from ingot.lock import load, path_of
+from ingot.lock import keys, load, path_of
 from ingot.models import Lock
 from ingot.settings import SettingRule, plain, read_settings
 from ingot.yamlfile import read
@@ -21,10 +21,9 @@ END = "<!-- /{} -->"
 
 
 def matrix(catalog: Catalog, stack: str) -> str:
-    """A Markdown table of the stack: what each operating system gets of each component."""
-    keys = [(name, arch) for name, system in catalog.operating_systems.items() for arch in system.architectures]
-    locks = [load(path_of(stack, name, arch)) for name, arch in keys]
-    lines = [f"| stack {stack} | {' | '.join(lock.key for lock in locks)} |", "|---" * (len(locks) + 1) + "|"]
+    """A Markdown table of the stack: what each operating system gets of each component, on x86_64."""
+    locks = [load(path_of(*key)) for key in keys(catalog, [stack], arch="x86_64")]
+    lines = [f"| stack {stack} | {' | '.join(lock.os for lock in locks)} |", "|---" * (len(locks) + 1) + "|"]
     names = dict.fromkeys([*catalog.stacks[stack].pins, *(name for lock in locks for name in lock.left_out)])
     for name in names:
         lines.append(f"| `{name}` | {' | '.join(_cell(lock, name) for lock in locks)} |")
@@ -35,7 +34,7 @@ def _cell(lock: Lock, name: str) -> str:
     """What a lock has of a component, or of a part of one."""
     if name in lock.left_out:
         return "left out"
-    return f"{lock.components[name].version} ({lock.components[name].source})" if name in lock.components else "there"
+    return (lock.components[name].version or "unresolved") if name in lock.components else "there"
 
 
 def options(specs: Path) -> str:

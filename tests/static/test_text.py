@@ -67,7 +67,7 @@ def test_named_commands_and_options_exist() -> None:
     assert isinstance(group, TyperGroup)
     named, unknown = 0, []
     for name, line in _commands():
-        for command, rest in re.findall(r"(?:^|[/\s(])ingot ([a-z][a-z-]*)([^#|`)]*)", line):
+        for command, rest in re.findall(r"(?:^|[/\s(])ingot (?:--catalog \S+ )?([a-z][a-z-]*)([^#|`)]*)", line):
             named += 1
             known = group.commands.get(command)
             options = {option for parameter in known.params for option in parameter.opts} if known else set()

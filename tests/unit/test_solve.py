@@ -1,0 +1,92 @@
+"""`ingot solve` and `ingot plan --set` answer, or name the chain of reasons and the nearest change."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ingot import paths
+
+
+def ingot(*words: str) -> subprocess.CompletedProcess[str]:
+    code = "from ingot.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=paths.ROOT, check=False
+    )
+
+
+def test_wishes_are_fulfilled_with_the_newest_of_everything_else() -> None:
+    words = ["--want", "nccl==2.27.*", "--instance-type", "p6-b200.48xlarge", "--os", "al2023", "--json"]
+    found = json.loads(ingot("solve", *words).stdout)
+    assert found["components"]["nccl"]["version"].startswith("2.27.")
+    driver = found["components"]["nvidia_driver"]
+    assert driver["facts"]["module"] == "open"
+    assert found["components"]["fabricmanager"]["version"] == driver["version"]
+    assert all(entry["source"] for entry in found["components"].values())
+
+
+def test_an_instance_type_with_an_old_gpu_gets_what_still_drives_it() -> None:
+    found = json.loads(ingot("solve", "--instance-type", "p3dn.24xlarge", "--os", "ubuntu2204", "--json").stdout)
+    driver, cuda = found["components"]["nvidia_driver"], found["components"]["cuda"]
+    assert int(driver["version"].split(".")[0]) <= 580
+    assert driver["facts"]["module"] == "closed"
+    assert int(cuda["version"].split(".")[0]) <= 12
+
+
+def test_wishes_that_exclude_each_other_are_refused_with_the_rule_and_the_nearest_change() -> None:
+    done = ingot("solve", "--want", "efa==1.29.0", "--want", "nccl>=2.19")
+    assert done.returncode == 1
+    assert "efa must be ==1.29.0 (--want efa==1.29.0)" in done.stderr
+    assert "nccl must" in done.stderr
+    assert "would fit, in place of" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_module_for_blackwell_is_refused_with_the_chain_and_the_fix() -> None:
+    on = ["--os", "al2023", "--instance-type", "p6-b200.48xlarge"]
+    done = ingot("plan", "parallelcluster", *on, "--set", "nvidia_driver.module=closed")
+    assert done.returncode == 1
+    assert "module=closed (--set nvidia_driver.module=closed)" in done.stderr
+    assert "p6-b200.48xlarge has B200" in done.stderr
+    assert "module=open would fit, in place of module=closed" in done.stderr
+
+
+def test_a_plan_of_other_versions_is_made_and_leaves_the_lock_alone() -> None:
+    lock = paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml"
+    before = lock.read_text()
+    words = ["plan", "parallelcluster", "--os", "ubuntu2404", "--set", "nccl==2.28.*", "--json"]
+    plan = json.loads(ingot(*words).stdout)
+    assert plan["components"]["nccl"]["version"].startswith("2.28.")
+    assert lock.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["solve", "--want", "nccl"], "--want: 'nccl' wants nothing"),
+        (["solve", "--want", "ncll>=2"], "did you mean 'nccl'"),
+        (["solve", "--want", "nccl>=2..1"], "'>=2..1' is no version range"),
+        (["solve", "--os", "ubuntu2410"], "did you mean 'ubuntu2404'"),
+        (["solve", "--arch", "riscv64"], "has no architecture 'riscv64'"),
+        (["solve", "--instance-type", "p5.49xlarge"], "did you mean 'p5.48xlarge'"),
+        (["plan", "parallelcluster", "--os", "al2023", "--set", "nvidia_driver.modul=open"], "did you mean 'module'"),
+        (["plan", "parallelcluster", "--os", "al2023", "--set", "nvidia_driver.module=opne"], "did you mean 'open'"),
+        (["plan", "parallelcluster", "--os", "al2023", "--set", "nvidia=open"], "--set: 'nvidia=open' wants nothing"),
+        (["diff", "2025.11", "2026.12", "--os", "ubuntu2404"], "unknown stack '2026.12'"),
+        (["lock", "--all", "--stack", "2026.11"], "both name stacks"),
+    ],
+)
+def test_a_wrong_word_is_one_error_and_exit_2(words: list[str], said: str) -> None:
+    done = ingot(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_stacks_are_compared_by_name() -> None:
+    done = ingot("diff", "2025.11", "2026.11", "--os", "ubuntu2404")
+    assert done.returncode == 0, done.stderr
+    assert "| nvidia_driver |" in done.stdout
+    same = ingot("diff", "2026.11", "2026.11", "--os", "ubuntu2404")
+    assert "Nothing changed." in same.stdout
