@@ -1,4 +1,4 @@
-"""Judges job scripts, Dockerfiles and manifests by the catalog's rules about environment variables."""
+"""Judges the environment of a job, and the versions in a finished image, by the catalog's rules."""
 
 import json
 import re
@@ -8,21 +8,34 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from ingot.catalog import Catalog
 from ingot.errors import IngotError, UsageError
-from ingot.instance_types import check_name
+from ingot.instance_types import FAMILIES, check_name
 from ingot.jobfiles import Setting, settings
 from ingot.lock import load, path_of
+from ingot.models import Facts
+from ingot.rules import SEVERITIES, Context, Need, Part, broken
 from ingot.settings import engine, plain, read_settings
+from ingot.solve import context_of, needs_of_type
+
+# What a version begins with that can be compared: observed ones may go on with what only their packager knows.
+NUMBER = re.compile(r"\d+(?:\.\d+)*")
 
 
 @dataclass(frozen=True)
 class Image:
-    """What the job runs on, as far as it is known: where that was read, versions, and the accelerator."""
+    """What the job runs on, as far as it is known: where that was read, versions, and the accelerator.
+
+    `parts` and `context` are for the rules about versions; a lock obeys them, so only a finished image has them.
+    """
 
     read_from: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     accelerator: str | None = None
+    parts: list[Part] = field(default_factory=list)
+    context: Context = field(default_factory=Context)
 
 
 def _parts(versions: dict[str, str], efa_source: str | None) -> dict[str, str]:
@@ -36,7 +49,8 @@ def of_manifest(path: Path, catalog: Catalog) -> Image:
     try:
         data = json.loads(path.read_text())
         seen = {**data["observed"], **(data.get("details") or {})}
-        source = data["declared"]["components"].get("efa", {}).get("source")
+        declared = data["declared"]
+        source = declared["components"].get("efa", {}).get("source")
     except (OSError, ValueError) as error:
         raise IngotError(f"is no manifest: {error}", place=str(path)) from None
     except (AttributeError, KeyError, TypeError):
@@ -44,7 +58,19 @@ def of_manifest(path: Path, catalog: Catalog) -> Image:
         raise IngotError("is no manifest of an image", place=str(path), hint=hint) from None
     versions = {name: version for name, version in seen.items() if isinstance(version, str)}
     image = catalog.images.get(data.get("image", ""))
-    return Image(str(path), _parts(versions, source), image.accelerator if image else None)
+    facts: dict[str, Facts] = {"efa": {"installer": source not in (None, "debian")}}
+    parts = [
+        Part(name, Version(number[0]), version, facts.get(name, {}))
+        for name, version in versions.items()
+        if name in catalog.components and (number := NUMBER.match(version))
+    ]
+    context = context_of(
+        declared.get("os", ""),
+        declared.get("arch", ""),
+        image.platform if image else "",
+        image.accelerator if image else "",
+    )
+    return Image(str(path), _parts(versions, source), image.accelerator if image else None, parts, context)
 
 
 def of_lock(catalog: Catalog, image: str, os_name: str, arch: str, stack: str) -> Image:
@@ -69,12 +95,40 @@ def assignments(texts: Iterable[str]) -> list[Setting]:
     return found
 
 
-def check(files: list[Path], env: list[str], image: Image, instance_type: str | None = None) -> dict[str, Any]:
+def _of_versions(image: Image, catalog: Catalog, instance_type: str | None) -> list[dict[str, Any]]:
+    """What the rules about versions find in an image, and what its driver lacks for the instance type."""
+    context = image.context
+    needs: list[Need] = []
+    if instance_type:
+        context = context_of(context.os, context.arch, context.platform, context.accelerator, instance_type)
+        needs = needs_of_type(instance_type)
+    there = {part.component: part for part in image.parts}
+    found = [
+        (each.rule, each.severity, each.message, each.source)
+        for each in broken(there.values(), catalog.components, context)
+    ]
+    found += [
+        ("instance-type", "error", f"{need}; it is {there[need.component].text}", str(catalog.path / FAMILIES))
+        for need in needs
+        if need.spec != "*" and need.component in there and not need.allows(there[need.component])
+    ]
+    return [
+        {
+            "rule": rule, "severity": severity, "variable": None, "value": None, "place": image.read_from,
+            "message": message, "fix": "build the image from a lock that obeys the rule", "source": source,
+        }
+        for rule, severity, message, source in found
+    ]  # fmt: skip
+
+
+def check(
+    files: list[Path], env: list[str], image: Image, catalog: Catalog, instance_type: str | None = None
+) -> dict[str, Any]:
     """The findings, worst first, and what they are about."""
     if instance_type:
         check_name(instance_type)
-    if not files and not env:
-        raise UsageError("there is nothing to check", hint="give --file FILE or --env NAME=VALUE")
+    if not files and not env and not image.parts:
+        raise UsageError("there is nothing to check", hint="give --file, --env NAME=VALUE or --manifest")
     environment = [*assignments(env), *(setting for file in files for setting in settings(file))]
     findings = engine().evaluate(
         plain(read_settings()),
@@ -83,6 +137,8 @@ def check(files: list[Path], env: list[str], image: Image, instance_type: str | 
         instance_type,
         image.accelerator,
     )
+    findings += _of_versions(image, catalog, instance_type) if image.parts else []
+    findings.sort(key=lambda each: SEVERITIES.index(each["severity"]))
     checked = {
         "files": [str(file) for file in files],
         "variables": len(environment),
@@ -100,7 +156,8 @@ def render(report: dict[str, Any]) -> str:
     for found in report["findings"]:
         value = "" if found["value"] is None else f"={found['value']}"
         place = f"{found['place']}: " if found["place"] else ""
-        lines += [f"{found['severity']}: {place}{found['variable']}{value} [{found['rule']}]", f"  {found['message']}"]
+        setting = f"{found['variable']}{value} " if found["variable"] else ""
+        lines += [f"{found['severity']}: {place}{setting}[{found['rule']}]", f"  {found['message']}"]
         lines += [f"  fix: {found['fix']}", f"  source: {found['source']}", ""]
     count = Counter(found["severity"] for found in report["findings"])
     said = ", ".join(f"{count[severity]} {severity}" for severity in engine().SEVERITIES)

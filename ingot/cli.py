@@ -116,7 +116,10 @@ def check(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Judge the environment that a job sets for EFA and NCCL; exit 1 on an error, 0 on warnings and info alone."""
+    """Judge the environment that a job sets for EFA and NCCL, and with --manifest the versions in an image.
+
+    The exit status is 1 on an error, 0 on warnings and info alone.
+    """
     from ingot import check as checks
     from ingot.console import out
     from ingot.errors import UsageError
@@ -129,7 +132,7 @@ def check(
         known = checks.of_manifest(manifest, catalog)
     elif os_name:
         known = checks.of_lock(catalog, image, os_name, arch, stack)
-    report = checks.check(files or [], env or [], known, instance_type or None)
+    report = checks.check(files or [], env or [], known, catalog, instance_type or None)
     print_json(report) if as_json else out.print(checks.render(report), markup=False)
     raise typer.Exit(1 if checks.failed(report) else 0)
 

@@ -136,3 +136,20 @@ def test_what_is_no_manifest_is_named(tmp_path: Path, text: str) -> None:
     assert done.returncode == 1
     assert f"{tmp_path / 'manifest.json'}: is no manifest" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_manifest_alone_is_judged_by_the_rules_about_versions(tmp_path: Path) -> None:
+    observed = {"cuda": "13.0.2", "nvidia_driver": "570.211.01", "nccl": None}
+    done = ingot("--manifest", manifest(tmp_path, observed))
+    assert done.returncode == 1
+    assert f"error: {tmp_path / 'manifest.json'}: [cuda-13-driver]" in done.stdout
+    assert "cuda 13.0.2 needs nvidia_driver >=580, it is 570.211.01" in done.stdout
+    assert findings("--manifest", manifest(tmp_path, {"cuda": "13.0.2", "nvidia_driver": "580.126.20"})) == {}
+
+
+def test_a_driver_that_does_not_drive_the_instance_type_is_an_error(tmp_path: Path) -> None:
+    path = manifest(tmp_path, {"nvidia_driver": "595.71.05"})
+    severity, _, message = findings("--manifest", path, "--instance-type", "p3dn.24xlarge")["instance-type"]
+    assert severity == "error"
+    assert "nvidia_driver must be <581" in message
+    assert findings("--manifest", path, "--instance-type", "p5.48xlarge") == {}
