@@ -104,11 +104,9 @@ def applying(part: Part, component: Component, context: Context, accepted: Colle
             yield rule
 
 
-def needs_of(
-    part: Part, component: Component, context: Context = Context(), accepted: Collection[str] = ()
-) -> list[Need]:
+def needs_of(part: Part, component: Component, context: Context) -> list[Need]:
     """What `part` asks of other components, by those rules of its own file that the resolver obeys."""
-    rules = applying(part, component, context, accepted)
+    rules = applying(part, component, context)
     return [need for rule in rules if rule.severity == "error" for need in _needs(rule, part)]
 
 
@@ -120,10 +118,9 @@ def _needs(rule: Rule, part: Part) -> Iterator[Need]:
                 yield Need(name, spec.replace("{version}", part.text), reason, refuses, rule=rule.id)
 
 
-def forbidden(part: Part, component: Component, context: Context, accepted: Collection[str] = ()) -> Rule | None:
-    """The rule that leaves no use for `part` in `context`, if there is one."""
-    rules = applying(part, component, context, accepted)
-    return next((rule for rule in rules if rule.forbidden and rule.severity == "error"), None)
+def forbidden(part: Part, component: Component, context: Context) -> Iterator[Rule]:
+    """The rules that leave no use for `part` in `context`."""
+    return (rule for rule in applying(part, component, context) if rule.forbidden and rule.severity == "error")
 
 
 def broken(

@@ -12,12 +12,24 @@ from ingot.archive import upstream
 from ingot.catalog import read_catalog
 from ingot.errors import IngotError, UsageError
 from ingot.models import Lock
+from ingot.rules import Context, broken, locked_parts
 
 LOCKS = sorted(paths.LOCKS.glob("*/*.yml"))
+DEBIAN = [path for path in LOCKS if path.stem.startswith("debian")]
 
 
-@pytest.fixture(params=LOCKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.fixture(params=LOCKS, ids=name)
 def lock(request: pytest.FixtureRequest) -> Lock:
+    return locks.load(request.param)
+
+
+@pytest.fixture(params=DEBIAN, ids=name)
+def debian_lock(request: pytest.FixtureRequest) -> Lock:
+    """A lock that names every package, as the archive has it."""
     return locks.load(request.param)
 
 
@@ -29,29 +41,39 @@ def test_a_lock_is_written_as_it_was_read(lock: Lock) -> None:
     assert locks.dump(lock) == locks.path_of(lock.stack, lock.os, lock.arch).read_text()
 
 
-def test_every_package_that_a_component_asks_for_is_in_the_closure(lock: Lock) -> None:
+def test_every_package_that_a_component_asks_for_is_in_the_closure(debian_lock: Lock) -> None:
+    lock = debian_lock
     asked = {name for component in lock.components.values() for name in component.packages}
     assert asked | set(lock.archive.packages) <= set(lock.packages)
     assert {name for component in lock.components.values() for name in component.wheels} == set(lock.wheels)
+    assert lock.unresolved == {}
 
 
-def test_the_driver_fits_the_kernel_and_cuda_fits_the_driver(lock: Lock) -> None:
-    assert not (lock.components["nvidia_driver"].version.startswith("550.") and lock.os == "debian13")
-    assert int(lock.components["cuda"].version.split(".")[0]) < 13
+def test_no_lock_breaks_a_rule_that_it_does_not_accept(lock: Lock) -> None:
+    parts = locked_parts(lock.components)
+    found = broken(parts, read_catalog().components, Context(lock.os, lock.arch), lock.accepted)
+    assert [each.message for each in found if each.severity == "error"] == []
 
 
-def test_a_changed_catalog_is_noticed(tmp_path: Path, lock: Lock) -> None:
+def test_what_is_not_known_of_a_component_is_unresolved(lock: Lock) -> None:
+    for name, entry in lock.components.items():
+        digests = [entry.artifact.sha256] if entry.artifact else []
+        vague = not entry.version or None in digests or (entry.packages and not lock.packages)
+        assert (name in lock.unresolved) == bool(vague), name
+
+
+def test_a_changed_catalog_is_noticed(tmp_path: Path, debian_lock: Lock) -> None:
     copy = tmp_path / "catalog"
     shutil.copytree(paths.CATALOG, copy)
     kernel = copy / "components" / "kernel.yml"
     kernel.write_text(kernel.read_text() + "# changed\n")
     with pytest.raises(IngotError, match="the catalog has changed"):
-        locks.check(lock, read_catalog(copy))
+        locks.check(debian_lock, read_catalog(copy))
 
 
 def test_a_lock_with_an_unknown_key_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "debian13-x86_64.yml"
-    path.write_text(LOCKS[0].read_text() + "extra: 1\n")
+    path.write_text(DEBIAN[0].read_text() + "extra: 1\n")
     with pytest.raises(IngotError, match="unknown key 'extra'") as caught:
         locks.load(path)
     assert caught.value.place == f"{path}:{len(path.read_text().splitlines())}"
@@ -63,8 +85,8 @@ def test_an_unknown_lock_names_those_there_are() -> None:
     assert "debian12-x86_64" in caught.value.hint
 
 
-def test_changes_name_what_was_updated_added_and_removed(lock: Lock) -> None:
-    packages = dict(lock.packages)
+def test_changes_name_what_was_updated_added_and_removed(debian_lock: Lock) -> None:
+    packages = dict(debian_lock.packages)
     first, second, third, *_ = packages
     old, new = dict(packages), dict(packages)
     new[first] = packages[first].model_copy(update={"version": "999"})

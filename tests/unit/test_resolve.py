@@ -71,8 +71,13 @@ def test_what_was_newer_is_kept_with_the_rule_that_refused_it() -> None:
 def test_an_impossible_wish_is_explained_by_pin_and_rule_with_the_nearest_change() -> None:
     with pytest.raises(IngotError) as caught:
         resolve(WORLD, [*WISHES, Need("cuda", ">=13", "stack: because")])
-    assert "cuda must be >=13 (stack: because)" in str(caught.value) or "[floor]" in str(caught.value)
-    assert "driver exists as 550.163.01, 535.274.02" in str(caught.value)
+    assert caught.value.message.splitlines() == [
+        "no set of versions fits:",
+        "  cuda must be >=13 (stack: because)",
+        "  driver must be >=580 (cuda 13.0: so it is [floor])",
+        "  driver exists as 550.163.01, 535.274.02",
+        "  cuda exists as 13.0, 12.4",
+    ]
     change, accept = caught.value.hint.split("; ")
     assert change == "cuda 12.4 would fit, in place of >=13 (stack: because)"
     assert accept == "or accept floor in the stack, and say why"

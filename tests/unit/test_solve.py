@@ -38,8 +38,9 @@ def test_wishes_that_exclude_each_other_are_refused_with_the_rule_and_the_neares
     done = ingot("solve", "--want", "efa==1.29.0", "--want", "nccl>=2.19")
     assert done.returncode == 1
     assert "efa must be ==1.29.0 (--want efa==1.29.0)" in done.stderr
-    assert "nccl must" in done.stderr
-    assert "would fit, in place of" in done.stderr
+    assert "nccl must not be >=2.19 (efa 1.29.0: " in done.stderr
+    assert "would fit, in place of ==1.29.0" in done.stderr
+    assert "fabricmanager" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -69,10 +70,10 @@ def test_a_plan_of_other_versions_is_made_and_leaves_the_lock_alone() -> None:
         (["solve", "--want", "nccl>=2..1"], "'>=2..1' is no version range"),
         (["solve", "--os", "ubuntu2410"], "did you mean 'ubuntu2404'"),
         (["solve", "--arch", "riscv64"], "has no architecture 'riscv64'"),
-        (["solve", "--instance-type", "p5.49xlarge"], "did you mean 'p5.48xlarge'"),
+        (["solve", "--instance-type", "p5.49xlarge"], "known: p5.48xlarge"),
         (["plan", "parallelcluster", "--os", "al2023", "--set", "nvidia_driver.modul=open"], "did you mean 'module'"),
         (["plan", "parallelcluster", "--os", "al2023", "--set", "nvidia_driver.module=opne"], "did you mean 'open'"),
-        (["plan", "parallelcluster", "--os", "al2023", "--set", "nvidia=open"], "--set: 'nvidia=open' wants nothing"),
+        (["plan", "parallelcluster", "--os", "al2023", "--set", "nvidia=open"], "did you mean 'nvidia_driver'"),
         (["diff", "2025.11", "2026.12", "--os", "ubuntu2404"], "unknown stack '2026.12'"),
         (["lock", "--all", "--stack", "2026.11"], "both name stacks"),
     ],
