@@ -1,4 +1,4 @@
-"""Packer's files are formatted, and valid for every image and lock."""
+"""Packer's files are formatted, and valid for every image on every system that is built on this machine."""
 
 import os
 import subprocess
@@ -16,6 +16,7 @@ ROWS = [
     for image in CATALOG.images
     for system, entry in CATALOG.operating_systems.items()
     for arch in entry.architectures
+    if entry.base
 ]
 
 
