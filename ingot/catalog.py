@@ -181,6 +181,13 @@ def check_names(catalog: Catalog) -> None:
         for used in stack.accept:
             if used not in rules:
                 raise IngotError(f"unknown rule {used!r}", place=place(file, "accept", used), hint=nearest(used, rules))
+    for name, image in catalog.images.items():
+        for number, used in enumerate(image.given):
+            if used not in catalog.components:
+                file = (catalog.own or catalog.path) / "images.yml"
+                hint = nearest(used, catalog.components)
+                at = place(file, "images", name, "given", number)
+                raise IngotError(f"unknown component {used!r} of image {name}", place=at, hint=hint)
     for name, row in catalog.repositories.repositories.items():
         if row.key not in catalog.repositories.keys:
             file = catalog.path / "repositories.yml"
@@ -194,7 +201,7 @@ Used = tuple[str, tuple[str | int, ...], str, Collection[str]]
 def _used(component: Component, catalog: Catalog) -> Iterator[Used]:
     """The names that a component's file uses: of what kind, the key's place, the name, and the names there are."""
     systems, components = catalog.operating_systems, catalog.components
-    repositories = [*catalog.repositories.repositories, "distribution"]
+    repositories = [*catalog.repositories.repositories, "distribution", "base_image"]
     for number, offer in enumerate(component.offers):
         yield from (("operating system", ("offers", number, "os", i), os, systems) for i, os in enumerate(offer.os))
         for version, release in offer.releases.items():

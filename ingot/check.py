@@ -78,7 +78,7 @@ def of_lock(catalog: Catalog, image: str, os_name: str, arch: str, stack: str) -
     row = catalog.image(image)
     catalog.stack(stack)
     catalog.check_arch(os_name, arch)
-    components = load(path_of(stack, os_name, arch)).of(row.roles).components
+    components = load(path_of(stack, os_name, arch)).of(row.parts).components
     versions = {name: entry.version for name, entry in components.items()}
     source = components["efa"].source if "efa" in components else None
     return Image(f"lock {stack} {os_name}-{arch}", _parts(versions, source), row.accelerator)

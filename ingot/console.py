@@ -1,5 +1,6 @@
 """Shows long work on standard error: one live line on a terminal, one line a finished step elsewhere."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +8,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.status import Status
 
+# The width of tables where no terminal says it, as in a file or a pipe.
+WIDTH = 160
 err = Console(stderr=True, highlight=False)
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def clock(seconds: float) -> str:

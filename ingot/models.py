@@ -123,12 +123,16 @@ class Key(Strict):
 
 
 class VendorRepository(Strict):
-    """A vendor's package repository: its address for each lock that has it (`ubuntu2404-x86_64`), and its key."""
+    """A vendor's package repository: its address for each lock that has it (`ubuntu2404-x86_64`), and its key.
+
+    `suite` and `components` are those of an apt repository that is not flat.
+    """
 
     kind: Literal["apt", "rpm"]
     key: str
     urls: dict[str, str]
     suite: str = ""
+    components: list[str] = []
     source: str
     checked: date
 
@@ -168,7 +172,8 @@ class RepositoryOffer(Strict):
     """Packages of a vendor's repository, or of the system's own one where `name` is `distribution`.
 
     `packages` maps a package to its exact version; empty where only the repository's index says it. `{version}`,
-    `{major}` (580) and `{dashed}` (13-0) are replaced.
+    `{major}` (580) and `{dashed}` (13-0) are replaced. What the platform's base image brings (`name` is `base_image`)
+    has none.
     """
 
     name: str
@@ -176,7 +181,7 @@ class RepositoryOffer(Strict):
 
 
 class DownloadOffer(Strict):
-    """One file that a vendor publishes. `{version}`, `{arch}`, `{deb_arch}` and `{dashed_arch}` are replaced.
+    """One file that a vendor publishes. `{version}`, `{dashed_version}`, `{arch}` and `{deb_arch}` are replaced.
 
     `signature` is the detached signature's address, made by `key` of `repositories.yml`.
     """
@@ -302,19 +307,19 @@ class Component(Strict):
 class Pin(Strict):
     """What a stack wants of one component, and until when that may stand unquestioned.
 
-    `on` is another range for an operating system that numbers the component otherwise; `facts` are those that the
+    `by_os` has another range for an operating system that numbers the component otherwise; `facts` are those that the
     offer must have.
     """
 
     version: Spec
-    on: dict[str, Spec] = {}
+    by_os: dict[str, Spec] = {}
     facts: Facts = {}
     why: str
     review_after: date
 
     def spec(self, os_name: str) -> str:
         """The range on an operating system."""
-        return self.on.get(os_name, self.version)
+        return self.by_os.get(os_name, self.version)
 
 
 class Stack(Strict):
@@ -333,12 +338,21 @@ class Stack(Strict):
 
 
 class Image(Strict):
-    """A machine image: platform, accelerator and the roles that make it, in order."""
+    """A machine image: platform, accelerator and the roles that make it, in order.
+
+    `given` are components that the platform's own base image brings, so that no role installs them.
+    """
 
     platform: Platform
     accelerator: Literal["nvidia", "neuron", "cpu"]
     summary: str
     roles: list[str]
+    given: list[str] = []
+
+    @property
+    def parts(self) -> list[str]:
+        """The roles, and the components that the base image brings."""
+        return [*self.roles, *self.given]
 
 
 class Images(Strict):

@@ -16,7 +16,7 @@ def of_lock(lock: Lock, catalog: Catalog, image: str, instance_type: str = "") -
     """The plan as data: components of `image` with version, source and reason; what is left out; download in bytes;
     findings, the worst first. Sizes are None where no index has been read."""
     row = catalog.image(image)
-    mine = lock.of(row.roles)
+    mine = lock.of(row.parts)
     known = bool(lock.packages)
     return {
         "image": image,
@@ -29,7 +29,9 @@ def of_lock(lock: Lock, catalog: Catalog, image: str, instance_type: str = "") -
         },
         "left_out": mine.left_out,
         "accepted": lock.accepted,
-        "unresolved": mine.unresolved,
+        "unresolved": {
+            n: w for n, w in mine.unresolved.items() if n in mine.components or n == f"base_image.{row.platform}"
+        },
         "packages": len(lock.packages) if known else None,
         "download_bytes": sum(package.size for package in lock.packages.values()) if known else None,
         "installed_bytes": sum(package.installed for package in lock.packages.values()) * 1024 if known else None,
@@ -41,7 +43,7 @@ def of_lock(lock: Lock, catalog: Catalog, image: str, instance_type: str = "") -
 def _findings(lock: Lock, catalog: Catalog, image: str, instance_type: str) -> list[dict[str, Any]]:
     """The rules that the image breaks, and what does not fit the instance type."""
     row = catalog.image(image)
-    mine = lock.of(row.roles)
+    mine = lock.of(row.parts)
     context = context_of(lock.os, lock.arch, row.platform, row.accelerator, instance_type)
     found = [
         {"severity": each.severity, "message": each.message, "rule": each.rule, "fix": "", "sources": [each.source]}

@@ -309,7 +309,14 @@ def rejections(chosen: Mapping[str, Candidate], world: World, wishes: Sequence[N
                 for need in world.needs(candidate)
                 if need.component in chosen and not need.allows(chosen[need.component])
             ]
-            why = str(asked[0]) if asked else world.useless(candidate) or "another choice excludes it"
+            pinned = bool(asked) and asked[0] in wishes and asked[0].spec != "*"
+            why = (
+                f"the pin is {asked[0].spec}"
+                if pinned
+                else str(asked[0])
+                if asked
+                else world.useless(candidate) or "another choice excludes it"
+            )
             if asked and asked[0].component != name:
                 why += f"; it is {chosen[asked[0].component].text}"
             found.setdefault(name, []).append(Rejected(candidate, why))

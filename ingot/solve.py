@@ -86,7 +86,7 @@ def relock(
     row = catalog.image(image)
     wishes = [setting(text, catalog) for text in settings]
     context = context_of(os_name, arch, row.platform, row.accelerator, instance_type)
-    wishes += needs_of_type(instance_type) if instance_type and "nvidia_driver" in row.roles else []
+    wishes += needs_of_type(instance_type) if instance_type and "nvidia_driver" in row.parts else []
     return make(catalog, stack, os_name, arch, wishes=wishes, context=context).lock
 
 

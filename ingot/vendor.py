@@ -9,7 +9,8 @@ from ingot.catalog import Catalog
 from ingot.models import Arch, Artifact, LockedComponent, Offer, Repositories, Repository
 from ingot.resolve import Candidate
 
-DISTRIBUTION = "distribution"
+# Where packages come from that no vendor's repository has.
+DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"
 UNKNOWN_IMAGE = "the image's ID and date: they change, and are recorded with network access"
 
 
@@ -82,6 +83,8 @@ def repositories(
             missing += [] if arch in digests or "any" in digests else ["the file's SHA-256"]
         elif offer.repository and offer.repository.name == DISTRIBUTION:
             missing.append("its packages' exact versions and digests")
+        elif offer.repository and offer.repository.name == BASE_IMAGE:
+            pass
         elif offer.repository:
             row = catalog.repositories.repositories[offer.repository.name]
             key = catalog.repositories.keys[row.key]
@@ -91,6 +94,7 @@ def repositories(
             found[offer.repository.name] = Repository(
                 kind=row.kind,
                 suites=[row.suite] if row.suite else [],
+                components=row.components,
                 url=row.urls.get(lock_key, ""),
                 key_url=key.url,
                 key_fingerprint=key.fingerprint or "",
