@@ -12,7 +12,7 @@ from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Res
 
 from ingot.errors import IngotError
 from ingot.models import Component, Offer, Release, Rule
-from ingot.rules import Context, Need, Part, forbidden, needs_of
+from ingot.rules import Context, Need, Part, forbidden, holding, needs_of
 
 ROUNDS = 10_000
 # How many versions of a component an explanation lists.
@@ -40,6 +40,7 @@ class Rejected:
 class _Known:
     """What has been worked out of candidates; worlds that differ in what they accept share it."""
 
+    rules: dict[str, list[Rule]] = field(default_factory=dict)
     needs: dict[int, list[Need]] = field(default_factory=dict)
     forbidden: dict[int, list[Rule]] = field(default_factory=dict)
     clashes: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
@@ -63,15 +64,20 @@ class World:
         """Why there is no use for a candidate, if a rule forbids it."""
         found = self.known.forbidden.get(id(candidate))
         if found is None:
-            found = list(forbidden(candidate, self.components[candidate.component], self.context))
+            found = list(forbidden(candidate, self._rules(candidate.component)))
             self.known.forbidden[id(candidate)] = found
         rules = [rule for rule in found if rule.id not in self.accepted]
         return f"{candidate} cannot be: {rules[0].reason} [{rules[0].id}]" if rules else ""
 
+    def _rules(self, name: str) -> list[Rule]:
+        if name not in self.known.rules:
+            self.known.rules[name] = holding(self.components[name], self.context)
+        return self.known.rules[name]
+
     def _all_needs(self, candidate: Candidate) -> list[Need]:
         found = self.known.needs.get(id(candidate))
         if found is None:
-            found = needs_of(candidate, self.components[candidate.component], self.context)
+            found = needs_of(candidate, self._rules(candidate.component))
             self.known.needs[id(candidate)] = found
         return found
 
@@ -108,9 +114,12 @@ def _possible(world: World, wishes: Sequence[Need]) -> dict[str, list[Candidate]
     Raises ResolutionImpossible when a component has none. Without this, a search tries all versions of what is decided
     in between before it gives up on two that exclude each other.
     """
+    asked: dict[str, list[Need]] = {name: [] for name in world.candidates}
+    for wish in wishes:
+        asked[wish.component].append(wish)
     there = {
-        name: [each for each in world.of(name) if all(w.allows(each) for w in wishes if w.component == name)]
-        for name in world.candidates
+        name: [each for each in listed if all(wish.allows(each) for wish in asked[name]) and not world.useless(each)]
+        for name, listed in world.candidates.items()
     }
     ties: dict[str, set[str]] = {name: set() for name in there}
     for name, listed in there.items():

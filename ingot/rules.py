@@ -90,24 +90,29 @@ def _specifiers(spec: str) -> SpecifierSet:
     return SpecifierSet(spec, prereleases=True)
 
 
+@functools.cache
 def contains(spec: str, version: Version) -> bool:
     """Whether `version` is in a range of the catalog."""
     return spec == "*" or _specifiers(spec).contains(version)
 
 
-def applying(part: Part, component: Component, context: Context, accepted: Collection[str] = ()) -> Iterator[Rule]:
-    """The rules of `component` that are about `part` in `context` and are not among the accepted ones."""
-    for rule in component.rules:
+def holding(component: Component, context: Context) -> list[Rule]:
+    """The rules of `component` that hold in `context`."""
+    return [rule for rule in component.rules if context.within(rule.where)]
+
+
+def applying(part: Part, rules: Iterable[Rule]) -> Iterator[Rule]:
+    """Those of its component's `rules` that are about `part`."""
+    for rule in rules:
         about = rule.when == "*" or (part.version is not None and contains(rule.when, part.version))
-        about = about and all(part.facts.get(name) == value for name, value in rule.facts.items())
-        if about and rule.id not in accepted and context.within(rule.where):
+        if about and all(part.facts.get(name) == value for name, value in rule.facts.items()):
             yield rule
 
 
-def needs_of(part: Part, component: Component, context: Context) -> list[Need]:
-    """What `part` asks of other components, by those rules of its own file that the resolver obeys."""
-    rules = applying(part, component, context)
-    return [need for rule in rules if rule.severity == "error" for need in _needs(rule, part)]
+def needs_of(part: Part, rules: Iterable[Rule]) -> list[Need]:
+    """What `part` asks of other components, by those of its component's `rules` that the resolver obeys."""
+    obeyed = (rule for rule in rules if rule.severity == "error" and (rule.requires or rule.refuses))
+    return [need for rule in applying(part, obeyed) for need in _needs(rule, part)]
 
 
 def _needs(rule: Rule, part: Part) -> Iterator[Need]:
@@ -118,9 +123,9 @@ def _needs(rule: Rule, part: Part) -> Iterator[Need]:
                 yield Need(name, spec.replace("{version}", part.text), reason, refuses, rule=rule.id)
 
 
-def forbidden(part: Part, component: Component, context: Context) -> Iterator[Rule]:
-    """The rules that leave no use for `part` in `context`."""
-    return (rule for rule in applying(part, component, context) if rule.forbidden and rule.severity == "error")
+def forbidden(part: Part, rules: Iterable[Rule]) -> Iterator[Rule]:
+    """Those of its component's `rules` that leave no use for `part`."""
+    return applying(part, (rule for rule in rules if rule.forbidden and rule.severity == "error"))
 
 
 def broken(
@@ -133,7 +138,9 @@ def broken(
     there = {part.component: part for part in parts}
     found = []
     for part in there.values():
-        for rule in applying(part, components[part.component], context, accepted):
+        for rule in applying(part, holding(components[part.component], context)):
+            if rule.id in accepted:
+                continue
             for message in _against(rule, part, there):
                 found.append(Broken(rule.id, rule.severity, f"{message}: {rule.reason}", rule.source))
     return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
