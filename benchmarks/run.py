@@ -198,15 +198,19 @@ def commands() -> list[Row]:
 
 
 def ten_times(catalog: Catalog) -> Catalog:
-    """The catalog after ten times as long a history: of each release nine older ones, of each rule nine more."""
+    """The catalog after ten times as long a history: of each release nine older ones, and as many rules about them."""
     components = {}
     for name, component in catalog.components.items():
         offers = []
         for offer in component.offers:
             older = {f"0.{n}.{text}": release for text, release in offer.releases.items() for n in range(9)}
             offers.append(offer.model_copy(update={"releases": {**offer.releases, **older}}))
-        rules = [rule.model_copy(update={"id": f"{rule.id}-{n}"}) for rule in component.rules for n in range(10)]
-        components[name] = component.model_copy(update={"offers": offers, "rules": rules})
+        rules = [
+            rule.model_copy(update={"id": f"{rule.id}-{n}", "when": f"==0.{n}.*"})
+            for rule in component.rules
+            for n in range(9)
+        ]
+        components[name] = component.model_copy(update={"offers": offers, "rules": [*component.rules, *rules]})
     return replace(catalog, components=components)
 
 
