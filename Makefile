@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build
 
 .DEFAULT_GOAL := help
-.PHONY: setup lock lock-check requirements docs test test-all lint bench fmt clean help
+.PHONY: setup lock lock-check requirements docs test test-fast test-all lint bench fmt clean help
 
 # The parts: Python packages, the command line, and the collection where Ansible finds it under its name.
 # tools.pth: programs of the environment find each other (molecule asks ansible-config) without its activation.
@@ -59,6 +59,9 @@ docs: $(INSTALLED) ## write the generated parts of the README
 
 test: setup ## run every check but the slow ones; a local build with boot is among them
 	@$(BIN)/pytest $(ARGS)
+
+test-fast: setup ## run the checks that need neither Docker nor QEMU, within a minute
+	@$(BIN)/pytest -n 2 tests/unit tests/static $(ARGS)
 
 test-all: setup ## run the slow checks as well
 	@$(BIN)/pytest -m '' $(ARGS)

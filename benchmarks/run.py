@@ -239,7 +239,7 @@ def solving() -> list[Row]:
 
 def tests() -> list[Row]:
     """The tests that need no image."""
-    took = seconds([BIN / "pytest", "-q", "tests/unit", "tests/static"])
+    took = seconds([BIN / "pytest", "-q", "-n", "2", "tests/unit", "tests/static"])
     return [("fast tests", "60 s", f"{took:.0f} s", took <= 60)]
 
 
