@@ -82,6 +82,7 @@ def test_9_a_driver_that_is_older_than_what_cuda_needs() -> None:
     assert "needs nvidia_driver" in errors({"cuda": "13.0.2", "nvidia_driver": "570.211.01"})
     assert errors({"cuda": "12.9.1", "nvidia_driver": "570.211.01"}) == ""
     assert [each.severity for each in found({"cuda": "13.2.1", "nvidia_driver": "580.126.20"})] == ["warning"]
+    assert "803" in errors({"cuda_compat": "580.173.02", "nvidia_driver": "595.71.05"})
 
 
 def test_10_a_release_of_parallelcluster_that_no_longer_supports_the_system() -> None:
