@@ -22,13 +22,14 @@ def lock(
     check: Annotated[bool, typer.Option("--check", help="Only check, offline, that locks match the catalog.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep every pin that the archive still holds.")] = False,
     recording: Annotated[
-        bool, typer.Option("--record", help="Download the vendors' files without a digest, and record it.")
+        bool, typer.Option("--record", help="Record digests from vendors' files and repositories.")
     ] = False,
 ) -> None:
     """Resolve a stack into locks: exact versions and digests from signed archives and package indexes.
 
     Vendors' systems are resolved offline, from what is known to be published; what is not known is listed under
-    unresolved. With --record, the digests of vendors' files are recorded from a download, their signatures checked.
+    unresolved. With --record, digests are recorded from downloads and from the indexes of vendors' repositories, which
+    their keys must have signed.
     """
     from ingot import lock as locks
     from ingot import record

@@ -409,17 +409,28 @@ class Artifact(Strict):
     key_fingerprint: str = ""
 
 
+class VendorPackage(Strict):
+    """One package of a vendor's repository, exact: `path` is relative to the repository's address, `size` in bytes."""
+
+    version: str
+    path: str
+    size: int
+    sha256: Sha256
+
+
 class LockedComponent(Strict):
     """A component as decided: its version, the packages asked for by name, and why this version.
 
-    `source` is `debian`, `pypi`, `distribution`, `download` or the name of a vendor's repository; `exact` holds exact
-    versions of a vendor's packages. `version` is empty where nobody has published it.
+    `source` is `debian`, `pypi`, `distribution`, `base_image`, `download` or the name of a vendor's repository. `exact`
+    holds the exact versions of a vendor's packages that are published, `files` what has been recorded of its
+    repository. `version` is empty where nobody has published it.
     """
 
     version: str
     source: str
     packages: list[str] = []
     exact: dict[str, str] = {}
+    files: dict[str, VendorPackage] = {}
     artifact: Artifact | None = None
     wheels: list[str] = []
     hold: bool = False

@@ -1,109 +1,108 @@
-"""Records digests that nobody has published: downloads a vendor's file, checks its signature if it has one, hashes it.
+"""Records what nobody has published: digests of vendors' files, and exact packages of vendors' repositories.
 
-What an earlier lock has recorded of the same address is kept, so that a lock is the same whoever makes it.
+A file is downloaded and hashed, and its signature checked if it has one. A repository's index is read and checked up to
+the key that the lock names; of it, the packages that the lock asks for are recorded. What an earlier lock has recorded
+of the same version is kept, so that a lock is the same whoever makes it.
 """
 
-import hashlib
+import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
-
+from ingot.archive import upstream
 from ingot.errors import IngotError
-from ingot.models import Artifact, Lock, LockedComponent
-from ingot.run import run
-
-CHUNK = 1 << 20
-# What `vendor.repositories` says of a download without a digest.
-DIGEST = "the file's SHA-256"
-Tell = Callable[[str], None]
+from ingot.models import Artifact, Lock, LockedComponent, VendorPackage
+from ingot.signed import Keyring, Tell, download
+from ingot.vendor import DIGEST, DIGESTS
+from ingot.vendor_index import Index, read_index
 
 
 def keep(lock: Lock, old: Lock | None) -> Lock:
-    """`lock` with the digests that `old` has recorded of the same addresses."""
-    found: dict[str, str] = {}
-    for entry in (old.components if old else {}).values():
-        if entry.artifact and entry.artifact.sha256:
-            found[entry.artifact.url] = entry.artifact.sha256
-    return _with(lock, {name: found[a.url] for name, a in missing(lock).items() if a.url in found})
-
-
-def missing(lock: Lock) -> dict[str, Artifact]:
-    """The vendors' files of `lock` without a digest, by component."""
-    parts = {name: entry.artifact for name, entry in lock.components.items() if entry.artifact}
-    return {name: artifact for name, artifact in parts.items() if artifact.sha256 is None}
+    """`lock` with what `old` has recorded of the same files and of the same packages in the same version."""
+    found = {}
+    for name, entry in lock.components.items():
+        before = old.components.get(name) if old else None
+        if before is None or before.source != entry.source:
+            continue
+        if entry.artifact and before.artifact and entry.artifact.url == before.artifact.url:
+            found[name] = _hashed(entry, before.artifact.sha256)
+        elif before.version == entry.version and set(before.files) == set(entry.packages):
+            found[name] = entry.model_copy(update={"files": before.files})
+    return _with(lock, found)
 
 
 def record(lock: Lock, tell: Tell = lambda _: None) -> Lock:
-    """`lock` with the digest of every file of a vendor, each downloaded once for it.
+    """`lock` with the digest of every file of a vendor and of every package of vendors' repositories.
 
-    `tell` is given what happens just now. Raises IngotError at the first file that cannot be had or whose signature is
-    not by the key that the lock names.
+    `tell` is given what happens just now. Raises IngotError at the first that cannot be had, is not signed by the key
+    that the lock names, or is gone from its repository.
     """
-    digests = {}
-    for name, artifact in missing(lock).items():
-        with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
-            file = Path(folder) / "file"
-            tell(f"downloading {artifact.url}")
-            digests[name] = _download(artifact.url, file, tell)
-            if artifact.signature:
-                _verify(artifact, file, Path(folder))
-    return _with(lock, digests)
+    found, indexes = {}, {}
+    for name, entry in lock.components.items():
+        if entry.artifact and entry.artifact.sha256 is None:
+            found[name] = _hashed(entry, _digest(entry.artifact, tell))
+            continue
+        repository = lock.repositories.get(entry.source)
+        # Without a version, or without an address, there is nothing to look for; the lock says so.
+        if repository and repository.url and entry.version and not entry.files:
+            if entry.source not in indexes:
+                indexes[entry.source] = read_index(entry.source, repository, lock.arch, tell)
+            files = {package: _one(entry, package, indexes[entry.source]) for package in entry.packages}
+            found[name] = entry.model_copy(update={"files": files})
+    return _with(lock, found)
 
 
-def _with(lock: Lock, digests: Mapping[str, str]) -> Lock:
-    """`lock` with digests of components' files, and without what they resolve."""
-    components: dict[str, LockedComponent] = dict(lock.components)
-    unresolved = dict(lock.unresolved)
-    for name, digest in digests.items():
-        entry = components[name]
-        artifact = entry.artifact.model_copy(update={"sha256": digest}) if entry.artifact else None
-        components[name] = entry.model_copy(update={"artifact": artifact})
-        rest = [part for part in unresolved.pop(name, "").split(", ") if part not in ("", DIGEST)]
-        unresolved |= {name: ", ".join(rest)} if rest else {}
+def _hashed(entry: LockedComponent, digest: str | None) -> LockedComponent:
+    artifact = entry.artifact.model_copy(update={"sha256": entry.artifact.sha256 or digest}) if entry.artifact else None
+    return entry.model_copy(update={"artifact": artifact})
+
+
+def _with(lock: Lock, found: Mapping[str, LockedComponent]) -> Lock:
+    """`lock` with other entries of components, and without what they resolve."""
+    components = {name: found.get(name, entry) for name, entry in lock.components.items()}
+    unresolved = {}
+    for name, what in lock.unresolved.items():
+        entry = components.get(name)
+        done = {DIGEST} if entry and entry.artifact and entry.artifact.sha256 else set()
+        done |= {DIGESTS} if entry and entry.files else set()
+        if rest := [part for part in what.split(", ") if part not in done]:
+            unresolved[name] = ", ".join(rest)
     return lock.model_copy(update={"components": components, "unresolved": unresolved})
 
 
-def _download(url: str, path: Path, tell: Tell = lambda _: None) -> str:
-    """Fetch `url` into `path`; its SHA-256."""
-    digest, done = hashlib.sha256(), 0
-    try:
-        with httpx.stream("GET", url, timeout=60, follow_redirects=True) as answer, path.open("wb") as out:
-            answer.raise_for_status()
-            total = int(answer.headers.get("Content-Length", 0))
-            for chunk in answer.iter_bytes(CHUNK):
-                digest.update(chunk)
-                out.write(chunk)
-                done += len(chunk)
-                tell(f"{url}: {done >> 20} of {total >> 20 or '?'} MiB")
-    except httpx.HTTPStatusError as error:
-        raise IngotError(
-            f"{url} answers {error.response.status_code}", hint="mend its address in the catalog"
-        ) from None
-    except httpx.TransportError as error:
-        raise IngotError(f"{url} cannot be read: {error}", hint="recording needs the vendor's host") from None
-    return digest.hexdigest()
+def _digest(artifact: Artifact, tell: Tell) -> str:
+    """The SHA-256 of a vendor's file, downloaded for it; a signature that it has must be by its key."""
+    with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
+        file, signature = Path(folder) / "file", Path(folder) / "signature"
+        keyring = Keyring(artifact.key_url, artifact.key_fingerprint, artifact.url) if artifact.signature else None
+        digest = download(artifact.url, file, tell)
+        if keyring:
+            download(artifact.signature, signature)
+            keyring.check(file, signature)
+        return digest
 
 
-def _verify(artifact: Artifact, file: Path, folder: Path) -> None:
-    """The detached signature of `file` is by the key with the lock's fingerprint."""
-    if not artifact.key_fingerprint:
+def _one(entry: LockedComponent, package: str, index: Index) -> VendorPackage:
+    """The package in its exact version if that is known, else the newest build of the component's version."""
+    there = index.get(package, [])
+    exact = entry.exact.get(package)
+    fits = [each for each in there if (each.version == exact if exact else _is_of(each.version, entry.version))]
+    if not fits:
+        listed = ", ".join(sorted({each.version for each in there}, key=_order)[-5:]) or "nothing of that name"
         raise IngotError(
-            f"{artifact.url} is signed by a key whose fingerprint nobody has published",
-            hint="add the fingerprint and its source to repositories.yml after comparing it with the vendor's",
+            f"{entry.source} no longer has {package} {exact or entry.version}; it has {listed}",
+            hint="choose another version in the stack, or mend the package's name or version in the catalog",
         )
-    _download(artifact.key_url, folder / "key")
-    _download(artifact.signature, folder / "signature")
-    gpg = ["gpg", "--homedir", str(folder), "--batch", "--quiet"]
-    run([*gpg, "--import", folder / "key"], doing=f"reading {artifact.key_url}")
-    said = run(
-        [*gpg, "--status-fd", "1", "--verify", folder / "signature", file],
-        doing=f"checking the signature of {artifact.url}",
-    )
-    signers = {line.split()[-1] for line in said.splitlines() if " VALIDSIG " in line}
-    if artifact.key_fingerprint not in signers:
-        raise IngotError(
-            f"{artifact.url} is signed by {', '.join(sorted(signers)) or 'nobody'}, not by {artifact.key_fingerprint}",
-            hint="nothing was recorded",
-        )
+    return max(fits, key=lambda each: _order(each.version))
+
+
+def _is_of(full: str, version: str) -> bool:
+    """Whether a package's version is a build of an upstream one: `3:580.126.20-1.el9` of 580.126.20."""
+    return upstream(full) == version
+
+
+def _order(version: str) -> list[tuple[int, int, str]]:
+    """A key that sorts versions by their numbers."""
+    parts = re.findall(r"(\d+)|([A-Za-z~]+)", version)
+    return [(1, int(number), "") if number else (0, 0, letters) for number, letters in parts]

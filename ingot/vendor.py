@@ -11,6 +11,8 @@ from ingot.resolve import Candidate
 
 # Where packages come from that no vendor's repository has.
 DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"
+# What is said under `unresolved`, and recording resolves.
+DIGEST, DIGESTS = "the file's SHA-256", "its packages' digests"
 UNKNOWN_IMAGE = "the image's ID and date: they change, and are recorded with network access"
 
 
@@ -80,7 +82,7 @@ def repositories(
         offer = candidate.offer
         if offer.download:
             digests = candidate.release.sha256 if candidate.release else {}
-            missing += [] if arch in digests or "any" in digests else ["the file's SHA-256"]
+            missing += [] if arch in digests or "any" in digests else [DIGEST]
         elif offer.repository and offer.repository.name == DISTRIBUTION:
             missing.append("its packages' exact versions and digests")
         elif offer.repository and offer.repository.name == BASE_IMAGE:
@@ -88,7 +90,7 @@ def repositories(
         elif offer.repository:
             row = catalog.repositories.repositories[offer.repository.name]
             key = catalog.repositories.keys[row.key]
-            missing.append("its packages' digests")
+            missing.append(DIGESTS)
             missing += [] if key.fingerprint else ["the repository's key"]
             missing += [] if lock_key in row.urls else [f"the repository's address for {lock_key}"]
             found[offer.repository.name] = Repository(

@@ -1,5 +1,6 @@
-"""A digest that nobody has published is recorded from a download, and only of what the vendor's key has signed."""
+"""What nobody has published is recorded from a download, and only of what the vendor's key has signed."""
 
+import gzip
 import hashlib
 import subprocess
 from collections.abc import Iterator
@@ -7,17 +8,24 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
 from ingot import lock as locks
 from ingot import paths
 from ingot.errors import IngotError
-from ingot.models import Artifact, Lock, LockedComponent
+from ingot.models import Artifact, Lock, LockedComponent, Repository
 from ingot.record import keep, record
 
 CONTENT = b"an installer"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
+EMPTY = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml").model_copy(update={"repositories": {}})
+PRIMARY = """<metadata xmlns="http://linux.duke.edu/metadata/common">{}</metadata>"""
+PACKAGE = """<package type="rpm"><name>{name}</name><version epoch="{epoch}" ver="{ver}" rel="{rel}"/>
+<checksum type="sha256" pkgid="YES">{sha}</checksum><size package="7"/><location href="{name}-{ver}.rpm"/></package>"""
+REPOMD = """<repomd xmlns="http://linux.duke.edu/metadata/repo"><data type="primary">
+<checksum type="sha256">{sha}</checksum><location href="repodata/primary.xml.gz"/></data></repomd>"""
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -27,38 +35,85 @@ class Quiet(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+class Vendor:
+    """A simulated vendor: a host that serves a folder, and a key that signs what is in it."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = folder
+        home.mkdir(mode=0o700)
+        gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--yes"]
+        self._gpg = [*gpg, "--pinentry-mode", "loopback", "--passphrase", ""]
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self._home = home
+
+    def make_key(self) -> str:
+        """Make and publish the key; its fingerprint."""
+        subprocess.run([*self._gpg, "--quick-generate-key", "vendor@example.org", "ed25519", "sign"], check=True)
+        exported = subprocess.run([*self._gpg, "--export", "--armor"], check=True, capture_output=True).stdout
+        (self.folder / "key").write_bytes(exported)
+        words = [*self._gpg, "--list-keys", "--with-colons"]
+        listed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+
+    def sign(self, file: str, to: str, how: str = "--detach-sign") -> None:
+        subprocess.run([*self._gpg, how, "--output", self.folder / to, self.folder / file], check=True)
+
+    def write(self, name: str, content: bytes) -> str:
+        """Put a file onto the host; its SHA-256."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return hashlib.sha256(content).hexdigest()
+
+    def apt(self, versions: dict[str, list[str]], suite: str = "", component: str = "") -> None:
+        """Make a signed apt repository, flat or with a suite."""
+        stanzas = [
+            f"Package: {name}\nVersion: {version}\nFilename: ./{name}_{version}.deb\nSize: 7\nSHA256: {'a' * 64}\n"
+            for name, listed in versions.items()
+            for version in listed
+        ]
+        packages = gzip.compress("\n".join(stanzas).encode(), mtime=0)
+        root = f"dists/{suite}/" if suite else ""
+        name = f"{component}/binary-amd64/Packages.gz" if component else "Packages.gz"
+        digest = self.write(root + name, packages)
+        self.write(f"{root}Release", f"Suite: {suite}\nSHA256:\n {digest} {len(packages)} {name}\n".encode())
+        self.sign(f"{root}Release", f"{root}InRelease", "--clear-sign")
+
+    def rpm(self, versions: dict[str, list[tuple[str, str, str]]]) -> None:
+        """Make a signed rpm repository of packages in (epoch, version, release)."""
+        entries = [
+            PACKAGE.format(name=name, epoch=epoch, ver=ver, rel=rel, sha="b" * 64)
+            for name, listed in versions.items()
+            for epoch, ver, rel in listed
+        ]
+        primary = gzip.compress(PRIMARY.format("".join(entries)).encode(), mtime=0)
+        digest = self.write("repodata/primary.xml.gz", primary)
+        self.write("repodata/repomd.xml", REPOMD.format(sha=digest).encode())
+        self.sign("repodata/repomd.xml", "repodata/repomd.xml.asc")
+
+    def close(self) -> None:
+        subprocess.run(["gpgconf", "--homedir", str(self._home), "--kill", "all"], check=True)
+
+
 @pytest.fixture
-def vendor(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A vendor's host: its address, and the folder that it serves."""
-    folder = tmp_path / "vendor"
-    folder.mkdir()
-    (folder / "efa.tar.gz").write_bytes(CONTENT)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = Thread(target=server.serve_forever)
+def vendor(tmp_path: Path) -> Iterator[Vendor]:
+    (tmp_path / "vendor").mkdir()
+    made = Vendor(tmp_path / "vendor", tmp_path / "gnupg")
+    made.write("efa.tar.gz", CONTENT)
+    thread = Thread(target=made.server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", folder
-    server.shutdown()
+    yield made
+    made.server.shutdown()
     thread.join()
-    server.server_close()
-
-
-def sign(folder: Path, home: Path) -> str:
-    """Sign the installer with a new key, publish both; the key's fingerprint."""
-    home.mkdir(mode=0o700)
-    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
-    subprocess.run([*gpg, "--quick-generate-key", "vendor@example.org", "ed25519", "sign"], check=True)
-    (folder / "key").write_bytes(subprocess.run([*gpg, "--export", "--armor"], check=True, capture_output=True).stdout)
-    subprocess.run([*gpg, "--detach-sign", "--output", folder / "efa.sig", folder / "efa.tar.gz"], check=True)
-    listed = subprocess.run([*gpg, "--list-keys", "--with-colons"], check=True, capture_output=True, text=True).stdout
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
-    return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+    made.server.server_close()
+    made.close()
 
 
 def lock_with(artifact: Artifact) -> Lock:
-    whole = locks.load(paths.LOCKS / "2026.11" / "debian13-x86_64.yml")
     entry = LockedComponent(version="1.50.0", source="download", artifact=artifact, why="test")
     unresolved = {} if artifact.sha256 else {"efa": "the file's SHA-256"}
-    return whole.model_copy(update={"components": {"efa": entry}, "unresolved": unresolved})
+    return EMPTY.model_copy(update={"components": {"efa": entry}, "unresolved": unresolved})
 
 
 def recorded(lock: Lock) -> str | None:
@@ -67,48 +122,119 @@ def recorded(lock: Lock) -> str | None:
     return artifact.sha256
 
 
-def test_a_file_is_hashed_and_resolved(vendor: tuple[str, Path]) -> None:
-    done = record(lock_with(Artifact(url=f"{vendor[0]}/efa.tar.gz")))
+def test_a_file_is_hashed_and_resolved(vendor: Vendor) -> None:
+    done = record(lock_with(Artifact(url=f"{vendor.url}/efa.tar.gz")))
     assert recorded(done) == DIGEST
     assert done.unresolved == {}
 
 
-def test_a_signature_by_the_pinned_key_is_accepted(vendor: tuple[str, Path], tmp_path: Path) -> None:
-    url, folder = vendor
-    fingerprint = sign(folder, tmp_path / "gnupg")
-    signed = Artifact(
-        url=f"{url}/efa.tar.gz", signature=f"{url}/efa.sig", key_url=f"{url}/key", key_fingerprint=fingerprint
-    )
+def test_a_signature_by_the_pinned_key_is_accepted(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.sign("efa.tar.gz", "efa.sig")
+    url, key = f"{vendor.url}/efa.tar.gz", f"{vendor.url}/key"
+    signed = Artifact(url=url, signature=f"{vendor.url}/efa.sig", key_url=key, key_fingerprint=fingerprint)
     assert recorded(record(lock_with(signed))) == DIGEST
-    (folder / "efa.tar.gz").write_bytes(b"something else")
+    vendor.write("efa.tar.gz", b"something else")
     with pytest.raises(IngotError, match="checking the signature"):
         record(lock_with(signed))
 
 
-def test_a_signature_by_another_key_is_refused(vendor: tuple[str, Path], tmp_path: Path) -> None:
-    url, folder = vendor
-    sign(folder, tmp_path / "gnupg")
-    signed = Artifact(
-        url=f"{url}/efa.tar.gz", signature=f"{url}/efa.sig", key_url=f"{url}/key", key_fingerprint="A" * 40
-    )
+def test_a_signature_by_another_key_is_refused(vendor: Vendor) -> None:
+    vendor.make_key()
+    vendor.sign("efa.tar.gz", "efa.sig")
+    url, key = f"{vendor.url}/efa.tar.gz", f"{vendor.url}/key"
+    signed = Artifact(url=url, signature=f"{vendor.url}/efa.sig", key_url=key, key_fingerprint="A" * 40)
     with pytest.raises(IngotError, match="not by AAAA"):
         record(lock_with(signed))
 
 
-def test_a_signed_file_without_a_known_key_is_not_recorded(vendor: tuple[str, Path]) -> None:
-    url, _ = vendor
-    signed = Artifact(url=f"{url}/efa.tar.gz", signature=f"{url}/efa.sig", key_url=f"{url}/key")
+def test_a_signed_file_without_a_known_key_is_not_recorded(vendor: Vendor) -> None:
+    signed = Artifact(url=f"{vendor.url}/efa.tar.gz", signature=f"{vendor.url}/efa.sig", key_url=f"{vendor.url}/key")
     with pytest.raises(IngotError, match="nobody has published"):
         record(lock_with(signed))
 
 
-def test_a_file_that_is_not_there_is_named(vendor: tuple[str, Path]) -> None:
+def test_a_file_that_is_not_there_is_named(vendor: Vendor) -> None:
     with pytest.raises(IngotError, match=r"gone\.tar\.gz answers 404"):
-        record(lock_with(Artifact(url=f"{vendor[0]}/gone.tar.gz")))
+        record(lock_with(Artifact(url=f"{vendor.url}/gone.tar.gz")))
 
 
 def test_what_an_earlier_lock_has_recorded_is_kept_while_the_address_is_the_same() -> None:
     new, old = Artifact(url="https://example.org/1"), Artifact(url="https://example.org/1", sha256=DIGEST)
-    assert recorded(keep(lock_with(new), lock_with(old))) == DIGEST
+    kept = keep(lock_with(new), lock_with(old))
+    assert recorded(kept) == DIGEST
+    assert kept.unresolved == {}
     assert recorded(keep(lock_with(new), None)) is None
     assert recorded(keep(lock_with(Artifact(url="https://example.org/2")), lock_with(old))) is None
+
+
+def lock_of(vendor: Vendor, fingerprint: str, kind: str, entry: dict[str, Any], **more: Any) -> Lock:
+    """A lock with one component of the vendor's repository."""
+    component = LockedComponent(source="vendor", why="test", **entry)
+    key = {"key_url": f"{vendor.url}/key", "key_fingerprint": fingerprint}
+    repository = Repository.model_validate({"kind": kind, "url": vendor.url, **key, **more})
+    return EMPTY.model_copy(
+        update={
+            "repositories": {"vendor": repository},
+            "components": {"nccl": component},
+            "unresolved": {"nccl": "its packages' digests", "base_image.ec2": "its ID"},
+        }
+    )
+
+
+NCCL = {"version": "2.31.2", "packages": ["libnccl2"]}
+BUILDS = ["2.30.7-1+cuda13.3", "2.31.2-1+cuda12.9", "2.31.2-1+cuda13.3"]
+
+
+@pytest.mark.parametrize("layout", [{}, {"suites": ["noble"], "components": ["stable"]}], ids=["flat", "suite"])
+def test_packages_of_an_apt_repository_are_recorded(vendor: Vendor, layout: dict[str, list[str]]) -> None:
+    fingerprint = vendor.make_key()
+    vendor.apt({"libnccl2": BUILDS, "other": ["1"]}, *(names[0] for names in layout.values()))
+    done = record(lock_of(vendor, fingerprint, "apt", NCCL, **layout))
+    (file,) = done.components["nccl"].files.values()
+    assert (file.version, file.path) == ("2.31.2-1+cuda13.3", "libnccl2_2.31.2-1+cuda13.3.deb")
+    assert (file.size, file.sha256) == (7, "a" * 64)
+    assert done.unresolved == {"base_image.ec2": "its ID"}
+
+
+def test_an_exact_version_is_taken_where_it_is_known(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.apt({"libnccl2": BUILDS})
+    done = record(lock_of(vendor, fingerprint, "apt", {**NCCL, "exact": {"libnccl2": "2.31.2-1+cuda12.9"}}))
+    assert done.components["nccl"].files["libnccl2"].version == "2.31.2-1+cuda12.9"
+
+
+def test_packages_of_an_rpm_repository_are_recorded_with_their_epoch(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.rpm({"nvidia-open": [("3", "580.126.20", "1.el9"), ("3", "595.71.05", "1.el9")]})
+    entry = {"version": "580.126.20", "packages": ["nvidia-open"]}
+    file = record(lock_of(vendor, fingerprint, "rpm", entry)).components["nccl"].files["nvidia-open"]
+    assert (file.version, file.path, file.sha256) == ("3:580.126.20-1.el9", "nvidia-open-580.126.20.rpm", "b" * 64)
+
+
+def test_a_pinned_package_that_is_gone_is_named_with_what_there_is(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.apt({"libnccl2": ["2.32.3-1+cuda13.4"]})
+    with pytest.raises(IngotError, match=r"no longer has libnccl2 2\.31\.2; it has 2\.32\.3-1\+cuda13\.4"):
+        record(lock_of(vendor, fingerprint, "apt", NCCL))
+
+
+def test_an_index_by_another_key_or_with_another_digest_is_refused(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.apt({"libnccl2": BUILDS})
+    with pytest.raises(IngotError, match="not by BBBB"):
+        record(lock_of(vendor, "B" * 40, "apt", NCCL))
+    vendor.write("Packages.gz", gzip.compress(b"Package: libnccl2\n"))
+    with pytest.raises(IngotError, match=r"Packages\.gz does not match its digest"):
+        record(lock_of(vendor, fingerprint, "apt", NCCL))
+
+
+def test_recorded_packages_are_written_read_and_kept(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.apt({"libnccl2": BUILDS})
+    lock = lock_of(vendor, fingerprint, "apt", NCCL)
+    done = record(lock)
+    assert "files: {libnccl2: {version: '2.31.2-1+cuda13.3'" in locks.dump(done)
+    assert keep(lock, done) == done
+    newer = lock_of(vendor, fingerprint, "apt", {**NCCL, "version": "2.32.3"})
+    assert keep(newer, done) == newer

@@ -1,0 +1,71 @@
+"""Fetches what vendors publish, and checks that the key that the lock names has signed it."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from ingot.errors import IngotError
+from ingot.run import run
+
+CHUNK = 1 << 20
+Tell = Callable[[str], None]
+
+
+def download(url: str, path: Path, tell: Tell = lambda _: None) -> str:
+    """Fetch `url` into `path`; its SHA-256. IngotError when it cannot be had."""
+    digest, done = hashlib.sha256(), 0
+    try:
+        with httpx.stream("GET", url, timeout=60, follow_redirects=True) as answer, path.open("wb") as out:
+            answer.raise_for_status()
+            total = int(answer.headers.get("Content-Length", 0))
+            for chunk in answer.iter_bytes(CHUNK):
+                digest.update(chunk)
+                out.write(chunk)
+                done += len(chunk)
+                tell(f"{url}: {done >> 20} of {total >> 20 or '?'} MiB")
+    except httpx.HTTPStatusError as error:
+        raise IngotError(
+            f"{url} answers {error.response.status_code}", hint="mend its address in the catalog"
+        ) from None
+    except httpx.TransportError as error:
+        raise IngotError(f"{url} cannot be read: {error}", hint="recording needs the vendor's host") from None
+    return digest.hexdigest()
+
+
+class Keyring:
+    """A key of a vendor, fetched anew and held to its fingerprint."""
+
+    def __init__(self, url: str, fingerprint: str, of: str) -> None:
+        """`of` is what the key signs, for messages. IngotError when nobody has published the fingerprint."""
+        if not fingerprint:
+            raise IngotError(
+                f"{of} is signed by a key whose fingerprint nobody has published",
+                hint="add the fingerprint and its source to repositories.yml after comparing it with the vendor's",
+            )
+        self._url, self._fingerprint, self._of = url, fingerprint, of
+
+    def _gpg(self, home: str, *words: str | Path) -> str:
+        gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--no-autostart"]
+        download(self._url, Path(home) / "vendor.key")
+        run([*gpg, "--import", Path(home) / "vendor.key"], doing=f"reading {self._url}")
+        said = run([*gpg, "--status-fd", "1", *words], doing=f"checking the signature of {self._of}")
+        signers = {line.split()[-1] for line in said.splitlines() if " VALIDSIG " in line}
+        if self._fingerprint not in signers:
+            by = ", ".join(sorted(signers)) or "nobody"
+            raise IngotError(f"{self._of} is signed by {by}, not by {self._fingerprint}", hint="nothing was recorded")
+        return said
+
+    def check(self, file: Path, signature: Path) -> None:
+        """IngotError unless `signature` is the key's, of `file`."""
+        with tempfile.TemporaryDirectory(prefix="ingot-") as home:
+            self._gpg(home, "--verify", signature, file)
+
+    def text(self, signed: Path) -> str:
+        """What the key has signed in a clear-signed file. IngotError when it has not."""
+        with tempfile.TemporaryDirectory(prefix="ingot-") as home:
+            plain = Path(home) / "plain"
+            self._gpg(home, "--output", plain, "--decrypt", signed)
+            return plain.read_text()
