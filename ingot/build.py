@@ -215,6 +215,16 @@ def _insist(result: Result, where: str, log: Path) -> None:
         raise IngotError(f"{result.failed} tests fail {where}\n  " + "\n  ".join(lines[:15]), hint=f"full log: {log}")
 
 
+def _require_resolved(lock: Lock) -> None:
+    """IngotError when the lock does not say all that a build needs, before anything is launched."""
+    if lock.unresolved:
+        raise IngotError(
+            f"{lock.key} cannot be built: nobody has published all of {', '.join(lock.unresolved)}",
+            hint=f"`ingot plan` says what lacks, `ingot lock --os {lock.os} --arch {lock.arch} --record` records what "
+            "vendors' hosts answer; debian13 and debian12 are built on this machine",
+        )
+
+
 def local(request: Request, catalog: Catalog, progress: Progress) -> dict[str, Any]:
     """Build `request` and return its report; an image whose inputs have not changed is returned as it is.
 
@@ -228,6 +238,7 @@ def local(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
     if (old := unchanged(request, lock_path)) is not None:
         return old | {"unchanged": True}
     locks.check(lock, catalog)
+    _require_resolved(lock)
     with _alone(request.dir):
         return _build(request, catalog, lock, lock_path, progress)
 
