@@ -41,7 +41,7 @@ def test_too_little_space_is_said_before_anything_is_done(
 def test_a_lock_with_something_unresolved_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "ensure_docker", lambda: pytest.fail("the build has started"))
     with pytest.raises(
-        IngotError, match="ubuntu2404-x86_64 cannot be built: nobody has published all of .*slurm"
+        IngotError, match=r"ubuntu2404-x86_64 cannot be built: nobody has published all of .*slurm"
     ) as caught:
         local(Request("parallelcluster", "ubuntu2404", "x86_64", CATALOG.newest_stack), CATALOG, Progress(quiet=True))
     assert "--record" in caught.value.hint
