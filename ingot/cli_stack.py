@@ -24,16 +24,20 @@ def lock(
     recording: Annotated[
         bool, typer.Option("--record", help="Record digests from vendors' files and repositories.")
     ] = False,
+    region: Annotated[
+        str, typer.Option("--region", help="Record base images too, as they are in this region.", show_default=False)
+    ] = "",
 ) -> None:
     """Resolve a stack into locks: exact versions and digests from signed archives and package indexes.
 
     Vendors' systems are resolved offline, from what is known to be published; what is not known is listed under
     unresolved. With --record, digests are recorded from downloads and from the indexes of vendors' repositories, which
-    their keys must have signed.
+    their keys must have signed. With --region, so are the names of the newest base images, which need AWS credentials.
     """
     from ingot import lock as locks
     from ingot import record
     from ingot.console import Progress, out
+    from ingot.ec2 import newest_images
     from ingot.errors import UsageError
     from ingot.paths import write_text
 
@@ -53,6 +57,7 @@ def lock(
             new = locks.make(catalog, each, name, which, keep=old if keep else None).lock
             new = record.keep(new, old)
             new = record.record(new, progress.tell) if recording else new
+            new = record.with_images(new, newest_images(new.base_images, which, region)) if region else new
         before = {**old.components, **old.packages, **old.wheels} if old else {}
         for line in locks.changes(before, {**new.components, **new.packages, **new.wheels}):
             out.print(f"  {line}", markup=False)

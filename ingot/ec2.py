@@ -1,49 +1,110 @@
-"""Asks EC2 which instance types there are; the only module that talks to AWS, and boto3 is imported only here."""
+"""Asks EC2 which instance types there are and which images are the newest; the only module that talks to AWS.
 
+boto3 is imported only here, and only to ask.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 from ingot.errors import IngotError, UsageError
+from ingot.models import BaseImage, Platform, RecordedImage
+from ingot.vendor import words
 from ingot.yamlfile import nearest
 
 INSTEAD = "or take a file: aws ec2 describe-instance-types --output json > FILE"
 RENEW = "renew the credentials, for example with `aws sso login`"
 # By the error's code, or by its class where AWS was not reached.
 HINTS = {
-    "NoCredentialsError": f"set AWS_PROFILE, or log in with `aws sso login`, {INSTEAD}",
+    "NoCredentialsError": "set AWS_PROFILE, or log in with `aws sso login`",
     "ExpiredToken": RENEW,
     "ExpiredTokenException": RENEW,
     "RequestExpired": RENEW,
     "AuthFailure": "the credentials are not valid in this region: it may have to be enabled for the account",
-    "UnauthorizedOperation": "allow ec2:DescribeInstanceTypes",
-    "EndpointConnectionError": f"is there a network? {INSTEAD}",
+    "UnauthorizedOperation": "allow {needs}",
+    "AccessDeniedException": "allow {needs}",
+    "ParameterNotFound": "mend the parameter in operating_systems.yml",
+    "EndpointConnectionError": "is there a network?",
 }
+EC2_ARCH = {"x86_64": "x86_64", "aarch64": "arm64"}
+
+
+@contextmanager
+def _session(where: str, needs: str, instead: str = "") -> Iterator[Any]:
+    """A boto3 session; what goes wrong in the block is one error that says what to do about it."""
+    other = f", {instead}" if instead else ""
+    try:
+        boto3, exceptions = import_module("boto3"), import_module("botocore.exceptions")
+    except ImportError:
+        raise IngotError("boto3 is not installed", hint=f"pip install boto3{other}") from None
+    try:
+        yield boto3.Session()
+    except (exceptions.BotoCoreError, exceptions.ClientError) as error:
+        name = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+        hint = HINTS.get(name, "").format(needs=needs)
+        offer = other if name in ("NoCredentialsError", "EndpointConnectionError") else ""
+        raise IngotError(f"EC2 did not answer: {error}", place=where, hint=hint + offer) from None
+
+
+def _known(session: Any, region: str) -> str:
+    """`region` if there is such a region; UsageError with the nearest name if not."""
+    known = {
+        each
+        for partition in session.get_available_partitions()
+        for each in session.get_available_regions("ec2", partition)
+    }
+    if region not in known:
+        what = f"unknown region {region!r}" if region else "no region is set"
+        raise UsageError(what, hint=f"--region: {nearest(region, known)}")
+    return region
 
 
 def instance_types(regions: list[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Each type's entry by name, from all `regions` together (else the profile's own), and the regions asked."""
-    try:
-        boto3, exceptions = import_module("boto3"), import_module("botocore.exceptions")
-    except ImportError:
-        raise IngotError("boto3 is not installed", hint=f"pip install boto3, {INSTEAD}") from None
     found: dict[str, dict[str, Any]] = {}
-    try:
-        session = boto3.Session()
-        regions = regions or [session.region_name or ""]
-        known = {
-            region
-            for partition in session.get_available_partitions()
-            for region in session.get_available_regions("ec2", partition)
-        }
-        for region in regions:
-            if region not in known:
-                what = f"unknown region {region!r}" if region else "no region is set"
-                raise UsageError(what, hint=f"--region: {nearest(region, known)}")
+    with _session(", ".join(regions), "ec2:DescribeInstanceTypes", INSTEAD) as session:
+        regions = [_known(session, region) for region in regions or [session.region_name or ""]]
         for region in regions:
             client = session.client("ec2", region_name=region)
             for page in client.get_paginator("describe_instance_types").paginate():
                 found.update((entry["InstanceType"], entry) for entry in page["InstanceTypes"])
-    except (exceptions.BotoCoreError, exceptions.ClientError) as error:
-        name = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
-        raise IngotError(f"EC2 did not answer: {error}", place=", ".join(regions), hint=HINTS.get(name, "")) from None
     return found, regions
+
+
+def newest_images(rows: Mapping[Platform, BaseImage], arch: str, region: str) -> dict[Platform, RecordedImage]:
+    """The newest image of each row (by platform) in `region`: its full name, which says its date, and its owner.
+
+    Names are the same in every region, IDs are not, so that no ID is recorded. IngotError when a row finds nothing.
+    """
+    found: dict[Platform, RecordedImage] = {}
+    with _session(region, "ec2:DescribeImages and ssm:GetParameter") as session:
+        _known(session, region)
+        client = session.client("ec2", region_name=region)
+        for platform, row in rows.items():
+            asked: dict[str, Any] = {}
+            if row.ssm:
+                name = row.ssm.format(**_words(arch))
+                answer = session.client("ssm", region_name=region).get_parameter(Name=name)
+                asked["ImageIds"] = [answer["Parameter"]["Value"]]
+            else:
+                asked["Owners"] = [row.owner]
+                filters = {
+                    "name": row.name.format(**_words(arch)),
+                    "architecture": EC2_ARCH[arch],
+                    "state": "available",
+                }
+                asked["Filters"] = [{"Name": key, "Values": [value]} for key, value in filters.items()]
+            images = client.describe_images(**asked)["Images"]
+            if not images:
+                raise IngotError(f"there is no image for {platform}: {row.ssm or row.name}", place=region)
+            newest = max(images, key=lambda image: str(image["CreationDate"]))
+            found[platform] = RecordedImage(
+                name=newest["Name"], owner=newest["OwnerId"], created=newest["CreationDate"][:10]
+            )
+    return found
+
+
+def _words(arch: str) -> dict[str, str]:
+    """What names of images may mention."""
+    return {"arch": EC2_ARCH[arch], "deb_arch": words("", arch)["deb_arch"]}

@@ -64,7 +64,8 @@ def dump(lock: Lock) -> str:
     lines = [HEADER.rstrip()]
     lines += [f"{key}: {flow(data[key])}" for key in ("schema", "stack", "os", "arch", "catalog_sha256")]
     lines += [f"base: {flow(data['base'])}"] if data["base"] else []
-    lines += _block("base_images", data["base_images"]) if data["base_images"] else []
+    for key in ("base_images", "images"):
+        lines += _block(key, data[key]) if data[key] else []
     lines += _block("repositories", data["repositories"])
     lines.append("components:")
     for name, entry in data["components"].items():

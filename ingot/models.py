@@ -78,6 +78,14 @@ class BaseImage(Strict):
         return self
 
 
+class RecordedImage(Strict):
+    """The newest base image of a platform when the lock was recorded; its name is the same in every region."""
+
+    name: str
+    owner: str
+    created: date
+
+
 class OperatingSystem(Strict):
     """A row of `operating_systems.yml`.
 
@@ -452,6 +460,7 @@ class Lock(Strict):
     catalog_sha256: Sha256
     base: Base | None = None
     base_images: dict[Platform, BaseImage] = {}
+    images: dict[Platform, RecordedImage] = {}
     repositories: dict[str, Repository]
     components: dict[str, LockedComponent]
     left_out: dict[str, str]

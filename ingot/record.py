@@ -1,4 +1,4 @@
-"""Records what nobody has published: digests of vendors' files, and exact packages of vendors' repositories.
+"""Records what nobody has published: digests of vendors' files, packages of vendors' repositories, base images.
 
 A file is downloaded and hashed, and its signature checked if it has one. A repository's index is read and checked up to
 the key that the lock names; of it, the packages that the lock asks for are recorded. What an earlier lock has recorded
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ingot.archive import upstream
 from ingot.errors import IngotError
-from ingot.models import Artifact, Lock, LockedComponent, VendorPackage
+from ingot.models import Artifact, Lock, LockedComponent, Platform, RecordedImage, VendorPackage
 from ingot.signed import Keyring, Tell, download
 from ingot.vendor import DIGEST, DIGESTS
 from ingot.vendor_index import Index, read_index
@@ -29,7 +29,19 @@ def keep(lock: Lock, old: Lock | None) -> Lock:
             found[name] = _hashed(entry, before.artifact.sha256)
         elif before.version == entry.version and set(before.files) == set(entry.packages):
             found[name] = entry.model_copy(update={"files": before.files})
-    return _with(lock, found)
+    images = {
+        platform: image
+        for platform, image in (old.images if old else {}).items()
+        if old and lock.base_images.get(platform) == old.base_images.get(platform)
+    }
+    return with_images(_with(lock, found), images)
+
+
+def with_images(lock: Lock, images: Mapping[Platform, RecordedImage]) -> Lock:
+    """`lock` with the base images of platforms, and without what they resolve."""
+    done = {f"base_image.{platform}" for platform in images}
+    unresolved = {name: what for name, what in lock.unresolved.items() if name not in done}
+    return lock.model_copy(update={"images": {**lock.images, **images}, "unresolved": unresolved})
 
 
 def record(lock: Lock, tell: Tell = lambda _: None) -> Lock:

@@ -13,7 +13,7 @@ from ingot.resolve import Candidate
 DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"
 # What is said under `unresolved`, and recording resolves.
 DIGEST, DIGESTS = "the file's SHA-256", "its packages' digests"
-UNKNOWN_IMAGE = "the image's ID and date: they change, and are recorded with network access"
+UNKNOWN_IMAGE = "the newest image's name, which says its date"
 
 
 def candidates(name: str, offer: Offer, os_name: str) -> list[Candidate]:

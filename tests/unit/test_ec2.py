@@ -1,14 +1,18 @@
-"""EC2 is asked in every region that was named; what stops that is one sentence with what to do about it."""
+"""EC2 is asked for types and images in the regions named; what stops that is one sentence with what to do about it."""
 
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ingot import ec2, paths
+from ingot import lock as locks
 from ingot.errors import IngotError, UsageError
+from ingot.models import BaseImage, Platform, RecordedImage
+from ingot.record import keep, with_images
 
 
 @pytest.fixture
@@ -92,6 +96,61 @@ def test_a_region_that_is_none_is_refused_before_anything_is_asked(
         ec2.instance_types(regions)
     assert "us-east-1" in caught.value.hint
     assert calls == []
+
+
+ROWS: dict[Platform, BaseImage] = {
+    "ec2": BaseImage(ssm="/ubuntu/{deb_arch}/ami-id", source="test", checked=date(2026, 11, 24)),
+    "eks": BaseImage(owner="amazon", name="eks-{arch}-*", source="test", checked=date(2026, 11, 24)),
+}
+
+
+def images(bare: pytest.MonkeyPatch, found: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """EC2 with images of these dates; every call is noted with its operation."""
+    from botocore.client import BaseClient
+
+    calls = []
+
+    def call(self: Any, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        calls.append((operation, arguments))
+        if operation == "GetParameter":
+            return {"Parameter": {"Value": "ami-1"}}
+        return {
+            "Images": [{"Name": f"image-{day}", "OwnerId": "1234", "CreationDate": f"{day}T01:02:03Z"} for day in found]
+        }
+
+    bare.setattr(BaseClient, "_make_api_call", call)
+    return calls
+
+
+def test_the_newest_image_is_found_by_parameter_or_by_owner_and_name(bare: pytest.MonkeyPatch) -> None:
+    calls = images(bare, ["2026-09-01", "2026-11-02", "2026-10-01"])
+    found = ec2.newest_images(ROWS, "aarch64", "us-east-1")
+    assert {platform: (image.name, str(image.created)) for platform, image in found.items()} == {
+        "ec2": ("image-2026-11-02", "2026-11-02"),
+        "eks": ("image-2026-11-02", "2026-11-02"),
+    }
+    asked = dict(calls[:2])
+    assert asked["GetParameter"] == {"Name": "/ubuntu/arm64/ami-id"}
+    assert asked["DescribeImages"] == {"ImageIds": ["ami-1"]}
+    filters = {each["Name"]: each["Values"] for each in calls[2][1]["Filters"]}
+    assert filters == {"name": ["eks-arm64-*"], "architecture": ["arm64"], "state": ["available"]}
+
+
+def test_an_image_that_there_is_none_of_is_named(bare: pytest.MonkeyPatch) -> None:
+    images(bare, [])
+    with pytest.raises(IngotError, match="there is no image for ec2"):
+        ec2.newest_images(ROWS, "x86_64", "us-east-1")
+
+
+def test_recorded_images_are_written_and_kept_while_the_row_is_the_same() -> None:
+    lock = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml")
+    image = RecordedImage(name="image-2026-11-02", owner="1234", created=date(2026, 11, 2))
+    done = with_images(lock, {"ec2": image})
+    assert "base_image.ec2" not in done.unresolved
+    assert "base_image.eks" in done.unresolved
+    assert "  ec2: {name: image-2026-11-02, owner: '1234', created: '2026-11-02'}" in locks.dump(done)
+    assert keep(lock, done).images == {"ec2": image}
+    assert keep(lock.model_copy(update={"base_images": {}}), done).images == {}
 
 
 def test_without_boto3_a_file_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
