@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,9 +52,15 @@ def boot(
     ssh: Annotated[
         str, typer.Option("--ssh", help="Run this command in the machine, print what it says, exit as it does.")
     ] = "",
+    secure: Annotated[
+        bool, typer.Option("--secure-boot", help="With Secure Boot on; prove that it lets in only what is signed.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Boot a built disk in QEMU; open a shell, or run one command. Nothing is written to the disk."""
+    from contextlib import ExitStack
+    from dataclasses import asdict
+
     from ingot.console import Progress
     from ingot.machine import boot as boot_disk
     from ingot.paths import build_dir
@@ -67,16 +73,32 @@ def boot(
     if not disk.exists():
         raise IngotError("this image has no disk yet", place=str(disk), hint=f"run `make local-{image} OS={os_name}`")
     progress = Progress()
-    with boot_disk(disk, log=folder / "boot.log") as machine:
+    facts: dict[str, Any] = {}
+    with ExitStack() as stack:
+        options: dict[str, Any] = {}
+        if secure:
+            from ingot import secure_boot
+
+            options["start"] = stack.enter_context(secure_boot.start_disk(disk, log=folder / "boot.log"))
+            options["firmware"] = secure_boot.FIRMWARE
+        machine = stack.enter_context(boot_disk(disk, log=folder / "boot.log", **options))
         progress.note(f"ssh after {machine.wall_seconds:.1f} s; {machine.userspace}")
+        facts = {"wall_seconds": machine.wall_seconds, "systemd": machine.userspace}
+        if secure:
+            proof = secure_boot.prove(machine)
+            facts["secure_boot"] = asdict(proof)
+            progress.note(f"Secure Boot: the kernel is signed, and locked down to {proof.lockdown}")
+            if proof.module:
+                progress.note(f"module {proof.module} unsigned: {proof.unsigned}; signed: {proof.signed}")
         if as_json and not ssh:
-            print_json({"wall_seconds": machine.wall_seconds, "systemd": machine.userspace})
+            print_json(facts)
             return
         if not ssh:
+            if secure and not sys.stdin.isatty():
+                return
             raise typer.Exit(machine.shell())
         code, printed, errors = machine.ssh(ssh)
     if as_json:
-        facts = {"wall_seconds": machine.wall_seconds, "systemd": machine.userspace}
         print_json(facts | {"exit": code, "stdout": printed, "stderr": errors})
     else:
         sys.stdout.write(printed)

@@ -41,10 +41,11 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Firmware:
-    """A UEFI firmware: its code, and the pristine variables that each machine gets a copy of."""
+    """A UEFI firmware: its code, the pristine variables that each machine gets a copy of, whether Secure Boot is on."""
 
     code: Path
     variables: Path
+    secure: bool = False
 
 
 def find_firmware() -> Firmware:
@@ -137,18 +138,37 @@ def _write_ssh_config(path: Path, machine: Mapping[str, str]) -> None:
 
 
 def qemu_command(
-    disk: Path, seed: Path, variables: Path, firmware: Firmware, port: int, console: Path, accel: str, memory_mib: int
+    disk: Path,
+    seed: Path,
+    variables: Path,
+    firmware: Firmware,
+    port: int,
+    console: Path,
+    accel: str,
+    memory_mib: int,
+    start: Path | None = None,
 ) -> list[str]:
-    """The QEMU command line: UEFI, one disk with a throw-away overlay, the seed, a network card, random numbers."""
+    """The QEMU command line: UEFI, one disk with a throw-away overlay, the seed, a network card, random numbers.
+
+    With `start`, a disk that the firmware starts from instead. Secure variables are kept from all but the firmware.
+    """
+    machine = ["-machine", "q35"]
+    if firmware.secure:
+        machine = ["-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]
+    first = []
+    if start is not None:
+        first = ["-drive", f"if=none,id=start,format=raw,readonly=on,file={start}"]
+        first += ["-device", "virtio-blk-pci,drive=start,bootindex=0"]
     cpu = ["-accel", "kvm", "-cpu", "host"] if accel == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
     return [
-        QEMU, "-machine", "q35", *cpu, "-smp", str(min(os.cpu_count() or 1, 4)), "-m", str(memory_mib),
+        QEMU, *machine, *cpu, "-smp", str(min(os.cpu_count() or 1, 4)), "-m", str(memory_mib),
         "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
         "-serial", f"file:{console}",
         "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={firmware.code}",
         "-drive", f"if=pflash,unit=1,format=raw,file={variables}",
         "-drive", f"if=none,id=disk,format=raw,snapshot=on,cache=unsafe,file={disk}",
-        "-device", "virtio-blk-pci,drive=disk,bootindex=0",
+        *first,
+        "-device", "virtio-blk-pci,drive=disk,bootindex=1",
         "-drive", f"if=none,id=seed,format=raw,readonly=on,file={seed}",
         "-device", "virtio-blk-pci,drive=seed",
         "-netdev", f"user,id=net,hostfwd=tcp:{HOST}:{port}-:22",
@@ -212,7 +232,13 @@ def _tail(console: Path) -> str:
 
 @contextmanager
 def boot(
-    disk: Path, *, log: Path, memory_mib: int = 4096, firmware: Firmware | None = None, hostname: str = "ingot"
+    disk: Path,
+    *,
+    log: Path,
+    memory_mib: int = 4096,
+    firmware: Firmware | None = None,
+    start: Path | None = None,
+    hostname: str = "ingot",
 ) -> Iterator[Machine]:
     """Boot `disk` and yield the machine as soon as root can log in by ssh.
 
@@ -243,7 +269,7 @@ def boot(
         write_seed(seed, instance=f"ingot-{uuid.uuid4()}", hostname=hostname, user=user_data(login, host))
         variables = Path(shutil.copy(firmware.variables, folder / "variables.fd"))
         variables.chmod(0o600)
-        argv = qemu_command(disk.resolve(), seed, variables, firmware, port, console, accel, memory_mib)
+        argv = qemu_command(disk.resolve(), seed, variables, firmware, port, console, accel, memory_mib, start)
         with log.open("a") as out:
             out.write(f"$ {' '.join(argv)}\n")
         began = time.monotonic()

@@ -79,6 +79,21 @@ def test_the_booted_image_answers_as_the_readme_says(ingot: Ingot, report: dict[
     assert report["declared"]["nvidia_driver"] in answer["stdout"]
 
 
+@pytest.mark.slow
+def test_secure_boot_lets_in_what_is_signed_and_nothing_else(ingot: Ingot, report: dict[str, Any]) -> None:
+    command = "dmesg | grep NVRM; modprobe nvidia"
+    done = ingot("boot", "parallelcluster", "--os", report["os"], "--secure-boot", "--json", "--ssh", command)
+    answer = json.loads(done.stdout)
+    assert answer["secure_boot"] == {
+        "lockdown": "integrity",
+        "module": "nvidia",
+        "unsigned": "Key was rejected by service",
+        "signed": "No such device",
+    }
+    assert "No NVIDIA GPU found" in answer["stdout"]
+    assert "No such device" in answer["stderr"]
+
+
 def test_a_build_leaves_no_container(report: dict[str, Any]) -> None:
     left = subprocess.run(
         ["docker", "ps", "-aq", "--filter", "name=^ingot-parallelcluster"], capture_output=True, text=True, check=True
