@@ -68,12 +68,15 @@ class Request:
 def inputs_digest(lock_path: Path) -> str:
     """SHA-256 over every file that decides the image."""
     files = [lock_path, *(paths.ROOT / "ingot" / name for name in INPUT_MODULES)]
+    own = paths.own_catalog()
+    files += [own / "images.yml"] if own and (own / "images.yml").exists() else []
     for name in INPUTS:
         path = paths.ROOT / name
         files += [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     total = hashlib.sha256()
     for file in sorted(file for file in files if "__pycache__" not in file.parts):
-        total.update(f"{file.relative_to(paths.ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+        name = file.relative_to(paths.ROOT if file.is_relative_to(paths.ROOT) or own is None else own)
+        total.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
 
 
@@ -157,6 +160,7 @@ def _converge(
         "os": request.os_name,
         "arch": request.arch,
         "stack": request.stack,
+        "catalog": str(paths.own_catalog() or ""),
         "base_image": base_tag,
         "container_name": f"{request.name}-build",
         "result_image": request.tag,

@@ -269,6 +269,7 @@ def _locked(
             raise IngotError(f"{candidate.component}: {pattern!r} matches {len(found)} packages, not one")
         facts[fact] = found[0]
     newest = f" Not {rejected[0].candidate.text}: {rejected[0].need}." if rejected else ""
+    why = f"{why.removesuffix('.')}."
     hold = catalog.components[candidate.component].hold
     if offer.repository or offer.download:
         return vendor.locked(candidate, catalog.repositories, arch, hold=hold, why=why + newest)

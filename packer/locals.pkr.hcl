@@ -1,9 +1,12 @@
 locals {
   root   = abspath("${path.root}/..")
   images = yamldecode(file("${local.root}/catalog/images.yml")).images
-  row    = local.images[var.image]
+  own    = try(yamldecode(file("${var.catalog}/images.yml")).images, {})
+  row    = merge(local.images, local.own)[var.image]
 
-  lock_path = "${local.root}/locks/${var.stack}/${var.os}-${var.arch}.yml"
+  lock_name = "locks/${var.stack}/${var.os}-${var.arch}.yml"
+  own_lock  = "${var.catalog}/${local.lock_name}"
+  lock_path = var.catalog != "" && fileexists(local.own_lock) ? local.own_lock : "${local.root}/${local.lock_name}"
   lock      = yamldecode(file(local.lock_path))
 
   result           = var.result_image != "" ? var.result_image : "ingot/${var.image}:${var.os}-${var.arch}"

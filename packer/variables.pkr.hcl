@@ -33,9 +33,15 @@ variable "stack" {
   description = "The stack whose lock is built."
   default     = "2026.11"
   validation {
-    condition     = can(regex("^[0-9]{4}\\.[0-9]{2}$", var.stack))
-    error_message = "A stack is named by year and month: 2026.11."
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*$", var.stack))
+    error_message = "A stack is named as its file in catalog/stacks: 2026.11."
   }
+}
+
+variable "catalog" {
+  type        = string
+  description = "A team's own catalog, whose images and locks come before the checkout's; may be empty."
+  default     = ""
 }
 
 variable "base_image" {

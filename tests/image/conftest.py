@@ -17,6 +17,7 @@ from testinfra.host import Host
 from ingot.catalog import read_catalog
 from ingot.lock import load
 from ingot.models import Lock, LockedComponent
+from ingot.paths import own_catalog
 
 MANIFEST = "/usr/share/ingot/manifest.json"
 MARKERS = {
@@ -38,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, reason in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {reason}")
     config.addinivalue_line("markers", "part(name): tests a part of the component, which the lock may leave out")
-    images, name = read_catalog().images, config.getoption("--image")
+    images, name = read_catalog(own=own_catalog()).images, config.getoption("--image")
     if name not in images:
         raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
     config.stash[ROLES] = frozenset(images[name].roles)
@@ -52,7 +53,7 @@ ROLES = pytest.StashKey[frozenset[str]]()
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the tests of components that this lock leaves out or that this image does not have."""
     lock, roles, name = config.stash[LOCK], config.stash[ROLES], config.getoption("--image")
-    known = {role for image in read_catalog().images.values() for role in image.roles}
+    known = {role for image in read_catalog(own=own_catalog()).images.values() for role in image.roles}
     # What must be untouched is looked at before another test leaves something behind.
     items.sort(key=lambda item: item.get_closest_marker("sealed") is None)
     for item in items:

@@ -1,6 +1,7 @@
 """Packer's files are formatted, and valid for every image on every system that is built on this machine."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -44,3 +45,14 @@ def test_valid_as_the_readme_says_it(packer: Path) -> None:
 def test_valid_for_every_row(packer: Path, image: str, system: str, arch: str) -> None:
     variables = [f"-var={name}={value}" for name, value in (("image", image), ("os", system), ("arch", arch))]
     _check(packer, "validate", *variables, "packer")
+
+
+def test_valid_with_an_own_catalog(packer: Path, tmp_path: Path) -> None:
+    (tmp_path / "images.yml").write_text("images: {mine: {roles: [base, kernel]}}\n")
+    folder = tmp_path / "locks" / "2026.11-mine"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "locks" / CATALOG.newest_stack / "debian13-x86_64.yml", folder)
+    mine = [f"-var=catalog={tmp_path}", "-var=image=mine", "-var=stack=2026.11-mine"]
+    _check(packer, "validate", *mine, "packer")
+    with pytest.raises(pytest.fail.Exception, match="2026.11-mine"):
+        _check(packer, "validate", *mine[1:], "packer")

@@ -65,3 +65,19 @@ def test_the_digest_of_the_inputs_changes_with_a_role(
     tasks = copy / "roles" / "docker" / "tasks" / "main.yml"
     tasks.write_text(tasks.read_text() + "\n")
     assert inputs_digest(copy / lock) != before
+
+
+def test_the_digest_of_the_inputs_changes_with_an_own_image_and_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "team"
+    lock = own / "locks" / "mine" / "debian13-x86_64.yml"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("schema: 1\n")
+    monkeypatch.setenv("INGOT_CATALOG", str(own))
+    seen = {inputs_digest(lock)}
+    (own / "images.yml").write_text("images: {}\n")
+    seen.add(inputs_digest(lock))
+    lock.write_text("schema: 2\n")
+    seen.add(inputs_digest(lock))
+    assert len(seen) == 3
