@@ -54,5 +54,5 @@ def test_valid_with_an_own_catalog(packer: Path, tmp_path: Path) -> None:
     shutil.copy(ROOT / "locks" / CATALOG.newest_stack / "debian13-x86_64.yml", folder)
     mine = [f"-var=catalog={tmp_path}", "-var=image=mine", "-var=stack=2026.11-mine"]
     _check(packer, "validate", *mine, "packer")
-    with pytest.raises(pytest.fail.Exception, match="2026.11-mine"):
+    with pytest.raises(pytest.fail.Exception, match=r"2026\.11-mine"):
         _check(packer, "validate", *mine[1:], "packer")
