@@ -38,20 +38,21 @@ def fetch(lock: Lock, archive: Archive, *, on_progress: Progress | None = None, 
     `on_progress(done, total)` is told bytes of packages. Raises IngotError at the first artifact that cannot
     be had as the lock says; what was complete stays for the next run.
     """
-    archives = cache_dir(f"apt/{lock.key}")
+    archives, wheels = cache_dir(f"apt/{lock.key}"), cache_dir(f"wheels/{lock.key}")
     (archives / "partial").mkdir(exist_ok=True)
     files = [
         File(archive.url(package), archives / deb_name(name, package), package.sha256, package.size)
         for name, package in lock.packages.items()
     ]
-    with alone(archives):
+    # Builds of several images of one system share both folders.
+    with alone(wheels):
         downloaded = download(files, on_progress)
-    return Fetched(archives, _fetch_wheels(lock, log), downloaded)
+        _fetch_wheels(lock, wheels, log)
+    return Fetched(archives, wheels, downloaded)
 
 
-def _fetch_wheels(lock: Lock, log: Path | None) -> Path:
-    """Make every wheel of `lock` present; pip downloads, as the user has set it up, and checks the digests."""
-    folder = cache_dir(f"wheels/{lock.key}")
+def _fetch_wheels(lock: Lock, folder: Path, log: Path | None) -> None:
+    """Make every wheel of `lock` present in `folder`; pip downloads, as it is set up, and checks the digests."""
     missing = [
         (name, wheel) for name, wheel in lock.wheels.items() if not verified(folder / wheel.filename, wheel.sha256)
     ]
@@ -83,7 +84,6 @@ def _fetch_wheels(lock: Lock, log: Path | None) -> Path:
             (staging / wheel.filename).replace(folder / wheel.filename)
         finally:
             shutil.rmtree(staging)
-    return folder
 
 
 def forget(lock: Lock) -> None:

@@ -53,10 +53,11 @@ class Mirror:
     def archives(self, url: str = "") -> Archives:
         """Its archives, or the same ones seen at another `url`.
 
-        A mirror keeps one day's state of the archive, so the date on which its index expires says nothing.
+        A mirror keeps one day's state of the archive, so the date on which its index expires says nothing; and it has
+        no indexes but those of packages, whatever else this machine's apt likes to read.
         """
         at = url or self.url
-        return Archives(f"{at}debian/", f"{at}debian-security/", ("check-valid-until=no",))
+        return Archives(f"{at}debian/", f"{at}debian-security/", ("check-valid-until=no", "target=Packages"))
 
 
 def mirror() -> Mirror | None:

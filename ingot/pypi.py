@@ -1,4 +1,4 @@
-"""Asks the Python package index for versions and digests of wheels, through pip as the user, or a mirror, has set it up."""
+"""Asks the Python package index, through pip and in the way that is set up, for versions and digests of wheels."""
 
 import json
 import sys

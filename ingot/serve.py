@@ -64,8 +64,13 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_header("Accept-Ranges", "bytes")
         super().end_headers()
 
-    def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Say nothing of what went well."""
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say what could not be answered."""
+        if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST:
+            super().log_request(code, size)
+
+    def log_error(self, format: str, *args: Any) -> None:
+        """Say nothing twice."""
 
 
 def server(folder: Path, bind: str, port: int) -> ThreadingHTTPServer:
