@@ -48,7 +48,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class _Suite:
+class Suite:
     """A suite to mirror: its address, the text of its signed index, and which components of it."""
 
     name: str
@@ -62,8 +62,8 @@ class _Suite:
         return Path(_site(self.name), "dists", self.name)
 
 
-def _suite(name: str, archive: Archive, components: Sequence[str]) -> _Suite:
-    return _Suite(name, archive.address(name), archive.release(name).read_text(), components)
+def _suite(name: str, archive: Archive, components: Sequence[str]) -> Suite:
+    return Suite(name, archive.address(name), archive.release(name).read_text(), components)
 
 
 def _site(suite: str) -> str:
@@ -81,7 +81,7 @@ def _by_hash(path: str, digest: str) -> Path:
     return Path(path).parent / "by-hash" / "SHA256" / digest
 
 
-def _index_files(dest: Path, suite: _Suite, arch: str) -> list[File]:
+def _index_files(dest: Path, suite: Suite, arch: str) -> list[File]:
     """The indexes of a suite that apt reads, and those of other architectures that the mirror has already."""
     wanted = {f"{part}/binary-{DEB_ARCH[arch]}/Packages.xz" for part in suite.components}
     wanted |= {f"{part}/i18n/Translation-en.{kind}" for part in suite.components for kind in ("xz", "bz2")}
@@ -132,7 +132,7 @@ def _read(catalog: Catalog, os_name: str, arch: str) -> Archive:
     return archive
 
 
-def _tools(dest: Path, catalog: Catalog, lock: Lock, archive: Archive) -> tuple[list[_Suite], list[File]]:
+def _tools(dest: Path, catalog: Catalog, lock: Lock, archive: Archive) -> tuple[list[Suite], list[File]]:
     """The suites and the packages of the container that makes disks.
 
     Those that the mirror has for another operating system stay: newer indexes might not name its packages any more.
@@ -148,8 +148,8 @@ def _tools(dest: Path, catalog: Catalog, lock: Lock, archive: Archive) -> tuple[
     return suites, _package_files(dest, archive, list(packages.values()))
 
 
-def _plan(dest: Path, catalog: Catalog, lock: Lock) -> tuple[list[_Suite], list[File]]:
-    """The suites and all files that the mirror needs for `lock`."""
+def plan(dest: Path, catalog: Catalog, lock: Lock) -> tuple[list[Suite], list[File]]:
+    """The suites and all files that a mirror in `dest` needs for `lock`."""
     archive = _read(catalog, lock.os, lock.arch)
     if gone := archive.gone(lock.packages):
         raise IngotError(
@@ -179,7 +179,7 @@ def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made
         raise UsageError(f"this can be no folder: {error.strerror}", place=str(dest)) from None
     with alone(dest, f"another `ingot mirror` is filling {dest}"):
         with progress.phase("archive"):
-            suites, files = _plan(dest, catalog, lock)
+            suites, files = plan(dest, catalog, lock)
         require_space(dest, sum(file.missing for file in files) / GIB + SPARE_GIB)
         with progress.phase("download"):
             came = download(files, lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"))

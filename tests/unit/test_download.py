@@ -98,7 +98,7 @@ def file(script: Script, tmp_path: Path) -> Iterator[File]:
     """A file of the server, to have in an empty folder."""
     handler = type("Scripted", (Request,), {"script": script})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield File(f"http://127.0.0.1:{server.server_port}/a", tmp_path / "pool" / "a.deb", SHA256, len(CONTENT))
         server.shutdown()
