@@ -10,7 +10,9 @@ from ingot.options import ArchOption, JsonOption, OsOption, StackOption, find_st
 app = typer.Typer()
 
 
-@app.command(epilog="Example: ingot mirror /srv/ingot --os debian13   ·   INGOT_MIRROR=/srv/ingot ingot local base")
+@app.command(
+    epilog="Example: ingot mirror /srv/ingot --os debian13   ·   INGOT_MIRROR=/srv/ingot ingot local parallelcluster"
+)
 def mirror(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; what is there already is kept.")],
     os_name: OsOption = "debian13",
@@ -24,13 +26,11 @@ def mirror(
     from ingot import lock as locks
     from ingot.console import Progress, out
     from ingot.mirror import mirror as make
-    from ingot.setup import ensure_local_tools
 
     catalog, stack = find_stack(stack)
     catalog.check_arch(os_name, arch)
     lock = locks.load(locks.path_of(stack, os_name, arch))
     locks.check(lock, catalog)
-    ensure_local_tools()
     made = make(folder, catalog, lock, Progress())
     if as_json:
         print_json(asdict(made))
