@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from ingot.errors import IngotError
 CONNECTIONS = 8
 ATTEMPTS = 4
 TIMEOUT_SECONDS = 60
-CHUNK = 1 << 18
+CHUNK = 1 << 17
 TELL_SECONDS = 0.2
 NO_RETRY = urllib3.Retry(connect=0, read=0, status=0, other=0, redirect=5)
 Progress = Callable[[int, int], None]
@@ -138,10 +139,9 @@ def _rest(web: Web, file: File, offset: int) -> Iterator[tuple[int, Callable[[in
             begins = answer.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
             if answer.status == 206 and not begins:
                 raise _Broken(f"{file.url} answers with another part than was asked for")
-            yield (
-                offset if answer.status == 206 else 0,
-                lambda size: answer.read(size, decode_content=False),
-            )
+            # read1 gives what has arrived; read would wait for more of it, which costs a third of the throughput.
+            read = partial(answer.read1, decode_content=False)
+            yield offset if answer.status == 206 else 0, read
         finally:
             # Only an answer that was read to its end leaves a connection that the next request can use.
             answer.release_conn() if answer.closed else answer.close()
