@@ -160,7 +160,7 @@ def _converge(
         "events": str(request.dir / "events.jsonl"),
         "inputs_sha256": inputs.sha256,
         "git_commit": inputs.git_commit,
-        **origins.packer_variables(lock.repositories["debian"].suites, lock.base.components, request.dir),
+        **origins.packer_variables(lock.repositories["debian"].suites, lock.archive.components, request.dir),
     }
     with Follower(request.dir / "events.jsonl", roles, progress.tell) as follower:
         try:

@@ -138,7 +138,9 @@ def _tools(dest: Path, catalog: Catalog, lock: Lock, archive: Archive) -> tuple[
     Those that the mirror has for another operating system stay: newer indexes might not name its packages any more.
     """
     tools = read_tools(TOOLS / "tools.yml")
-    owner = next(name for name, system in catalog.operating_systems.items() if system.base.suite == tools.suite)
+    owner = next(
+        name for name, system in catalog.operating_systems.items() if system.base and system.base.suite == tools.suite
+    )
     if owner != lock.os:
         if (dest / "debian" / "dists" / tools.suite / "InRelease").exists():
             return [], []
@@ -157,7 +159,7 @@ def plan(dest: Path, catalog: Catalog, lock: Lock) -> tuple[list[Suite], list[Fi
             + (" …" if len(gone) > 5 else ""),
             hint=f"run `ingot lock --os {lock.os} --arch {lock.arch} --keep`, which renews those pins alone",
         )
-    suites = [_suite(name, archive, lock.base.components) for name in lock.repositories["debian"].suites]
+    suites = [_suite(name, archive, lock.archive.components) for name in lock.repositories["debian"].suites]
     more, files = _tools(dest, catalog, lock, archive)
     suites += [suite for suite in more if suite.name not in {each.name for each in suites}]
     files += _package_files(dest, archive, list(lock.packages.values()))

@@ -21,7 +21,7 @@ from .conftest import IMAGE, command
 pytestmark = pytest.mark.network
 
 CATALOG = read_catalog()
-STACK = CATALOG.newest_stack
+LOCK = locks.path_of(CATALOG.newest_stack, "debian13", "x86_64").relative_to(paths.ROOT)
 # A network of its own, in which there is nothing but the process itself.
 CUT = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "cut"]
 
@@ -54,7 +54,7 @@ def cut() -> None:
 @pytest.fixture
 def small(checkout: Path) -> Lock:
     """The checkout's lock, of which a few packages are left."""
-    path = locks.path_of(STACK, "debian13", "x86_64", checkout / "locks")
+    path = checkout / LOCK
     lock = locks.load(path)
     archive = Archive("debian13", CATALOG.operating_system("debian13"), "x86_64")
     archive.update()
@@ -93,7 +93,7 @@ def test_a_lock_is_renewed_from_a_mirror_alone(checkout: Path, small: Lock, tmp_
     assert again["downloaded_bytes"] == len(whole) - 1000
     assert package.read_bytes() == whole
 
-    path = locks.path_of(STACK, "debian13", "x86_64", checkout / "locks")
+    path = checkout / LOCK
     env = {"INGOT_MIRROR": str(folder), "INGOT_CACHE": str(tmp_path / "cache")}
     done = run("lock", "--os", "debian13", "--keep", checkout=checkout, cut=True, env=env)
     assert done.returncode == 0, done.stderr
