@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/run.py            all of it, about 20 minutes on 2 cores
     .venv/bin/python benchmarks/run.py boot       one part, whose rows alone are renewed: converge, boot, size,
-                                                  commands, solving, tests
+                                                  commands, solving, mirror, tests
 
 Wants an image that has been built (`make local-parallelcluster`): packages are cached, and its disk is there.
 """
@@ -11,6 +11,7 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,8 +26,10 @@ from ingot.base import ensure_base
 from ingot.build import Request
 from ingot.catalog import Catalog, read_catalog
 from ingot.disk import make_disk
+from ingot.download import CONNECTIONS, File, download
 from ingot.fetch import Fetched, fetch
 from ingot.machine import accelerator, boot
+from ingot.mirror import plan
 from ingot.rules import contains
 from ingot.run import run
 from ingot.setup import packer_environment
@@ -47,6 +50,7 @@ LOCK_PATH = locks.path_of(REQUEST.stack, REQUEST.os_name, REQUEST.arch)
 LOCK = locks.load(LOCK_PATH)
 LOG = REQUEST.dir / "benchmark.log"
 HEAD = ["| number | at most | measured | | on |", "|---|---|---|---|---|"]
+DOWNLOADS = 3
 # (what, the limit as people read it, the measured value, within the limit)
 Row = tuple[str, str, str, bool]
 
@@ -237,6 +241,30 @@ def solving() -> list[Row]:
     ]
 
 
+def by_curl(files: Sequence[File]) -> None:
+    """Download `files` with as many connections as Ingot uses; nothing is verified."""
+    config = "".join(f'url = "{file.url}"\noutput = "{file.path}"\n' for file in files)
+    words = ["curl", "--fail", "--silent", "--show-error", "--location", "--create-dirs", "--parallel"]
+    run([*words, "--parallel-max", str(CONNECTIONS), "--config", "-"], stdin=config)
+
+
+def mirroring() -> list[Row]:
+    """All files of a mirror against curl, by turns; of each the median."""
+    ways: dict[str, Callable[[Sequence[File]], object]] = {"mirror": download, "curl": by_curl}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(DOWNLOADS):
+        for name, way in ways.items():
+            with tempfile.TemporaryDirectory(dir=paths.cache_dir(), prefix=".benchmark-") as folder:
+                _, files = plan(Path(folder), CATALOG, LOCK)
+                began = time.monotonic()
+                way(files)
+                taken[name].append(time.monotonic() - began)
+    mib = sum(file.size for file in files) / (1 << 20)
+    mirror, curl = (mib / statistics.median(taken[name]) for name in ("mirror", "curl"))
+    measured = f"{mirror / curl:.2f} ({mirror:.0f} MiB/s : {curl:.0f} MiB/s)"
+    return [("mirror, verified : the same files by curl, not", "at least 0.9", measured, mirror >= 0.9 * curl)]
+
+
 def tests() -> list[Row]:
     """The tests that need no image."""
     took = seconds([BIN / "pytest", "-q", "-n", "2", "tests/unit", "tests/static"])
@@ -245,7 +273,7 @@ def tests() -> list[Row]:
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "converge": converge, "boot": booting, "size": size, "commands": commands, "solving": solving,
-    "tests": tests,
+    "mirror": mirroring, "tests": tests,
 }  # fmt: skip
 
 

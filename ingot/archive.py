@@ -1,17 +1,17 @@
 """Asks Debian's archive, through apt with a private root, what exists and what an installation would bring.
 
 Nothing on the machine changes and no root is needed: apt keeps its lists in Ingot's cache, verifies the signed index
-with Debian's keyring, and takes the archive's address from the machine's own configuration.
+with Debian's keyring, and `ingot.origins` says where the archive is.
 """
 
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ingot import origins
 from ingot.errors import IngotError
 from ingot.models import OperatingSystem, Package
 from ingot.paths import cache_dir
@@ -34,42 +34,6 @@ def upstream(version: str) -> str:
     return match.group(1)
 
 
-def mirrors() -> dict[str, str]:
-    """The addresses of Debian's main and security archive, as this machine's own tools are set up to use them."""
-    listed = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={key: value for key, value in os.environ.items() if key != "APT_CONFIG"},
-    )
-    found: dict[str, str] = {}
-    for line in listed.stdout.splitlines():
-        origin, label, uri = line.split("|")
-        if origin == "Debian" and label in ("Debian", "Debian-Security"):
-            found.setdefault(label, uri)
-    return found if len(found) == 2 else _mirrors_of_mmdebstrap()
-
-
-def _mirrors_of_mmdebstrap() -> dict[str, str]:
-    """What mmdebstrap uses for Debian on a machine whose own apt is set up for another distribution."""
-    with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
-        sources = Path(folder) / "sources.list"
-        hook = f"--setup-hook=cp \"$1\"/etc/apt/sources.list '{sources}'; exit 1"
-        subprocess.run(
-            ["mmdebstrap", "--variant=custom", hook, "stable", "/dev/null"], capture_output=True, check=False
-        )
-        text = sources.read_text() if sources.exists() else ""
-    addresses = re.findall(r"^deb (?:\[.*?\] )?(\S+) (\S+)", text, re.MULTILINE)
-    found = {"Debian-Security" if "security" in suite else "Debian": uri for uri, suite in addresses}
-    if len(found) != 2:
-        raise IngotError(
-            "this machine names no Debian archive",
-            hint="configure apt for Debian, or install mmdebstrap (`make setup`)",
-        )
-    return {label: uri.rstrip("/") + "/" for label, uri in found.items()}
-
-
 class Archive:
     """Debian's archive for one operating system and architecture, as of the last `update`."""
 
@@ -78,7 +42,7 @@ class Archive:
         self.root = cache_dir(f"archive/{name}-{arch}")
         self._arch = DEB_ARCH[arch]
         self._env = {**os.environ, "APT_CONFIG": str(self.root / "apt.conf"), "LC_ALL": "C.UTF-8"}
-        self._mirror: dict[str, str] = {}
+        self._archives: origins.Archives | None = None
         self._shown: dict[str, list[dict[str, str]]] = {}
 
     def _configure(self) -> None:
@@ -89,11 +53,9 @@ class Archive:
         for folder in ("lists/partial", "cache/archives/partial", "preferences.d"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
-        self._mirror = mirrors()
-        components = " ".join(self.system.archive.components)
-        (self.root / "sources.list").write_text(
-            "".join(f"deb [signed-by={keyring}] {self._site(s)} {s} {components}\n" for s in self.system.suites)
-        )
+        self._archives = origins.archives()
+        lines = self._archives.sources(self.system.suites, self.system.archive.components, [f"signed-by={keyring}"])
+        (self.root / "sources.list").write_text("\n".join(lines) + "\n")
         (self.root / "apt.conf").write_text(
             f'Dir::State "{self.root}"; Dir::State::lists "{self.root}/lists";\n'
             f'Dir::State::status "{self.root}/status";\n'
@@ -106,12 +68,18 @@ class Archive:
             'Debug::NoLocking "true"; APT::Get::Assume-Yes "true";\n'
         )
 
-    def _site(self, suite: str) -> str:
-        return self._mirror["Debian-Security" if suite.endswith("-security") else "Debian"]
+    def address(self, suite: str) -> str:
+        """The address, ending in a slash, of the archive that has `suite`."""
+        assert self._archives is not None, "update() comes first"
+        return self._archives.of(suite)
 
     def url(self, package: Package) -> str:
         """Where this machine gets `package` from."""
-        return self._site(package.suite) + package.path
+        return self.address(package.suite) + package.path
+
+    def release(self, suite: str) -> Path:
+        """The signed index of `suite`, as the last `update` has fetched and checked it."""
+        return next((self.root / "lists").glob(f"*_dists_{suite}_InRelease"))
 
     def update(self) -> dict[str, list[str]]:
         """Fetch the signed indexes; return the primary keys that signed each suite, all of them checked."""

@@ -1,6 +1,7 @@
 """Turns the base of a lock into a container image: the bare system, its packages in exactly the lock's versions.
 
-mmdebstrap makes the root file system from the archive that this machine is set up to use. An image is found again by
+mmdebstrap makes the root file system; what it leaves as sources of packages is the archive that this machine is set up
+to use, even where a mirror has stood in for it. An image is found again by
 what is in it: as long as the lock wants the same packages of the bare system, nothing is made anew.
 """
 
@@ -11,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingot import yamlfile
-from ingot.archive import DEB_ARCH, KEYRINGS, mirrors
+from ingot import origins, yamlfile
+from ingot.archive import DEB_ARCH, KEYRINGS
 from ingot.errors import IngotError
 from ingot.models import Lock, Strict
 from ingot.run import run
@@ -21,6 +22,7 @@ from ingot.setup import as_root
 REPOSITORY = "ingot/base"
 RECIPE = "ingot.recipe"
 PACKAGES = "ingot.packages"
+TOOLS_COMPONENTS = ["main"]
 # mmdebstrap leaves these of the machine that it runs on; an image has no host name and no resolver of its own yet.
 OF_THIS_MACHINE = ["etc/hostname", "etc/resolv.conf"]
 
@@ -73,11 +75,9 @@ def _bootstrap(
         raise IngotError(
             "Debian's archive keys are not installed", hint="install debian-archive-keyring (`make setup`)"
         )
-    sites = mirrors()
-    sources = [
-        f"deb {sites['Debian-Security' if suite.endswith('-security') else 'Debian']} {suite} {' '.join(components)}"
-        for suite in suites
-    ]
+    sources = origins.bootstrap_archives().sources(suites, components)
+    own = origins.machine_archives().sources(suites, components)
+    (dest.parent / "sources.list").write_text("\n".join(own) + "\n")
     (dest.parent / "ingot").write_text(pins)
     status = dest.parent / "status"
     # As root where that can be had: without, it needs user namespaces, which some systems keep from users.
@@ -88,6 +88,7 @@ def _bootstrap(
             f"--include={','.join(include)}",
             f"--setup-hook=copy-in {dest.parent}/ingot /etc/apt/preferences.d",
             '--customize-hook=rm "$1"/etc/apt/preferences.d/ingot',
+            f"--customize-hook=copy-in {dest.parent}/sources.list /etc/apt",
             *(f'--customize-hook=rm -f "$1"/{name}' for name in OF_THIS_MACHINE),
             f"--customize-hook=download /var/lib/dpkg/status {status}",
             suites[0], dest, *sources,
@@ -154,18 +155,27 @@ def _named(tag: str, lock: Lock) -> Base:
     return Base(tag, "mmdebstrap")
 
 
+def read_tools(path: Path) -> Tools:
+    """The file `path`."""
+    data, _ = yamlfile.read(path)
+    return Tools.model_validate(data)
+
+
+def tools_suites(tools: Tools) -> list[str]:
+    """The suites that the programs come from."""
+    return [tools.suite, f"{tools.suite}-updates", f"{tools.suite}-security"]
+
+
 def ensure_tools(path: Path, *, log: Path) -> str:
     """The image with the programs that the file `path` lists, made if there is none; its tag."""
-    data, _ = yamlfile.read(path)
-    tools = Tools.model_validate(data)
-    recipe = _digest([data, Path(__file__).read_text()])
+    tools = read_tools(path)
+    recipe = _digest([tools.model_dump(), Path(__file__).read_text()])
     repository = f"ingot/{path.parent.name}"
     if found := _find(repository, recipe):
         return next(iter(found))
     tag = f"{repository}:{recipe[:12]}"
-    suites = [tools.suite, f"{tools.suite}-updates", f"{tools.suite}-security"]
     with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
         tar = Path(folder) / "tools.tar"
-        installed = _bootstrap(suites, ["main"], "x86_64", tools.packages, "", tar, log)
+        installed = _bootstrap(tools_suites(tools), TOOLS_COMPONENTS, "x86_64", tools.packages, "", tar, log)
         _import(tar, tag, _labels(recipe, installed))
     return tag

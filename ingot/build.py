@@ -4,7 +4,6 @@ Each step lives in a module of its own; this one orders them, keeps the facts fo
 when a step fails or the user interrupts.
 """
 
-import fcntl
 import hashlib
 import json
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ingot import lock as locks
-from ingot import paths, sbom
+from ingot import origins, paths, sbom
 from ingot.archive import Archive
 from ingot.base import ensure_base
 from ingot.catalog import Catalog
@@ -97,17 +96,6 @@ class Inputs:
     git_commit: str
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the build folder, so that two builds of one image cannot mix."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise IngotError(f"another build is using {folder}", hint="wait for it, or stop it") from None
-        yield
-
-
 def _sweep(request: Request) -> None:
     """Remove containers that an earlier build of this image was killed too hard to remove."""
     left = run(["docker", "ps", "-aq", "--filter", f"name=^{request.name}"]).split()
@@ -151,7 +139,14 @@ def refresh(
 
 
 def _converge(
-    request: Request, catalog: Catalog, inputs: Inputs, base_tag: str, fetched: Fetched, progress: Progress, log: Path
+    request: Request,
+    catalog: Catalog,
+    lock: Lock,
+    inputs: Inputs,
+    base_tag: str,
+    fetched: Fetched,
+    progress: Progress,
+    log: Path,
 ) -> Converge:
     """Run the roles in a container of the base by Packer, and commit it as the image."""
     roles = catalog.image(request.image).roles
@@ -169,6 +164,7 @@ def _converge(
         "events": str(request.dir / "events.jsonl"),
         "inputs_sha256": inputs.sha256,
         "git_commit": inputs.git_commit,
+        **origins.packer_variables(lock.repositories["debian"].suites, lock.archive.components, request.dir),
     }
     with Follower(request.dir / "events.jsonl", roles, progress.tell) as follower:
         try:
@@ -243,7 +239,7 @@ def local(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
         return old | {"unchanged": True}
     locks.check(lock, catalog)
     _require_resolved(lock)
-    with _alone(request.dir):
+    with paths.alone(request.dir, f"another build is using {request.dir}"):
         return _build(request, catalog, lock, lock_path, progress)
 
 
@@ -270,7 +266,7 @@ def _build(request: Request, catalog: Catalog, lock: Lock, lock_path: Path, prog
     with progress.phase("base"):
         base = ensure_base(lock, log=log)
     with progress.phase("converge"):
-        converge = _converge(request, catalog, inputs, base.tag, fetched, progress, log)
+        converge = _converge(request, catalog, lock, inputs, base.tag, fetched, progress, log)
     with progress.phase("disk and suite on the image"), ThreadPoolExecutor(1) as pool:
         looking = pool.submit(_look, request, lock, lock_path, inputs, log)
         release = str(lock.components["kernel"].facts["release"])

@@ -1,10 +1,13 @@
 """Where things lie: the checkout, what a build leaves in it, and the cache that builds share."""
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ingot.errors import IngotError
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOG = ROOT / "catalog"
@@ -35,6 +38,17 @@ def build_dir(image: str, os_name: str, arch: str) -> Path:
     path = ROOT / "build" / image / f"{os_name}-{arch}"
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@contextmanager
+def alone(folder: Path, busy: str = "") -> Iterator[None]:
+    """Hold `folder`, so that two runs cannot mix in it; where one does already, wait, or raise IngotError(`busy`)."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise IngotError(busy, hint="wait for it, or stop it") from None
+        yield
 
 
 @contextmanager

@@ -1,11 +1,13 @@
-"""Asks the Python package index, through pip as the user has set it up, for versions and digests of wheels."""
+"""Asks the Python package index, through pip and in the way that is set up, for versions and digests of wheels."""
 
 import json
 import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from ingot import origins
 from ingot.errors import IngotError
 from ingot.models import Wheel
 from ingot.run import run
@@ -23,23 +25,41 @@ def target() -> list[str]:
 
 @cache
 def versions(name: str) -> list[str]:
-    """All released versions of `name` that have a wheel for x86_64 Linux, newest first."""
-    printed = run([*PIP, "index", "versions", name, *target()], doing=f"asking for the versions of {name}")
+    """All released versions of `name` that have a wheel for x86_64 Linux, newest first; of a mirror those it has."""
+    words = [*PIP, "index", "versions", name, *target()]
+    try:
+        printed = run(words, env=origins.pip_environment(), doing=f"asking for the versions of {name}")
+    except IngotError as error:
+        if origins.mirror() and "No matching distribution" in str(error):
+            return []
+        raise
     for line in printed.splitlines():
         if line.startswith("Available versions: "):
             return line.removeprefix("Available versions: ").split(", ")
     raise IngotError(f"the package index lists no version of {name}")
 
 
-def wheel(name: str, version: str) -> Wheel:
-    """The wheel of `name` at `version` with the SHA-256 that the index publishes."""
+def _found(name: str, version: str) -> dict[str, Any]:
+    """What pip would download for `name` at `version`: `url` and `archive_info` of its installation report."""
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
         asked = ["install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-"]
         report = run(
             [*PIP, *asked, "--target", folder, *target(), f"{name}=={version}"],
+            env=origins.pip_environment(),
             doing=f"asking for the wheel of {name} {version}",
         )
-    download = json.loads(report)["install"][0]["download_info"]
+    found: dict[str, Any] = json.loads(report)["install"][0]["download_info"]
+    return found
+
+
+def address(name: str, version: str) -> str:
+    """Where the index has the wheel of `name` at `version`."""
+    return str(_found(name, version)["url"])
+
+
+def wheel(name: str, version: str) -> Wheel:
+    """The wheel of `name` at `version` with the SHA-256 that the index publishes."""
+    download = _found(name, version)
     digest = download.get("archive_info", {}).get("hashes", {}).get("sha256")
     if digest is None:
         raise IngotError(f"the package index publishes no SHA-256 of {name} {version}")

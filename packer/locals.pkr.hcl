@@ -15,5 +15,7 @@ locals {
   volumes = merge(
     var.apt_archives != "" ? { (var.apt_archives) = "/var/cache/apt/archives" } : {},
     var.wheels != "" ? { (var.wheels) = "/dev/shm/ingot-wheels" } : {},
+    var.mirror != "" ? { (var.mirror) = "/dev/shm/ingot-mirror" } : {},
+    var.apt_sources != "" ? { (var.apt_sources) = "/etc/apt/sources.list" } : {},
   )
 }

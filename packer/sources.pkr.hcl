@@ -5,7 +5,7 @@ source "docker" "image" {
   commit  = true
   volumes = local.volumes
   run_command = [
-    "-d", "-i", "--name", var.container_name, "--label", "ingot=1",
+    "-d", "-i", "--name", var.container_name, "--label", "ingot=1", "--network", var.network,
     "--", "{{.Image}}", "/bin/sh",
   ]
   changes = [

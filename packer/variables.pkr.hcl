@@ -78,6 +78,24 @@ variable "wheels" {
   default     = ""
 }
 
+variable "mirror" {
+  type        = string
+  description = "A folder that `ingot mirror` has made, for the container to see at /dev/shm/ingot-mirror; may be empty."
+  default     = ""
+}
+
+variable "apt_sources" {
+  type        = string
+  description = "A file that stands in place of the container's /etc/apt/sources.list while it is made; may be empty."
+  default     = ""
+}
+
+variable "network" {
+  type        = string
+  description = "The Docker network of the container; none where a mirror's folder makes it unnecessary."
+  default     = "bridge"
+}
+
 variable "events" {
   type        = string
   description = "A file that gets one line of JSON for each task, for a program that shows progress; may be empty."

@@ -48,7 +48,7 @@ def test_a_lock_with_something_unresolved_is_refused_before_anything_is_done(mon
 
 
 def test_a_build_in_the_same_folder_is_waited_for(request_: Request) -> None:
-    with build._alone(request_.dir), pytest.raises(IngotError, match="another build is using"):
+    with paths.alone(request_.dir), pytest.raises(IngotError, match="another build is using"):
         local(request_, CATALOG, Progress(quiet=True))
 
 

@@ -1,0 +1,194 @@
+"""Turns a lock into a folder that replays its build: signed indexes and packages of Debian's archive, wheels of PyPI.
+
+    DIR/debian/, DIR/debian-security/    as in the archive: dists/ with what the signed InRelease names, pool/
+    DIR/simple/NAME/                     wheels as a simple index (PEP 503)
+
+Several operating systems share a folder. Packages come first and a suite's InRelease last, so that a folder whose
+making was interrupted is what it was before, or as good as new.
+"""
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from packaging.utils import canonicalize_name
+
+from ingot import pypi
+from ingot.archive import DEB_ARCH, Archive
+from ingot.base import TOOLS_COMPONENTS, read_tools, tools_suites
+from ingot.catalog import Catalog
+from ingot.console import Progress
+from ingot.disk import GIB, TOOLS, require_space
+from ingot.download import CONNECTIONS, File, Web, download, sha256
+from ingot.errors import IngotError, UsageError
+from ingot.models import Lock, Package
+from ingot.paths import alone, write_text
+
+# What apt reads of a suite; the archive has each in several compressions.
+INDEX = re.compile(r"^ ([0-9a-f]{64}) +(\d+) (\S+\.(?:xz|bz2))$", re.MULTILINE)
+# Room beside what is downloaded.
+SPARE_GIB = 1
+
+
+@dataclass(frozen=True)
+class Made:
+    """A mirror as it is now: how many files the lock needs of it, their bytes, and how many had to be downloaded."""
+
+    path: str
+    stack: str
+    os: str
+    arch: str
+    files: int
+    bytes: int
+    downloaded_bytes: int
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite to mirror: its address, the text of its signed index, and which components of it."""
+
+    name: str
+    url: str
+    release: str
+    components: Sequence[str]
+
+    @property
+    def folder(self) -> Path:
+        """The suite's folder, relative to the mirror."""
+        return Path(_site(self.name), "dists", self.name)
+
+
+def _suite(name: str, archive: Archive, components: Sequence[str]) -> Suite:
+    return Suite(name, archive.address(name), archive.release(name).read_text(), components)
+
+
+def _site(suite: str) -> str:
+    """The folder of the archive that has `suite`, relative to the mirror."""
+    return "debian-security" if suite.endswith("-security") else "debian"
+
+
+def _indexes(text: str) -> dict[str, tuple[str, int]]:
+    """Path to SHA-256 and size in bytes of the indexes that an InRelease names."""
+    return {path: (digest, int(size)) for digest, size, path in INDEX.findall(text)}
+
+
+def _by_hash(path: str, digest: str) -> Path:
+    """Where apt looks for an index, relative to its suite; there a new one does not replace the old one."""
+    return Path(path).parent / "by-hash" / "SHA256" / digest
+
+
+def _index_files(dest: Path, suite: Suite, arch: str) -> list[File]:
+    """The indexes of a suite that apt reads, and those of other architectures that the mirror has already."""
+    wanted = {f"{part}/binary-{DEB_ARCH[arch]}/Packages.xz" for part in suite.components}
+    wanted |= {f"{part}/i18n/Translation-en.{kind}" for part in suite.components for kind in ("xz", "bz2")}
+    old = dest / suite.folder / "InRelease"
+    if old.exists():
+        had = _indexes(old.read_text())
+        wanted |= {path for path, (digest, _) in had.items() if (old.parent / _by_hash(path, digest)).exists()}
+    return [
+        File(
+            f"{suite.url}dists/{suite.name}/{_by_hash(path, digest)}",
+            dest / suite.folder / _by_hash(path, digest), digest, size,
+        )
+        for path, (digest, size) in _indexes(suite.release).items()
+        if path in wanted
+    ]  # fmt: skip
+
+
+def _package_files(dest: Path, archive: Archive, packages: Sequence[Package]) -> list[File]:
+    return [File(archive.url(p), dest / _site(p.suite) / p.path, p.sha256, p.size) for p in packages]
+
+
+def _wheel_files(dest: Path, lock: Lock) -> list[File]:
+    def file(name: str) -> File:
+        wheel = lock.wheels[name]
+        url = pypi.address(name, wheel.version)
+        return File(url, _wheels(dest, name) / wheel.filename, wheel.sha256, Web().size(url))
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return list(pool.map(file, lock.wheels))
+
+
+def _wheels(dest: Path, name: str) -> Path:
+    return dest / "simple" / canonicalize_name(name)
+
+
+def _write_index(folder: Path) -> None:
+    """Write the page of the simple index that lists the wheels in `folder`."""
+    links = [
+        f'<a href="{quote(wheel.name)}#sha256={sha256(wheel)}">{wheel.name}</a><br>'
+        for wheel in sorted(folder.glob("*.whl"))
+    ]
+    write_text(folder / "index.html", "\n".join(["<!DOCTYPE html>", *links, ""]))
+
+
+def _read(catalog: Catalog, os_name: str, arch: str) -> Archive:
+    archive = Archive(os_name, catalog.operating_system(os_name), arch)
+    archive.update()
+    return archive
+
+
+def _tools(dest: Path, catalog: Catalog, lock: Lock, archive: Archive) -> tuple[list[Suite], list[File]]:
+    """The suites and the packages of the container that makes disks.
+
+    Those that the mirror has for another operating system stay: newer indexes might not name its packages any more.
+    """
+    tools = read_tools(TOOLS / "tools.yml")
+    owner = next(
+        name for name, system in catalog.operating_systems.items() if system.base and system.base.suite == tools.suite
+    )
+    if owner != lock.os:
+        if (dest / "debian" / "dists" / tools.suite / "InRelease").exists():
+            return [], []
+        archive = _read(catalog, owner, "x86_64")
+    packages = archive.closure({"?essential": None, "apt": None, **dict.fromkeys(tools.packages)})
+    suites = [_suite(name, archive, TOOLS_COMPONENTS) for name in tools_suites(tools)]
+    return suites, _package_files(dest, archive, list(packages.values()))
+
+
+def plan(dest: Path, catalog: Catalog, lock: Lock) -> tuple[list[Suite], list[File]]:
+    """The suites and all files that a mirror in `dest` needs for `lock`."""
+    archive = _read(catalog, lock.os, lock.arch)
+    if gone := archive.gone(lock.packages):
+        raise IngotError(
+            f"the archive no longer holds {len(gone)} pinned packages: {', '.join(gone[:5])}"
+            + (" …" if len(gone) > 5 else ""),
+            hint=f"run `ingot lock --os {lock.os} --arch {lock.arch} --keep`, which renews those pins alone",
+        )
+    suites = [_suite(name, archive, lock.archive.components) for name in lock.repositories["debian"].suites]
+    more, files = _tools(dest, catalog, lock, archive)
+    suites += [suite for suite in more if suite.name not in {each.name for each in suites}]
+    files += _package_files(dest, archive, list(lock.packages.values()))
+    files += _wheel_files(dest, lock)
+    files += [file for suite in suites for file in _index_files(dest, suite, lock.arch)]
+    return suites, list({file.path: file for file in files}.values())
+
+
+def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made:
+    """Make `dest` hold what a build of any image of `lock` reads from the network, all of it verified.
+
+    What is there already is kept, and files that broke off are continued. Raises UsageError where `dest` can be no
+    folder, IngotError where something cannot be had as the lock says, where room lacks, or while another run fills it.
+    """
+    dest = dest.expanduser().resolve()
+    try:
+        (dest / "simple").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"this can be no folder: {error.strerror}", place=str(dest)) from None
+    with alone(dest, f"another `ingot mirror` is filling {dest}"):
+        with progress.phase("archive"):
+            suites, files = plan(dest, catalog, lock)
+        require_space(dest, sum(file.missing for file in files) / GIB + SPARE_GIB)
+        with progress.phase("download"):
+            came = download(files, lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"))
+            for name in lock.wheels:
+                _write_index(_wheels(dest, name))
+            for suite in suites:
+                write_text(dest / suite.folder / "InRelease", suite.release)
+    seconds = {name: round(took, 1) for name, took in progress.seconds.items()}
+    size = sum(file.path.stat().st_size for file in files)
+    return Made(str(dest), lock.stack, lock.os, lock.arch, len(files), size, came, seconds)
