@@ -1,5 +1,6 @@
 """A build that fails or is stopped says why, leaves nothing running and nothing half-made, and can be run again."""
 
+import os
 import signal
 import subprocess
 import tempfile
@@ -50,12 +51,13 @@ def test_a_component_that_is_not_as_declared_is_refused_before_a_disk_is_made(in
 
 
 class Build:
-    """A running build and what it says of its phases."""
+    """A running build, whose temporary files lie in `folder`, and what it says of its phases."""
 
-    def __init__(self) -> None:
-        words = command("local", IMAGE, "--rebuild")
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        words, env = command("local", IMAGE, "--rebuild"), {**os.environ, "TMPDIR": str(folder)}
         self.process = subprocess.Popen(
-            words, cwd=paths.ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            words, cwd=paths.ROOT, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
         )
         self._said: list[str] = []
         self._more = threading.Condition()
@@ -88,10 +90,12 @@ class Build:
 
 @pytest.fixture
 def build() -> Iterator[Build]:
-    running = Build()
-    yield running
-    running.process.kill()
-    running.process.wait()
+    # Not in the test's own folder, whose name is too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        running = Build(Path(folder))
+        yield running
+        running.process.kill()
+        running.process.wait()
 
 
 def machines() -> list[str]:
@@ -108,12 +112,11 @@ def machines() -> list[str]:
     return found
 
 
-def remains() -> set[str]:
-    """Files of builds outside of what they leave on purpose."""
-    folders = [Path(tempfile.gettempdir()), LOCK.parent, paths.ROOT / "build" / IMAGE / "debian13-x86_64"]
-    return {
-        str(path) for folder in folders for path in folder.glob("*") if path.name.startswith((".disk", "ingot-", "."))
-    }
+def remains(build: Build) -> set[str]:
+    """Files of a build outside of what it leaves on purpose."""
+    folders = [LOCK.parent, paths.ROOT / "build" / IMAGE / "debian13-x86_64"]
+    found = {str(path) for folder in folders for path in folder.glob(".*")}
+    return found | {str(path) for path in build.folder.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_a_stopped_build_leaves_nothing(
     build: Build, after: str, how: signal.Signals, containers: Callable[[], list[str]], until: Callable[..., None]
 ) -> None:
     """Stopped in the phase that follows `after`, when that has begun its work."""
-    before, lock = remains(), LOCK.read_bytes()
+    before, lock = remains(build), LOCK.read_bytes()
     build.wait_for(after)
     until(lambda: containers() or machines())
     said = build.stop(how)
@@ -138,7 +141,7 @@ def test_a_stopped_build_leaves_nothing(
     assert "Traceback" not in said
     assert containers() == []
     assert machines() == []
-    assert remains() - before <= {str(paths.ROOT / "build" / IMAGE / "debian13-x86_64" / ".lock")}
+    assert remains(build) - before <= {str(paths.ROOT / "build" / IMAGE / "debian13-x86_64" / ".lock")}
     assert LOCK.read_bytes() == lock
 
 
