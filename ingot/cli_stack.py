@@ -49,7 +49,7 @@ def lock(
     for each, name, which in locks.keys(catalog, stacks, os_name, arch):
         path = locks.path_of(each, name, which)
         if check:
-            locks.check(locks.load(path), catalog)
+            locks.check_file(path, catalog)
             continue
         old = locks.load(path) if path.exists() else None
         progress = Progress()

@@ -287,11 +287,26 @@ def _locked(
 def check(lock: Lock, catalog: Catalog) -> None:
     """Offline: the lock was made from the catalog as it is. IngotError when it was not."""
     if lock.catalog_sha256 != catalog.digest(lock.stack):
-        raise IngotError(
-            "the catalog has changed since this lock was made",
-            place=str(path_of(lock.stack, lock.os, lock.arch)),
-            hint=f"run `ingot lock --os {lock.os} --arch {lock.arch}` and read its diff",
-        )
+        raise _stale(path_of(lock.stack, lock.os, lock.arch), lock.os, lock.arch)
+
+
+def check_file(path: Path, catalog: Catalog) -> None:
+    """The same of the lock at `path`, of which only the head is read; the packages of a lock are thousands of lines."""
+    if not path.exists():
+        load(path)
+    head = yaml.load(path.read_text().partition("\ncomponents:")[0], Loader)
+    if not isinstance(head, dict) or "catalog_sha256" not in head:
+        raise IngotError("is no lock", place=str(path), hint="run `ingot lock`, or restore it from git")
+    if head["catalog_sha256"] != catalog.digest(head["stack"]):
+        raise _stale(path, head["os"], head["arch"])
+
+
+def _stale(path: Path, os_name: str, arch: str) -> IngotError:
+    return IngotError(
+        "the catalog has changed since this lock was made",
+        place=str(path),
+        hint=f"run `ingot lock --os {os_name} --arch {arch}` and read its diff",
+    )
 
 
 def changes(old: Mapping[str, BaseModel], new: Mapping[str, BaseModel]) -> list[str]:

@@ -69,6 +69,15 @@ def test_a_changed_catalog_is_noticed(tmp_path: Path, debian_lock: Lock) -> None
     kernel.write_text(kernel.read_text() + "# changed\n")
     with pytest.raises(IngotError, match="the catalog has changed"):
         locks.check(debian_lock, read_catalog(copy))
+    with pytest.raises(IngotError, match="the catalog has changed"):
+        locks.check_file(locks.path_of(debian_lock.stack, debian_lock.os, debian_lock.arch), read_catalog(copy))
+
+
+def test_what_is_no_lock_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "debian13-x86_64.yml"
+    path.write_text("hello\n")
+    with pytest.raises(IngotError, match="is no lock"):
+        locks.check_file(path, read_catalog())
 
 
 def test_a_lock_with_an_unknown_key_is_refused_with_its_line(tmp_path: Path) -> None:
