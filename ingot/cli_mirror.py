@@ -39,6 +39,8 @@ def mirror(
     out.print(
         f"{made.path}: {made.files} files of {os_name}-{arch}, {size:.2f} GB, {came:.2f} GB of it downloaded now."
     )
+    for name, what in made.not_in_it.items():
+        out.print(f"  not in it: {name}: {what}", markup=False)
 
 
 @app.command(epilog="Example: ingot serve /srv/ingot --bind 0.0.0.0 --port 8080")

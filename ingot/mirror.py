@@ -2,17 +2,19 @@
 
     DIR/debian/, DIR/debian-security/    as in the archive: dists/ with what the signed InRelease names, pool/
     DIR/simple/NAME/                     wheels as a simple index (PEP 503)
+    DIR/vendors/REPOSITORY/OS-ARCH/      as a vendor's repository: its signed index, and the lock's packages
+    DIR/files/HOST/                      files that vendors publish, at their addresses
 
 Several operating systems share a folder. Packages come first and a suite's InRelease last, so that a folder whose
 making was interrupted is what it was before, or as good as new.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from packaging.utils import canonicalize_name
 
@@ -25,7 +27,8 @@ from ingot.disk import GIB, TOOLS, require_space
 from ingot.download import CONNECTIONS, File, Web, download, sha256
 from ingot.errors import IngotError, UsageError
 from ingot.models import Lock, Package
-from ingot.paths import alone, write_text
+from ingot.paths import alone, atomic, write_text
+from ingot.vendor_index import read_index
 
 # What apt reads of a suite; the archive has each in several compressions.
 INDEX = re.compile(r"^ ([0-9a-f]{64}) +(\d+) (\S+\.(?:xz|bz2))$", re.MULTILINE)
@@ -35,7 +38,10 @@ SPARE_GIB = 1
 
 @dataclass(frozen=True)
 class Made:
-    """A mirror as it is now: how many files the lock needs of it, their bytes, and how many had to be downloaded."""
+    """A mirror as it is now: how many files the lock needs of it, their bytes, and how many had to be downloaded.
+
+    `not_in_it` are components that the lock does not say enough of: packages of a system whose archive is not read.
+    """
 
     path: str
     stack: str
@@ -44,6 +50,7 @@ class Made:
     files: int
     bytes: int
     downloaded_bytes: int
+    not_in_it: dict[str, str]
     seconds: dict[str, float]
 
 
@@ -168,6 +175,41 @@ def plan(dest: Path, catalog: Catalog, lock: Lock) -> tuple[list[Suite], list[Fi
     return suites, list({file.path: file for file in files}.values())
 
 
+def vendors_plan(dest: Path, lock: Lock, tell: Callable[[str], None]) -> tuple[dict[Path, bytes], list[File]]:
+    """The signed indexes of the vendors' repositories of `lock`, by path, and all files that it names of vendors.
+
+    Raises IngotError when the lock does not say all of them, or an index is not signed by the lock's key.
+    """
+    lacking = [
+        name
+        for name, entry in lock.components.items()
+        if (entry.source in lock.repositories and lock.repositories[entry.source].url and not entry.files)
+        or (entry.artifact and not entry.artifact.sha256)
+    ]
+    if lacking:
+        raise IngotError(
+            f"{lock.key} is not resolved: {', '.join(lacking)}",
+            hint=f"`ingot lock --os {lock.os} --arch {lock.arch} --record` records what vendors' hosts answer",
+        )
+    files: list[File] = []
+    used: dict[str, Path] = {}
+    for entry in lock.components.values():
+        if entry.artifact and entry.artifact.sha256:
+            parts = urlsplit(entry.artifact.url)
+            place = dest / "files" / parts.netloc.replace(":", "_") / parts.path.lstrip("/")
+            files.append(File(entry.artifact.url, place, entry.artifact.sha256))
+        if entry.files:
+            home = used.setdefault(entry.source, dest / "vendors" / entry.source / lock.key)
+            url = lock.repositories[entry.source].url.rstrip("/")
+            files += [File(f"{url}/{one.path}", home / one.path, one.sha256, one.size) for one in entry.files.values()]
+    indexes = {
+        home / path: content
+        for name, home in used.items()
+        for path, content in read_index(name, lock.repositories[name], lock.arch, tell).files.items()
+    }
+    return indexes, files
+
+
 def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made:
     """Make `dest` hold what a build of any image of `lock` reads from the network, all of it verified.
 
@@ -180,8 +222,16 @@ def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made
     except OSError as error:
         raise UsageError(f"this can be no folder: {error.strerror}", place=str(dest)) from None
     with alone(dest, f"another `ingot mirror` is filling {dest}"):
-        with progress.phase("archive"):
-            suites, files = plan(dest, catalog, lock)
+        suites: list[Suite] = []
+        indexes: dict[Path, bytes] = {}
+        files: list[File] = []
+        if lock.base:
+            with progress.phase("archive"):
+                suites, files = plan(dest, catalog, lock)
+        if any(entry.files or entry.artifact for entry in lock.components.values()):
+            with progress.phase("vendors"):
+                indexes, more = vendors_plan(dest, lock, progress.tell)
+                files += more
         require_space(dest, sum(file.missing for file in files) / GIB + SPARE_GIB)
         with progress.phase("download"):
             came = download(files, lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"))
@@ -189,6 +239,10 @@ def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made
                 _write_index(_wheels(dest, name))
             for suite in suites:
                 write_text(dest / suite.folder / "InRelease", suite.release)
+            for path, content in indexes.items():
+                with atomic(path) as temporary:
+                    temporary.write_bytes(content)
     seconds = {name: round(took, 1) for name, took in progress.seconds.items()}
     size = sum(file.path.stat().st_size for file in files)
-    return Made(str(dest), lock.stack, lock.os, lock.arch, len(files), size, came, seconds)
+    missing = {name: what for name, what in lock.unresolved.items() if name in lock.components}
+    return Made(str(dest), lock.stack, lock.os, lock.arch, len(files), size, came, missing, seconds)

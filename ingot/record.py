@@ -97,7 +97,7 @@ def _digest(artifact: Artifact, tell: Tell) -> str:
 
 def _one(entry: LockedComponent, package: str, index: Index) -> VendorPackage:
     """The package in its exact version if that is known, else the newest build of the component's version."""
-    there = index.get(package, [])
+    there = index.packages.get(package, [])
     exact = entry.exact.get(package)
     fits = [each for each in there if (each.version == exact if exact else _is_of(each.version, entry.version))]
     if not fits:

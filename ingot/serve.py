@@ -78,7 +78,7 @@ def server(folder: Path, bind: str, port: int) -> ThreadingHTTPServer:
 
     Raises UsageError when the folder is no mirror, IngotError when the address cannot be had.
     """
-    if not (folder / "debian" / "dists").is_dir():
+    if not any((folder / name).is_dir() for name in ("debian/dists", "vendors", "files")):
         raise UsageError("this is no mirror", place=str(folder), hint="make one with `ingot mirror DIR`")
     try:
         return ThreadingHTTPServer((bind, port), partial(_Handler, directory=os.fspath(folder)))

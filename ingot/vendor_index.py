@@ -5,6 +5,7 @@ import lzma
 import re
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,9 +18,18 @@ RPM = {
     "common": "{http://linux.duke.edu/metadata/common}",
     "repo": "{http://linux.duke.edu/metadata/repo}",
 }
-UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress, "": bytes}
-# By name, every version of a package.
-Index = dict[str, list[VendorPackage]]
+UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress, ".xml": bytes, "": bytes}
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a repository has: by name, every version of a package; and the files that say so, as they are served.
+
+    The paths of `files` are relative to the repository's address.
+    """
+
+    packages: dict[str, list[VendorPackage]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 def read_index(name: str, repository: Repository, arch: Arch, tell: Tell = lambda _: None) -> Index:
@@ -27,24 +37,49 @@ def read_index(name: str, repository: Repository, arch: Arch, tell: Tell = lambd
     keyring = Keyring(repository.key_url, repository.key_fingerprint, f"the repository {name}")
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
         tell(f"reading {repository.url}")
-        reader = _Apt if repository.kind == "apt" else _Rpm
-        return reader(repository, keyring, Path(folder)).read(arch)
+        reader = (_Apt if repository.kind == "apt" else _Rpm)(repository, keyring, Path(folder))
+        return Index(reader.read(arch), reader.files)
 
 
-class _Apt:
-    """InRelease names the digests of Packages files, which name those of packages."""
+class _Reader:
+    """What the two kinds of repositories share: files are fetched, checked and kept as they are served."""
 
     def __init__(self, repository: Repository, keyring: Keyring, folder: Path) -> None:
         self._url, self._keyring, self._folder = repository.url.rstrip("/"), keyring, folder
         self._suites, self._components = repository.suites, repository.components
+        self.files: dict[str, bytes] = {}
 
-    def read(self, arch: Arch) -> Index:
+    def _fetch(self, path: str) -> Path:
+        """The file at `path`, which its signature is still to be checked of."""
+        file = self._folder / Path(path).name
+        download(f"{self._url}/{path}", file)
+        self.files[path] = file.read_bytes()
+        return file
+
+    def _verified(self, path: str, digest: str) -> str:
+        """The text of the index at `path`, which must have `digest` as it is served."""
+        kind = Path(path).suffix
+        got = download(f"{self._url}/{path}", self._folder / "index")
+        if got != digest:
+            raise IngotError(
+                f"{self._url}/{path} does not match its digest: expected {digest}, got {got}", hint="nothing was kept"
+            )
+        self.files[path] = (self._folder / "index").read_bytes()
+        if kind not in UNPACK:
+            raise IngotError(f"{self._url}/{path} is packed as {kind}", hint=f"known: {', '.join(UNPACK)}")
+        return UNPACK[kind](self.files[path]).decode()
+
+
+class _Apt(_Reader):
+    """InRelease names the digests of Packages files, which name those of packages."""
+
+    def read(self, arch: Arch) -> dict[str, list[VendorPackage]]:
+        """Every package of the suites and components."""
         suites = [f"dists/{suite}/" for suite in self._suites] or [""]
         folders = [f"{component}/binary-{DEB_ARCH[arch]}/" for component in self._components] or [""]
-        found: Index = {}
+        found: dict[str, list[VendorPackage]] = {}
         for suite in suites:
-            download(f"{self._url}/{suite}InRelease", self._folder / "InRelease")
-            release = self._keyring.text(self._folder / "InRelease")
+            release = self._keyring.text(self._fetch(f"{suite}InRelease"))
             named = re.findall(r"^ ([0-9a-f]{64}) +\d+ (\S+)$", release, re.MULTILINE)
             digests = {path: digest for digest, path in named}
             for folder in folders:
@@ -65,32 +100,25 @@ class _Apt:
         for kind in (".xz", ".gz", ""):
             name = f"{folder}Packages{kind}"
             if digest := digests.get(name) or digests.get(f"./{name}"):
-                return _fetched(f"{self._url}/{suite}{name}", digest, self._folder, kind)
+                return self._verified(suite + name, digest)
         raise IngotError(f"the index of {self._url}/{suite} names no {folder}Packages")
 
 
-class _Rpm:
+class _Rpm(_Reader):
     """repomd.xml names the digest of primary.xml, which names those of packages; its signature lies beside it."""
 
-    def __init__(self, repository: Repository, keyring: Keyring, folder: Path) -> None:
-        self._url, self._keyring, self._folder = repository.url.rstrip("/"), keyring, folder
-
-    def read(self, arch: Arch) -> Index:
-        del arch  # An address is of one architecture.
-        repomd = self._folder / "repomd.xml"
-        download(f"{self._url}/repodata/repomd.xml", repomd)
-        download(f"{self._url}/repodata/repomd.xml.asc", self._folder / "repomd.xml.asc")
-        self._keyring.check(repomd, self._folder / "repomd.xml.asc")
+    def read(self, arch: Arch) -> dict[str, list[VendorPackage]]:
+        """Every package; `arch` says nothing here, as an address is of one architecture."""
+        del arch
+        repomd = self._fetch("repodata/repomd.xml")
+        self._keyring.check(repomd, self._fetch("repodata/repomd.xml.asc"))
         named = ElementTree.fromstring(repomd.read_bytes()).find(f"{RPM['repo']}data[@type='primary']")
-        if named is None:
-            raise IngotError(f"the index of {self._url} names no primary.xml")
-        href = named.find(f"{RPM['repo']}location")
-        digest = named.find(f"{RPM['repo']}checksum[@type='sha256']")
+        href = named.find(f"{RPM['repo']}location") if named is not None else None
+        digest = named.find(f"{RPM['repo']}checksum[@type='sha256']") if named is not None else None
         if href is None or digest is None or not digest.text:
-            raise IngotError(f"the index of {self._url} has no SHA-256 of primary.xml")
-        path = href.attrib["href"]
-        text = _fetched(f"{self._url}/{path}", digest.text, self._folder, Path(path).suffix)
-        found: Index = {}
+            raise IngotError(f"the index of {self._url} has no primary.xml with a SHA-256")
+        text = self._verified(href.attrib["href"], digest.text)
+        found: dict[str, list[VendorPackage]] = {}
         for package in ElementTree.fromstring(text).iter(f"{RPM['common']}package"):
             name, one = self._package(package)
             found.setdefault(name, []).append(one)
@@ -111,13 +139,3 @@ class _Rpm:
             size=int(part("size").attrib["package"]),
             sha256=part("checksum").text or "",
         )
-
-
-def _fetched(url: str, digest: str, folder: Path, kind: str) -> str:
-    """The text of an index, which must have `digest` as it is served."""
-    if kind not in UNPACK:
-        raise IngotError(f"{url} is packed as {kind}, which is not known", hint=f"known: {', '.join(UNPACK)}")
-    got = download(url, folder / "index")
-    if got != digest:
-        raise IngotError(f"{url} does not match its digest: expected {digest}, got {got}", hint="nothing was recorded")
-    return UNPACK[kind]((folder / "index").read_bytes()).decode()

@@ -2,15 +2,12 @@
 
 import gzip
 import hashlib
-import subprocess
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+from simulated_vendor import Vendor, serving
 
 from ingot import lock as locks
 from ingot import paths
@@ -21,93 +18,13 @@ from ingot.record import keep, record
 CONTENT = b"an installer"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 EMPTY = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml").model_copy(update={"repositories": {}})
-PRIMARY = """<metadata xmlns="http://linux.duke.edu/metadata/common">{}</metadata>"""
-PACKAGE = """<package type="rpm"><name>{name}</name><version epoch="{epoch}" ver="{ver}" rel="{rel}"/>
-<checksum type="sha256" pkgid="YES">{sha}</checksum><size package="7"/><location href="{name}-{ver}.rpm"/></package>"""
-REPOMD = """<repomd xmlns="http://linux.duke.edu/metadata/repo"><data type="primary">
-<checksum type="sha256">{sha}</checksum><location href="repodata/primary.xml.gz"/></data></repomd>"""
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder and keeps the test's output clean."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-class Vendor:
-    """A simulated vendor: a host that serves a folder, and a key that signs what is in it."""
-
-    def __init__(self, folder: Path, home: Path) -> None:
-        self.folder = folder
-        home.mkdir(mode=0o700)
-        gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--yes"]
-        self._gpg = [*gpg, "--pinentry-mode", "loopback", "--passphrase", ""]
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self._home = home
-
-    def make_key(self) -> str:
-        """Make and publish the key; its fingerprint."""
-        subprocess.run([*self._gpg, "--quick-generate-key", "vendor@example.org", "ed25519", "sign"], check=True)
-        exported = subprocess.run([*self._gpg, "--export", "--armor"], check=True, capture_output=True).stdout
-        (self.folder / "key").write_bytes(exported)
-        words = [*self._gpg, "--list-keys", "--with-colons"]
-        listed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-        return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
-
-    def sign(self, file: str, to: str, how: str = "--detach-sign") -> None:
-        subprocess.run([*self._gpg, how, "--output", self.folder / to, self.folder / file], check=True)
-
-    def write(self, name: str, content: bytes) -> str:
-        """Put a file onto the host; its SHA-256."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        return hashlib.sha256(content).hexdigest()
-
-    def apt(self, versions: dict[str, list[str]], suite: str = "", component: str = "") -> None:
-        """Make a signed apt repository, flat or with a suite."""
-        stanzas = [
-            f"Package: {name}\nVersion: {version}\nFilename: ./{name}_{version}.deb\nSize: 7\nSHA256: {'a' * 64}\n"
-            for name, listed in versions.items()
-            for version in listed
-        ]
-        packages = gzip.compress("\n".join(stanzas).encode(), mtime=0)
-        root = f"dists/{suite}/" if suite else ""
-        name = f"{component}/binary-amd64/Packages.gz" if component else "Packages.gz"
-        digest = self.write(root + name, packages)
-        self.write(f"{root}Release", f"Suite: {suite}\nSHA256:\n {digest} {len(packages)} {name}\n".encode())
-        self.sign(f"{root}Release", f"{root}InRelease", "--clear-sign")
-
-    def rpm(self, versions: dict[str, list[tuple[str, str, str]]]) -> None:
-        """Make a signed rpm repository of packages in (epoch, version, release)."""
-        entries = [
-            PACKAGE.format(name=name, epoch=epoch, ver=ver, rel=rel, sha="b" * 64)
-            for name, listed in versions.items()
-            for epoch, ver, rel in listed
-        ]
-        primary = gzip.compress(PRIMARY.format("".join(entries)).encode(), mtime=0)
-        digest = self.write("repodata/primary.xml.gz", primary)
-        self.write("repodata/repomd.xml", REPOMD.format(sha=digest).encode())
-        self.sign("repodata/repomd.xml", "repodata/repomd.xml.asc")
-
-    def close(self) -> None:
-        subprocess.run(["gpgconf", "--homedir", str(self._home), "--kill", "all"], check=True)
 
 
 @pytest.fixture
 def vendor(tmp_path: Path) -> Iterator[Vendor]:
-    (tmp_path / "vendor").mkdir()
-    made = Vendor(tmp_path / "vendor", tmp_path / "gnupg")
-    made.write("efa.tar.gz", CONTENT)
-    thread = Thread(target=made.server.serve_forever)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
-    made.close()
+    with serving(tmp_path) as made:
+        made.write("efa.tar.gz", CONTENT)
+        yield made
 
 
 def lock_with(artifact: Artifact) -> Lock:
@@ -193,7 +110,8 @@ def test_packages_of_an_apt_repository_are_recorded(vendor: Vendor, layout: dict
     done = record(lock_of(vendor, fingerprint, "apt", NCCL, **layout))
     (file,) = done.components["nccl"].files.values()
     assert (file.version, file.path) == ("2.31.2-1+cuda13.3", "libnccl2_2.31.2-1+cuda13.3.deb")
-    assert (file.size, file.sha256) == (7, "a" * 64)
+    content = vendor.package("libnccl2", file.version)
+    assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert done.unresolved == {"base_image.ec2": "its ID"}
 
 
@@ -209,7 +127,8 @@ def test_packages_of_an_rpm_repository_are_recorded_with_their_epoch(vendor: Ven
     vendor.rpm({"nvidia-open": [("3", "580.126.20", "1.el9"), ("3", "595.71.05", "1.el9")]})
     entry = {"version": "580.126.20", "packages": ["nvidia-open"]}
     file = record(lock_of(vendor, fingerprint, "rpm", entry)).components["nccl"].files["nvidia-open"]
-    assert (file.version, file.path, file.sha256) == ("3:580.126.20-1.el9", "nvidia-open-580.126.20.rpm", "b" * 64)
+    assert (file.version, file.path) == ("3:580.126.20-1.el9", "nvidia-open-580.126.20.rpm")
+    assert file.sha256 == hashlib.sha256(vendor.package("nvidia-open", "580.126.20")).hexdigest()
 
 
 def test_a_pinned_package_that_is_gone_is_named_with_what_there_is(vendor: Vendor) -> None:
