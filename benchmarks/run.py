@@ -126,7 +126,9 @@ def by_roles(name: str) -> tuple[float, int]:
 
 def converge() -> list[Row]:
     """The roles against bare commands, and the roles again."""
-    fetched = fetch(LOCK, Archive(REQUEST.os_name, CATALOG.operating_system(REQUEST.os_name), REQUEST.arch))
+    archive = Archive(REQUEST.os_name, CATALOG.operating_system(REQUEST.os_name), REQUEST.arch)
+    archive.update()
+    fetched = fetch(LOCK, archive)
     base = ensure_base(LOCK, log=LOG).tag
     with container(base, fetched) as name:
         bare = by_bare_commands(name)
