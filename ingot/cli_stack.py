@@ -32,13 +32,14 @@ def lock(
 
     Vendors' systems are resolved offline, from what is known to be published; what is not known is listed under
     unresolved. With --record, digests are recorded from downloads and from the indexes of vendors' repositories, which
-    their keys must have signed. With --region, so are the names of the newest base images, which need AWS credentials.
+    their keys must have signed; what cannot be had is named, stays unresolved, and the exit status is 1. With --region,
+    the names of the newest base images are recorded, which needs AWS credentials.
     """
     from ingot import lock as locks
     from ingot import record
-    from ingot.console import Progress, out
+    from ingot.console import Progress, err, out
     from ingot.ec2 import newest_images
-    from ingot.errors import UsageError
+    from ingot.errors import IngotError, UsageError
     from ingot.paths import write_text
 
     if every and stack:
@@ -46,6 +47,7 @@ def lock(
     catalog, stack = find_stack(stack)
     catalog.stack(stack)
     stacks = list(catalog.stacks) if every else [stack]
+    failed: dict[str, IngotError] = {}
     for each, name, which in locks.keys(catalog, stacks, os_name, arch):
         path = locks.path_of(each, name, which)
         if check:
@@ -56,12 +58,18 @@ def lock(
         with progress.phase(f"lock {each} {name}-{which}"):
             new = locks.make(catalog, each, name, which, keep=old if keep else None).lock
             new = record.keep(new, old)
-            new = record.record(new, progress.tell) if recording else new
+            if recording:
+                new, lacking = record.record(new, progress.tell)
+                failed |= {f"{each} {name}-{which}: {component}": why for component, why in lacking.items()}
             new = record.with_images(new, newest_images(new.base_images, which, region)) if region else new
         before = {**old.components, **old.packages, **old.wheels} if old else {}
         for line in locks.changes(before, {**new.components, **new.packages, **new.wheels}):
             out.print(f"  {line}", markup=False)
         write_text(path, locks.dump(new))
+    for what, why in failed.items():
+        err.print(f"not recorded: {what}: {why}", markup=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
     if check:
         out.print(f"The locks of stack {', '.join(stacks)} match the catalog.")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ingot.archive import upstream
 from ingot.errors import IngotError
-from ingot.models import Artifact, Lock, LockedComponent, Platform, RecordedImage, VendorPackage
+from ingot.models import Arch, Artifact, Lock, LockedComponent, Platform, RecordedImage, Repository, VendorPackage
 from ingot.signed import Keyring, Tell, download
 from ingot.vendor import DIGEST, DIGESTS
 from ingot.vendor_index import Index, read_index
@@ -44,25 +44,41 @@ def with_images(lock: Lock, images: Mapping[Platform, RecordedImage]) -> Lock:
     return lock.model_copy(update={"images": {**lock.images, **images}, "unresolved": unresolved})
 
 
-def record(lock: Lock, tell: Tell = lambda _: None) -> Lock:
-    """`lock` with the digest of every file of a vendor and of every package of vendors' repositories.
+def record(lock: Lock, tell: Tell = lambda _: None) -> tuple[Lock, dict[str, IngotError]]:
+    """`lock` with the digest of every file of a vendor and of every package of vendors' repositories; and for each
+    component that this was not possible for, why: it cannot be had, is not signed by the key that the lock names, or is
+    gone from its repository. What such a component lacks stays unresolved.
 
-    `tell` is given what happens just now. Raises IngotError at the first that cannot be had, is not signed by the key
-    that the lock names, or is gone from its repository.
+    `tell` is given what happens just now.
     """
-    found, indexes = {}, {}
+    found: dict[str, LockedComponent] = {}
+    failed: dict[str, IngotError] = {}
+    indexes: dict[str, Index | IngotError] = {}
     for name, entry in lock.components.items():
-        if entry.artifact and entry.artifact.sha256 is None:
-            found[name] = _hashed(entry, _digest(entry.artifact, tell))
-            continue
-        repository = lock.repositories.get(entry.source)
-        # Without a version, or without an address, there is nothing to look for; the lock says so.
-        if repository and repository.url and entry.version and not entry.files:
-            if entry.source not in indexes:
-                indexes[entry.source] = read_index(entry.source, repository, lock.arch, tell)
-            files = {package: _one(entry, package, indexes[entry.source]) for package in entry.packages}
-            found[name] = entry.model_copy(update={"files": files})
-    return _with(lock, found)
+        try:
+            if entry.artifact and entry.artifact.sha256 is None:
+                found[name] = _hashed(entry, _digest(entry.artifact, tell))
+            repository = lock.repositories.get(entry.source)
+            # Without a version, or without an address, there is nothing to look for; the lock says so.
+            if repository and repository.url and entry.version and not entry.files:
+                if entry.source not in indexes:
+                    indexes[entry.source] = _index(entry.source, repository, lock.arch, tell)
+                index = indexes[entry.source]
+                if isinstance(index, IngotError):
+                    raise index
+                files = {package: _one(entry, package, index) for package in entry.packages}
+                found[name] = entry.model_copy(update={"files": files})
+        except IngotError as error:
+            failed[name] = error
+    return _with(lock, found), failed
+
+
+def _index(name: str, repository: Repository, arch: Arch, tell: Tell) -> Index | IngotError:
+    """A repository's index, or why there is none: it is asked once, whatever the number of its components."""
+    try:
+        return read_index(name, repository, arch, tell)
+    except IngotError as error:
+        return error
 
 
 def _hashed(entry: LockedComponent, digest: str | None) -> LockedComponent:

@@ -58,7 +58,7 @@ def test_packages_files_and_signed_indexes_are_as_the_vendor_has_them(
     vendor: Vendor, lock: Lock, tmp_path: Path
 ) -> None:
     folder = tmp_path / "mirror"
-    done = made(folder, record(lock))
+    done = made(folder, record(lock)[0])
     assert done.files == 3
     assert done.not_in_it == {"kernel": "its packages' exact versions and digests"}
     deb, rpm = folder / "vendors" / "deb" / lock.key, folder / "vendors" / "rpm" / lock.key
@@ -75,7 +75,7 @@ def test_packages_files_and_signed_indexes_are_as_the_vendor_has_them(
     }
     for mine, theirs in served.items():
         assert mine.read_bytes() == (vendor.folder / theirs).read_bytes(), theirs
-    assert made(folder, record(lock)).downloaded_bytes == 0
+    assert made(folder, record(lock)[0]).downloaded_bytes == 0
 
 
 def test_what_is_not_recorded_is_named_with_how_to_record_it(lock: Lock, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_what_is_not_recorded_is_named_with_how_to_record_it(lock: Lock, tmp_pat
 
 
 def test_a_package_that_the_vendor_has_replaced_is_refused(vendor: Vendor, lock: Lock, tmp_path: Path) -> None:
-    recorded = record(lock)
+    recorded, _ = record(lock)
     vendor.write("libnccl2_2.31.2-1+cuda13.3.deb", b"libnccl2 2.31.2-1+CUDA13.3")
     expected = hashlib.sha256(b"libnccl2 2.31.2-1+cuda13.3").hexdigest()
     with pytest.raises(IngotError, match=f"does not match its digest: expected {expected}"):
