@@ -8,7 +8,18 @@ from typing import TypeVar
 
 from ingot import paths
 from ingot.errors import IngotError, UsageError
-from ingot.models import Arch, Component, Image, Images, OperatingSystem, OperatingSystems, Repositories, Stack
+from ingot.models import (
+    BASE_IMAGE,
+    DISTRIBUTION,
+    Arch,
+    Component,
+    Image,
+    Images,
+    OperatingSystem,
+    OperatingSystems,
+    Repositories,
+    Stack,
+)
 from ingot.yamlfile import load, nearest, place
 
 T = TypeVar("T")
@@ -105,10 +116,14 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
         for file in _there(folders, "operating_systems.yml")
         for name, system in load(file, OperatingSystems).operating_systems.items()
     }
-    images = {
-        name: image for file in _there(folders, "images.yml") for name, image in load(file, Images).images.items()
-    }
-    known = [load(file, Repositories) for file in _there(folders, "repositories.yml")]
+    images: dict[str, Image] = {}
+    for file in _there(folders, "images.yml"):
+        images |= (found := load(file, Images).images)
+        files |= {f"images/{name}": file for name in found}
+    known = []
+    for file in _there(folders, "repositories.yml"):
+        known.append(load(file, Repositories))
+        files |= {f"repositories/{name}": file for name in known[-1].repositories}
     repositories = Repositories(
         keys={name: key for each in known for name, key in each.keys.items()},
         repositories={name: row for each in known for name, row in each.repositories.items()},
@@ -184,13 +199,13 @@ def check_names(catalog: Catalog) -> None:
     for name, image in catalog.images.items():
         for number, used in enumerate(image.given):
             if used not in catalog.components:
-                file = (catalog.own or catalog.path) / "images.yml"
+                file = catalog.files[f"images/{name}"]
                 hint = nearest(used, catalog.components)
                 at = place(file, "images", name, "given", number)
                 raise IngotError(f"unknown component {used!r} of image {name}", place=at, hint=hint)
     for name, row in catalog.repositories.repositories.items():
         if row.key not in catalog.repositories.keys:
-            file = catalog.path / "repositories.yml"
+            file = catalog.files[f"repositories/{name}"]
             hint = nearest(row.key, catalog.repositories.keys)
             raise IngotError(f"unknown key {row.key!r}", place=place(file, "repositories", name, "key"), hint=hint)
 
@@ -201,7 +216,7 @@ Used = tuple[str, tuple[str | int, ...], str, Collection[str]]
 def _used(component: Component, catalog: Catalog) -> Iterator[Used]:
     """The names that a component's file uses: of what kind, the key's place, the name, and the names there are."""
     systems, components = catalog.operating_systems, catalog.components
-    repositories = [*catalog.repositories.repositories, "distribution", "base_image"]
+    repositories = [*catalog.repositories.repositories, DISTRIBUTION, BASE_IMAGE]
     for number, offer in enumerate(component.offers):
         yield from (("operating system", ("offers", number, "os", i), os, systems) for i, os in enumerate(offer.os))
         for version, release in offer.releases.items():

@@ -12,13 +12,14 @@ from packaging.version import Version
 
 from ingot.catalog import Catalog
 from ingot.errors import IngotError, UsageError
-from ingot.instance_types import FAMILIES, check_name
+from ingot.fit import driver_needs
+from ingot.instance_types import FAMILIES, check_name, describe
 from ingot.jobfiles import Setting, settings
 from ingot.lock import load, path_of
 from ingot.models import Facts
-from ingot.rules import SEVERITIES, Context, Need, Part, broken
+from ingot.rules import SEVERITIES, Context, Need, Part, broken, release_facts
 from ingot.settings import engine, plain, read_settings
-from ingot.solve import context_of, needs_of_type
+from ingot.solve import context_of
 
 # What a version begins with that can be compared: observed ones may go on with what only their packager knows.
 NUMBER = re.compile(r"\d+(?:\.\d+)*")
@@ -60,7 +61,12 @@ def of_manifest(path: Path, catalog: Catalog) -> Image:
     image = catalog.images.get(data.get("image", ""))
     facts: dict[str, Facts] = {"efa": {"installer": source not in (None, "debian")}}
     parts = [
-        Part(name, Version(number[0]), version, facts.get(name, {}))
+        Part(
+            name,
+            Version(number[0]),
+            version,
+            {**release_facts(catalog.components[name], version), **facts.get(name, {})},
+        )
         for name, version in versions.items()
         if name in catalog.components and (number := NUMBER.match(version))
     ]
@@ -101,7 +107,7 @@ def _of_versions(image: Image, catalog: Catalog, instance_type: str | None) -> l
     needs: list[Need] = []
     if instance_type:
         context = context_of(context.os, context.arch, context.platform, context.accelerator, instance_type)
-        needs = needs_of_type(instance_type)
+        needs = driver_needs(describe(instance_type))
     there = {part.component: part for part in image.parts}
     found = [
         (each.rule, each.severity, each.message, each.source)

@@ -121,8 +121,7 @@ def _print_plan(data: dict[str, Any], unfit: bool) -> None:
     for each in data["findings"]:
         rule = f" [{each['rule']}]" if each.get("rule") else ""
         out.print(f"\n{each['severity']}: {each['message']}{rule}", markup=False)
-        if each["fix"]:
-            out.print(f"  fix: {each['fix']}", markup=False)
+        out.print(f"  fix: {each['fix']}", markup=False)
         for source in each["sources"]:
             out.print(f"  source: {source}", markup=False)
     if data["unresolved"]:

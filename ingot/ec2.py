@@ -9,8 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from ingot.errors import IngotError, UsageError
-from ingot.models import BaseImage, Platform, RecordedImage
-from ingot.vendor import words
+from ingot.models import EC2_ARCH, Arch, BaseImage, Platform, RecordedImage
 from ingot.yamlfile import nearest
 
 INSTEAD = "or take a file: aws ec2 describe-instance-types --output json > FILE"
@@ -27,7 +26,6 @@ HINTS = {
     "ParameterNotFound": "mend the parameter in operating_systems.yml",
     "EndpointConnectionError": "is there a network?",
 }
-EC2_ARCH = {"x86_64": "x86_64", "aarch64": "arm64"}
 
 
 @contextmanager
@@ -72,7 +70,7 @@ def instance_types(regions: list[str]) -> tuple[dict[str, dict[str, Any]], list[
     return found, regions
 
 
-def newest_images(rows: Mapping[Platform, BaseImage], arch: str, region: str) -> dict[Platform, RecordedImage]:
+def newest_images(rows: Mapping[Platform, BaseImage], arch: Arch, region: str) -> dict[Platform, RecordedImage]:
     """The newest image of each row (by platform) in `region`: its full name, which says its date, and its owner.
 
     Names are the same in every region, IDs are not, so that no ID is recorded. IngotError when a row finds nothing.
@@ -84,13 +82,12 @@ def newest_images(rows: Mapping[Platform, BaseImage], arch: str, region: str) ->
         for platform, row in rows.items():
             asked: dict[str, Any] = {}
             if row.ssm:
-                name = row.ssm.format(**_words(arch))
-                answer = session.client("ssm", region_name=region).get_parameter(Name=name)
+                answer = session.client("ssm", region_name=region).get_parameter(Name=row.ssm)
                 asked["ImageIds"] = [answer["Parameter"]["Value"]]
             else:
                 asked["Owners"] = [row.owner]
                 filters = {
-                    "name": row.name.format(**_words(arch)),
+                    "name": row.name,
                     "architecture": EC2_ARCH[arch],
                     "state": "available",
                 }
@@ -103,8 +100,3 @@ def newest_images(rows: Mapping[Platform, BaseImage], arch: str, region: str) ->
                 name=newest["Name"], owner=newest["OwnerId"], created=newest["CreationDate"][:10]
             )
     return found
-
-
-def _words(arch: str) -> dict[str, str]:
-    """What names of images may mention."""
-    return {"arch": EC2_ARCH[arch], "deb_arch": words("", arch)["deb_arch"]}

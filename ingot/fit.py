@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from packaging.specifiers import SpecifierSet
-
 from ingot.models import Image, Lock
-from ingot.rules import SEVERITIES
+from ingot.rules import SEVERITIES, Need, locked_parts
 
 
 def _finding(severity: str, message: str, fix: str, sources: list[str]) -> dict[str, Any]:
@@ -42,24 +40,32 @@ def _machine(lock: Lock, image: Image, facts: dict[str, Any]) -> Iterator[dict[s
         yield _finding("warning", f"the image leaves {name}'s {facts['device']} unused", "take another image", sources)
 
 
+def driver_needs(facts: dict[str, Any]) -> list[Need]:
+    """What the GPU of the type that `describe` gave `facts` of asks of the driver."""
+    if facts["accelerator"] != "nvidia":
+        return []
+    reason = f"{facts['name']} has {facts['device']}, {facts['generation']} [{facts['sources'][0]}]"
+    needs = [Need("nvidia_driver", facts["driver"], reason)] if facts["driver"] != "*" else []
+    if facts["module"] in ("open", "closed"):
+        needs.append(Need("nvidia_driver", "*", reason, facts={"module": facts["module"]}))
+    return needs
+
+
 def _driver(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The driver's version, the flavour of its module, and what runs beside it."""
-    name, sources, driver = facts["name"], facts["sources"], lock.components.get("nvidia_driver")
-    if driver is None or facts["accelerator"] != "nvidia":
-        return
-    wanted = facts["driver"]
-    if wanted != "*" and not SpecifierSet(wanted, prereleases=True).contains(driver.version):
-        message = f"{facts['device']} needs nvidia_driver {wanted}, the image has {driver.version}"
-        yield _finding("error", message, f"pin nvidia_driver to {wanted} in the stack", sources)
-    flavour = driver.facts.get("module")
-    if facts["module"] not in ("either", flavour):
-        message = f"{facts['device']} needs the {facts['module']} kernel module, the image has the {flavour} one"
-        fix = f"take a driver with the {facts['module']} module, or an instance type of another generation"
-        yield _finding("error", message, fix, sources)
-    for service in facts["services"]:
-        if service not in lock.components:
-            message = f"{name} needs {service}, which the image does not have"
-            yield _finding("error", message, f"add the component {service} to the stack and to the image", sources)
+    """The driver's version and the flavour of its module; what has to run beside it is for the rules to say."""
+    parts = {part.component: part for part in locked_parts(lock.components)}
+    for need in driver_needs(facts):
+        driver = parts.get(need.component)
+        if driver is None or need.allows(driver):
+            continue
+        if need.facts:
+            flavour = need.facts["module"]
+            message = f"needs the {flavour} kernel module, the image has the {driver.facts.get('module')} one"
+            fix = f"take a driver with the {flavour} module, or an instance type of another generation"
+        else:
+            message = f"needs nvidia_driver {need.spec}, the image has {driver.text}"
+            fix = f"pin nvidia_driver to {need.spec} in the stack"
+        yield _finding("error", f"{facts['device']} {message}", fix, facts["sources"])
 
 
 def _fabric(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:

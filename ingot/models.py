@@ -1,5 +1,6 @@
 """The shapes of what people write (catalog) and of what Ingot generates (lock): frozen, and strict about keys."""
 
+import re
 from collections.abc import Collection
 from datetime import date
 from typing import Annotated, Literal
@@ -21,7 +22,7 @@ def _specifier(text: str) -> str:
 
 
 def _rule_specifier(text: str) -> str:
-    _specifier(text.replace("{version}", "1"))
+    _specifier(re.sub(r"\{[a-z_]+\}", "1", text))
     return text
 
 
@@ -34,15 +35,19 @@ def _version(text: str) -> str:
 
 
 Spec = Annotated[str, AfterValidator(_specifier)]
-# As Spec, with {version} for the version of the component that owns the rule.
+# As Spec, with {version} for the version of the component that owns the rule, and {fact} for a fact of it.
 RuleSpec = Annotated[str, AfterValidator(_rule_specifier)]
 VersionText = Annotated[str, AfterValidator(_version)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")]
 Facts = dict[str, str | bool | int]
 Arch = Literal["x86_64", "aarch64"]
+# What EC2 calls them.
+EC2_ARCH: dict[Arch, str] = {"x86_64": "x86_64", "aarch64": "arm64"}
 Platform = Literal["ec2", "parallelcluster", "eks"]
 Severity = Literal["error", "warning", "info"]
+# Where packages come from that no vendor's repository has.
+DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"
 
 
 class Strict(BaseModel):
@@ -62,7 +67,8 @@ class Base(Strict):
 class BaseImage(Strict):
     """How a platform's base image is found in EC2: its owner and name (with `*`), or a public SSM parameter.
 
-    `{arch}` in `name` and `ssm` stands for x86_64 or arm64, `{deb_arch}` for amd64 or arm64.
+    In the catalog's `name` and `ssm`, `{arch}` stands for x86_64 or arm64, `{deb_arch}` for amd64 or arm64, and the
+    name of a component for its version; a lock has them replaced.
     """
 
     owner: str = ""
@@ -274,6 +280,7 @@ class Examples(Strict):
 class Rule(Strict):
     """A fact about versions that do or do not go together.
 
+    A range may name a fact of the version (`>={bundled_driver}`); of versions without it the range asks nothing.
     `when` and `facts` select versions of the component that owns it, `where` the systems. The resolver obeys rules of
     severity `error`; plan and check show the others. `needs` names components that must be there too; `forbidden` says
     that there is no use for the version at all.

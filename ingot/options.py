@@ -7,15 +7,11 @@ import typer
 
 
 def _images() -> list[str]:
-    from ingot.catalog import read_catalog
-
-    return sorted(read_catalog().images)
+    return sorted(find_stack("")[0].images)
 
 
 def _systems() -> list[str]:
-    from ingot.catalog import read_catalog
-
-    return sorted(read_catalog().operating_systems)
+    return sorted(find_stack("")[0].operating_systems)
 
 
 def types() -> list[str]:

@@ -46,7 +46,13 @@ def _findings(lock: Lock, catalog: Catalog, image: str, instance_type: str) -> l
     mine = lock.of(row.parts)
     context = context_of(lock.os, lock.arch, row.platform, row.accelerator, instance_type)
     found = [
-        {"severity": each.severity, "message": each.message, "rule": each.rule, "fix": "", "sources": [each.source]}
+        {
+            "severity": each.severity,
+            "message": each.message,
+            "rule": each.rule,
+            "fix": f"change the stack or the image so that {each.rule} holds, or accept it in the stack and say why",
+            "sources": [each.source],
+        }
         for each in broken(locked_parts(mine.components), catalog.components, context, lock.accepted)
     ]
     found += findings(mine, row, describe(instance_type)) if instance_type else []

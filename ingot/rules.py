@@ -1,16 +1,18 @@
 """What the catalog's rules say of a set of versions; the resolver, plans and tests all ask here."""
 
 import functools
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from ingot.models import Component, Facts, LockedComponent, Rule, Where
+from ingot.models import Component, Facts, LockedComponent, Rule, Severity, Where
 
-SEVERITIES = ("error", "warning", "info")
+# The worst first.
+SEVERITIES = get_args(Severity)
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,11 @@ def needs_of(part: Part, rules: Iterable[Rule]) -> list[Need]:
 
 def _needs(rule: Rule, part: Part) -> Iterator[Need]:
     reason = f"{part}: {rule.reason} [{rule.id}]"
+    known = {name: str(value) for name, value in part.facts.items()} | ({"version": part.text} if part.text else {})
     for refuses, ranges in ((False, rule.requires), (True, rule.refuses)):
         for name, spec in ranges.items():
-            if "{version}" not in spec or part.version is not None:
-                yield Need(name, spec.replace("{version}", part.text), reason, refuses, rule=rule.id)
+            if set(re.findall(r"\{([a-z_]+)\}", spec)) <= set(known):
+                yield Need(name, spec.format(**known), reason, refuses, rule=rule.id)
 
 
 def forbidden(part: Part, rules: Iterable[Rule]) -> Iterator[Rule]:
@@ -158,6 +161,12 @@ def _against(rule: Rule, part: Part, there: Mapping[str, Part]) -> Iterator[str]
         if other is not None and not need.allows(other):
             verb = "cannot go with" if need.refuses else "needs"
             yield f"{part} {verb} {need.component} {need.spec}, it is {other.text}"
+
+
+def release_facts(component: Component, version: str) -> Facts:
+    """What is known of a release by its number alone, whichever offer it came from."""
+    found = [offer.releases[version].facts for offer in component.offers if version in offer.releases]
+    return found[0] if found else {}
 
 
 def locked_parts(components: Mapping[str, LockedComponent]) -> list[Part]:

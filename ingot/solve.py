@@ -8,6 +8,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ingot.catalog import Catalog
 from ingot.errors import UsageError
+from ingot.fit import driver_needs
 from ingot.instance_types import describe
 from ingot.lock import archive_of, make, world_of
 from ingot.models import Facts, Lock
@@ -67,18 +68,6 @@ def context_of(os_name: str, arch: str, platform: str = "", accelerator: str = "
     return Context(os_name, arch, platform, facts["accelerator"], facts["generation"], family, facts["nvswitch"])
 
 
-def needs_of_type(instance_type: str) -> list[Need]:
-    """What the GPU of an instance type asks of the driver."""
-    facts = describe(instance_type)
-    if facts["accelerator"] != "nvidia":
-        return []
-    reason = f"{instance_type} has {facts['device']}, {facts['generation']} [{facts['sources'][0]}]"
-    needs = [Need("nvidia_driver", facts["driver"], reason)] if facts["driver"] != "*" else []
-    if facts["module"] in ("open", "closed"):
-        needs.append(Need("nvidia_driver", "*", reason, facts={"module": facts["module"]}))
-    return needs
-
-
 def relock(
     catalog: Catalog, image: str, os_name: str, arch: str, stack: str, settings: Iterable[str], instance_type: str
 ) -> Lock:
@@ -86,7 +75,7 @@ def relock(
     row = catalog.image(image)
     wishes = [setting(text, catalog) for text in settings]
     context = context_of(os_name, arch, row.platform, row.accelerator, instance_type)
-    wishes += needs_of_type(instance_type) if instance_type and "nvidia_driver" in row.parts else []
+    wishes += driver_needs(describe(instance_type)) if instance_type and "nvidia_driver" in row.parts else []
     return make(catalog, stack, os_name, arch, wishes=wishes, context=context).lock
 
 
@@ -109,7 +98,7 @@ def solve(
         if need.component not in world.candidates:
             hint = nearest(need.component, world.candidates)
             raise UsageError(f"stack {stack} has no {need.component}", place=need.reason, hint=hint)
-    needs += needs_of_type(instance_type) if instance_type and "nvidia_driver" in world.candidates else []
+    needs += driver_needs(describe(instance_type)) if instance_type and "nvidia_driver" in world.candidates else []
     chosen = resolve(world, needs)
     return {
         "stack": stack,

@@ -6,11 +6,23 @@ from packaging.version import Version
 
 from ingot.archive import DEB_ARCH
 from ingot.catalog import Catalog
-from ingot.models import Arch, Artifact, LockedComponent, Offer, Repositories, Repository
+from ingot.errors import IngotError
+from ingot.models import (
+    BASE_IMAGE,
+    DISTRIBUTION,
+    EC2_ARCH,
+    Arch,
+    Artifact,
+    BaseImage,
+    LockedComponent,
+    Offer,
+    OperatingSystem,
+    Platform,
+    Repositories,
+    Repository,
+)
 from ingot.resolve import Candidate
 
-# Where packages come from that no vendor's repository has.
-DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"
 # What is said under `unresolved`, and recording resolves.
 DIGEST, DIGESTS = "the file's SHA-256", "its packages' digests"
 UNKNOWN_IMAGE = "the newest image's name, which says its date"
@@ -26,18 +38,33 @@ def candidates(name: str, offer: Offer, os_name: str) -> list[Candidate]:
     return found if offer.releases else [Candidate(name, None, "", offer.facts, "", offer)]
 
 
-def words(version: str, arch: str = "") -> dict[str, str]:
+def words(version: str, arch: Arch) -> dict[str, str]:
     """What templates of names and addresses may mention."""
     numbers = version.split(".")
-    deb_arch = DEB_ARCH.get(arch, "")
     return {
         "version": version,
         "major": numbers[0],
         "dashed": "-".join(numbers[:2]),
         "arch": arch,
-        "deb_arch": deb_arch,
+        "deb_arch": DEB_ARCH[arch],
         "dashed_version": version.replace(".", "-"),
     }
+
+
+def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: Arch) -> dict[Platform, BaseImage]:
+    """How each platform's base image is found, with the versions that it has to be of."""
+    versions = {name: candidate.text for name, candidate in chosen.items()}
+    names = {**versions, "arch": EC2_ARCH[arch], "deb_arch": DEB_ARCH[arch]}
+    found: dict[Platform, BaseImage] = {}
+    for platform, row in system.base_images.items():
+        try:
+            update = {"name": row.name.format(**names), "ssm": row.ssm.format(**names)}
+        except KeyError as lacking:
+            raise IngotError(
+                f"the base image of {platform} on {system.name} names {lacking}, which the stack does not have"
+            ) from None
+        found[platform] = row.model_copy(update=update)
+    return found
 
 
 def locked(candidate: Candidate, known: Repositories, arch: Arch, *, hold: bool, why: str) -> LockedComponent:
@@ -71,12 +98,12 @@ def locked(candidate: Candidate, known: Repositories, arch: Arch, *, hold: bool,
 
 
 def repositories(
-    chosen: Mapping[str, Candidate], catalog: Catalog, lock_key: str
+    chosen: Mapping[str, Candidate], catalog: Catalog, os_name: str, arch: Arch
 ) -> tuple[dict[str, Repository], dict[str, str]]:
     """The vendors' repositories that the candidates come from, and for each candidate what nobody has published."""
     found: dict[str, Repository] = {}
     unresolved: dict[str, str] = {}
-    arch: Arch = "aarch64" if lock_key.endswith("aarch64") else "x86_64"
+    lock_key = f"{os_name}-{arch}"
     for name, candidate in chosen.items():
         missing = [] if candidate.version else ["its version"]
         offer = candidate.offer

@@ -47,10 +47,11 @@ def _text(path: Path) -> str:
 
 def read(path: Path) -> tuple[Any, dict[Where, int]]:
     """The data in `path` and the line of each key; IngotError when it is missing or is no YAML."""
-    return _parse(path, _text(path))
+    return parse(path, _text(path))
 
 
-def _parse(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
+def parse(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
+    """The data in `text`, which is from `path`, and the line of each key; IngotError when it is no YAML."""
     loader = Loader(text)
     try:
         node = loader.get_single_node()
@@ -108,7 +109,7 @@ def load(path: Path, model: type[Model]) -> Model:
 # A command asks for the same file in several places; a file whose text has not changed is parsed once.
 @functools.lru_cache(maxsize=256)
 def _load(path: Path, text: str, model: type[Model]) -> Model:
-    data, lines = _parse(path, text)
+    data, lines = parse(path, text)
     try:
         return model.model_validate(data if data is not None else {})
     except ValidationError as error:

@@ -106,7 +106,16 @@ def _entry(lock: dict, name: str) -> dict:
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise AnsibleLookupError(f"the lock has no component {name!r}; {hint}it has {', '.join(known)}")
     entry = {"name": name, "missing": missing, "hold": False, "facts": {}, **lock["components"][name]}
-    packages = [{"name": each, "version": lock["packages"][each]["version"]} for each in entry.get("packages", [])]
+    # A vendor's packages are recorded with their component, a distribution's together.
+    exact = {**entry.get("files", {}), **lock["packages"]}
+    unknown = [each for each in entry.get("packages", []) if each not in exact]
+    if unknown:
+        what = lock["unresolved"].get(name, "its packages' versions")
+        raise AnsibleLookupError(
+            f"{name} of {lock['os']}-{lock['arch']} is not resolved, the lock lacks {what}: {', '.join(unknown)}; "
+            f"`ingot lock --os {lock['os']} --arch {lock['arch']} --record` records what vendors' hosts answer"
+        )
+    packages = [{"name": each, "version": exact[each]["version"]} for each in entry.get("packages", [])]
     wheels = [{"name": each, **lock["wheels"][each]} for each in entry.get("wheels", [])]
     return {**entry, "packages": packages, "wheels": wheels}
 

@@ -10,6 +10,7 @@ import pytest
 
 from ingot import ec2, paths
 from ingot import lock as locks
+from ingot.catalog import read_catalog
 from ingot.errors import IngotError, UsageError
 from ingot.models import BaseImage, Platform, RecordedImage
 from ingot.record import keep, with_images
@@ -99,8 +100,8 @@ def test_a_region_that_is_none_is_refused_before_anything_is_asked(
 
 
 ROWS: dict[Platform, BaseImage] = {
-    "ec2": BaseImage(ssm="/ubuntu/{deb_arch}/ami-id", source="test", checked=date(2026, 11, 24)),
-    "eks": BaseImage(owner="amazon", name="eks-{arch}-*", source="test", checked=date(2026, 11, 24)),
+    "ec2": BaseImage(ssm="/ubuntu/arm64/ami-id", source="test", checked=date(2026, 11, 24)),
+    "eks": BaseImage(owner="amazon", name="eks-arm64-*", source="test", checked=date(2026, 11, 24)),
 }
 
 
@@ -140,6 +141,16 @@ def test_an_image_that_there_is_none_of_is_named(bare: pytest.MonkeyPatch) -> No
     images(bare, [])
     with pytest.raises(IngotError, match="there is no image for ec2"):
         ec2.newest_images(ROWS, "x86_64", "us-east-1")
+
+
+def test_a_lock_asks_for_the_base_images_of_its_own_versions_and_architecture() -> None:
+    catalog = read_catalog()
+    for stack in catalog.stacks:
+        lock = locks.make(catalog, stack, "al2023", "aarch64").lock
+        version, kernel = (lock.components[name].version for name in ("parallelcluster", "kernel"))
+        assert lock.base_images["parallelcluster"].name == f"aws-parallelcluster-{version}-amzn2023-hvm-arm64-*"
+        assert lock.base_images["ec2"].name == f"al2023-ami-2023.*-kernel-{kernel}-arm64"
+        assert f"/{lock.components['eks'].version}/" in lock.base_images["eks"].ssm
 
 
 def test_recorded_images_are_written_and_kept_while_the_row_is_the_same() -> None:

@@ -13,6 +13,7 @@ from ingot.catalog import read_catalog
 from ingot.fit import findings, images_for
 from ingot.instance_types import describe
 from ingot.models import Lock
+from ingot.plan import of_lock
 
 CATALOG = read_catalog()
 LOCK = locks.load(paths.LOCKS / "2026.11" / "debian13-x86_64.yml")
@@ -54,8 +55,12 @@ def test_the_driver_of_debian_drives_one_gpu_of_the_generations_that_it_knows() 
 
 
 def test_switches_without_their_manager_are_an_error() -> None:
-    assert errors("p5.48xlarge") == ["p5.48xlarge needs fabricmanager, which the image does not have"]
-    assert errors("p5.4xlarge") == []
+    def rules(type_: str) -> list[str]:
+        plan = of_lock(LOCK, CATALOG, "parallelcluster", type_)
+        return [each["rule"] for each in plan["findings"] if each["severity"] == "error"]
+
+    assert rules("p5.48xlarge") == ["nvswitch-needs-fabricmanager"]
+    assert rules("p5.4xlarge") == []
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,8 @@ def test_the_images_for_a_type_are_those_of_its_accelerator() -> None:
 
 
 def test_every_finding_has_a_fix_and_a_source_and_the_worst_comes_first() -> None:
-    every = found("p6-b200.48xlarge")
+    every = of_lock(LOCK, CATALOG, "parallelcluster", "p6-b200.48xlarge")["findings"]
+    assert {each.get("rule", "") for each in every} >= {"", "nvswitch-needs-fabricmanager"}
     assert all(each["fix"] and each["sources"] for each in every)
     assert [each["severity"] for each in every] == sorted(each["severity"] for each in every)
 

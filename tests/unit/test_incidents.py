@@ -5,17 +5,23 @@ from packaging.version import Version
 
 from ingot.catalog import read_catalog
 from ingot.errors import IngotError
+from ingot.fit import driver_needs
 from ingot.instance_types import describe
 from ingot.models import Facts
-from ingot.rules import Broken, Context, Part, broken
-from ingot.solve import needs_of_type, solve
+from ingot.rules import Broken, Context, Part, broken, release_facts
+from ingot.solve import solve
 
 CATALOG = read_catalog()
 
 
 def found(versions: dict[str, str], facts: dict[str, Facts] | None = None, **where: str) -> list[Broken]:
     """What the rules find in a set of versions."""
-    parts = [Part(name, Version(text), text, (facts or {}).get(name, {})) for name, text in versions.items()]
+    parts = [
+        Part(
+            name, Version(text), text, {**release_facts(CATALOG.components[name], text), **(facts or {}).get(name, {})}
+        )
+        for name, text in versions.items()
+    ]
     return broken(parts, CATALOG.components, Context(**where))
 
 
@@ -68,7 +74,7 @@ def test_6_a_kernel_that_has_no_lustre_client() -> None:
 def test_7_a_module_flavour_that_does_not_drive_the_gpu() -> None:
     # https://github.com/awslabs/amazon-eks-ami/issues/1697 and 2768
     for name, flavour in (("p6-b200.48xlarge", "open"), ("p6-b300.48xlarge", "open"), ("p3dn.24xlarge", "closed")):
-        assert {"module": flavour} in [need.facts for need in needs_of_type(name)]
+        assert {"module": flavour} in [need.facts for need in driver_needs(describe(name))]
 
 
 def test_8_fabric_manager_runs_only_where_there_is_an_nvswitch() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from ingot import lock as locks
 from ingot import paths
+from ingot.models import VendorPackage
 
 ANSIBLE = Path(sys.prefix) / "bin" / "ansible"
 LOCK = paths.LOCKS / "2026.11" / "debian13-x86_64.yml"
@@ -46,6 +47,16 @@ def test_the_lock_is_that_of_the_host(tmp_path: Path) -> None:
     assert set(found["missing"]) == {"efa.kmod"}
 
 
+def test_a_vendors_package_is_in_the_version_that_was_recorded(tmp_path: Path) -> None:
+    lock = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml")
+    build = VendorPackage(version="2.31.2-1+cuda13.3", path="x.deb", size=1, sha256="a" * 64)
+    nccl = lock.components["nccl"].model_copy(update={"files": {"libnccl2": build, "libnccl-dev": build}})
+    path = tmp_path / "lock.yml"
+    path.write_text(locks.dump(lock.model_copy(update={"components": {**lock.components, "nccl": nccl}})))
+    found = entry("nccl", tmp_path, ingot_lock=str(path))
+    assert [each["version"] for each in found["packages"]] == [build.version] * 2
+
+
 def test_a_component_that_is_left_out_says_why(tmp_path: Path) -> None:
     found = entry("nvidia_container_toolkit", tmp_path, ingot_lock=str(LOCK))
     assert found["left_out"] == locks.load(LOCK).left_out["nvidia_container_toolkit"]
@@ -77,6 +88,16 @@ def test_an_image_gets_the_part_of_its_roles(tmp_path: Path) -> None:
             "efa",
             {"ansible_facts": {**FACTS, "distribution": "Amazon", "distribution_major_version": "2"}},
             "no lock for al2-x86_64; it has",
+        ),
+        (
+            "nccl",
+            {"ansible_facts": {**FACTS, "distribution": "Ubuntu", "distribution_version": "24.04"}},
+            "nccl of ubuntu2404-x86_64 is not resolved",
+        ),
+        (
+            "docker",
+            {"ansible_facts": {**FACTS, "distribution": "Rocky", "distribution_major_version": "9"}},
+            "docker of rocky9-x86_64 is not resolved",
         ),
         ("efa", {"ansible_facts": FACTS, "ingot_stack": "2020.01"}, "there is no stack 2020.01"),
     ],
