@@ -67,9 +67,14 @@ def start_disk(disk: Path, *, log: Path) -> Iterator[Path]:
         (work / "key.pem").write_bytes(_key())
         (work / "cert.pem").write_bytes(CERTIFICATE.read_bytes())
         volumes = [f"{work}:/work", f"{disk.resolve()}:/disk.raw:ro", f"{TOOLS / 'sign-start'}:/sign-start:ro"]
-        argv = ["docker", "run", "--rm", "--init", "--label", "ingot=1", "--network", "none", "--cap-drop", "ALL"]
-        argv += ["--user", f"{os.getuid()}:{os.getgid()}", *(f"--volume={volume}" for volume in volumes)]
-        run([*argv, tools, "/sign-start"], log=log, doing="signing the kernel")
+        container = f"ingot-sign-{work.name.rpartition('-')[2]}"
+        argv = ["docker", "run", "--rm", "--init", "--name", container, "--label", "ingot=1", "--network", "none"]
+        argv += ["--cap-drop", "ALL", "--user", f"{os.getuid()}:{os.getgid()}"]
+        argv += [f"--volume={volume}" for volume in volumes]
+        try:
+            run([*argv, tools, "/sign-start"], log=log, doing="signing the kernel")
+        finally:
+            run(["docker", "rm", "--force", "--volumes", container])
         yield work / "start.raw"
 
 
@@ -114,4 +119,6 @@ def _load(machine: Machine, expected: str) -> str:
 
 def _push(machine: Machine, name: str, content: bytes) -> None:
     text = base64.b64encode(content).decode()
-    machine.ssh(f"umask 077; mkdir -p {FOLDER}; echo {text} | base64 -d > {FOLDER}/{name}")
+    code, _, errors = machine.ssh(f"umask 077; mkdir -p {FOLDER} && echo {text} | base64 -d > {FOLDER}/{name}")
+    if code != 0:
+        raise IngotError(f"{name} cannot be put into the machine: {errors.strip()}")
