@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ingot import origins
 from ingot.errors import IngotError
-from ingot.models import OperatingSystem, Package
+from ingot.locked import Package
+from ingot.models import OperatingSystem
 from ingot.paths import cache_dir
 from ingot.run import run
 

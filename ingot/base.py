@@ -15,7 +15,8 @@ from pathlib import Path
 from ingot import origins, yamlfile
 from ingot.archive import DEB_ARCH, KEYRINGS
 from ingot.errors import IngotError
-from ingot.models import Lock, Strict
+from ingot.locked import Lock
+from ingot.models import Strict
 from ingot.run import run
 from ingot.setup import as_root
 

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import Any
 
 from ingot.errors import IngotError, UsageError
-from ingot.models import EC2_ARCH, Arch, BaseImage, Platform, RecordedImage
+from ingot.locked import RecordedImage
+from ingot.models import EC2_ARCH, Arch, BaseImage, Platform
 from ingot.yamlfile import nearest
 
 INSTEAD = "or take a file: aws ec2 describe-instance-types --output json > FILE"

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ingot.models import Image, Lock
+from ingot.locked import Lock
+from ingot.models import Image
 from ingot.rules import SEVERITIES, Need, locked_parts
 
 

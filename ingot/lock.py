@@ -14,7 +14,8 @@ from ingot import paths, pypi, vendor
 from ingot.archive import Archive, upstream
 from ingot.catalog import Catalog
 from ingot.errors import IngotError, UsageError
-from ingot.models import Arch, Lock, LockedComponent, Offer, Package, Repository, Stack
+from ingot.locked import Lock, LockedComponent, Package, Repository
+from ingot.models import Arch, Offer, Stack
 from ingot.resolve import Candidate, Rejected, World, rejections, resolve
 from ingot.rules import Context, Need, contains
 from ingot.yamlfile import Loader, flow, nearest, parse

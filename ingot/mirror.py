@@ -26,7 +26,7 @@ from ingot.console import Progress
 from ingot.disk import GIB, TOOLS, require_space
 from ingot.download import CONNECTIONS, File, Web, download, sha256
 from ingot.errors import IngotError, UsageError
-from ingot.models import Lock, Package
+from ingot.locked import Lock, Package
 from ingot.paths import alone, atomic, write_text
 from ingot.vendor_index import read_index
 

@@ -1,7 +1,6 @@
-"""The shapes of what people write (catalog) and of what Ingot generates (lock): frozen, and strict about keys."""
+"""The shapes of what people write in the catalog: frozen, and strict about keys."""
 
 import re
-from collections.abc import Collection
 from datetime import date
 from typing import Annotated, Literal
 
@@ -82,14 +81,6 @@ class BaseImage(Strict):
         if not self.ssm and not (self.owner and self.name):
             raise ValueError("a base image has 'owner' and 'name', or 'ssm'")
         return self
-
-
-class RecordedImage(Strict):
-    """The newest base image of a platform when the lock was recorded; its name is the same in every region."""
-
-    name: str
-    owner: str
-    created: date
 
 
 class OperatingSystem(Strict):
@@ -380,123 +371,3 @@ class OperatingSystems(Strict):
     """The file `operating_systems.yml`."""
 
     operating_systems: dict[str, OperatingSystem]
-
-
-class Package(Strict):
-    """One package of the distribution, exact; `size` is in bytes, `installed` in KiB as the archive states it."""
-
-    version: str
-    suite: str
-    path: str
-    size: int
-    installed: int
-    sha256: Sha256
-
-
-class Wheel(Strict):
-    """One wheel, exact."""
-
-    version: str
-    filename: str
-    sha256: Sha256
-
-
-class Repository(Strict):
-    """A signed index: of the distribution, with the primary keys whose signatures were seen on each suite, or of a
-    vendor, with its address and the key that has to sign it."""
-
-    kind: Literal["apt", "rpm"]
-    suites: list[str] = []
-    components: list[str] = []
-    key_fingerprints: dict[str, list[Fingerprint]] = {}
-    url: str = ""
-    key_url: str = ""
-    key_fingerprint: str = ""
-
-
-class Artifact(Strict):
-    """One file of a vendor. Without `sha256` it is unresolved."""
-
-    url: str
-    sha256: Sha256 | None = None
-    signature: str = ""
-    key_url: str = ""
-    key_fingerprint: str = ""
-
-
-class VendorPackage(Strict):
-    """One package of a vendor's repository, exact: `path` is relative to the repository's address, `size` in bytes."""
-
-    version: str
-    path: str
-    size: int
-    sha256: Sha256
-
-
-class LockedComponent(Strict):
-    """A component as decided: its version, the packages asked for by name, and why this version.
-
-    `source` is `debian`, `pypi`, `distribution`, `base_image`, `download` or the name of a vendor's repository. `exact`
-    holds the exact versions of a vendor's packages that are published, `files` what has been recorded of its
-    repository. `version` is empty where nobody has published it.
-    """
-
-    version: str
-    source: str
-    packages: list[str] = []
-    exact: dict[str, str] = {}
-    files: dict[str, VendorPackage] = {}
-    artifact: Artifact | None = None
-    wheels: list[str] = []
-    hold: bool = False
-    facts: Facts = {}
-    why: str
-
-
-class Lock(Strict):
-    """A stack resolved for one operating system and architecture. `packages` is the closure of all components.
-
-    `unresolved` says for each component what nobody has published and a lock with network access must record; a build
-    does not begin before. `accepted` are the rules that the stack breaks knowingly, with its reason.
-    """
-
-    schema_: Literal[1] = Field(alias="schema")
-    stack: str
-    os: str
-    arch: Arch
-    catalog_sha256: Sha256
-    base: Base | None = None
-    base_images: dict[Platform, BaseImage] = {}
-    images: dict[Platform, RecordedImage] = {}
-    repositories: dict[str, Repository]
-    components: dict[str, LockedComponent]
-    left_out: dict[str, str]
-    accepted: dict[str, str] = {}
-    packages: dict[str, Package]
-    wheels: dict[str, Wheel]
-    unresolved: dict[str, str]
-
-    @property
-    def key(self) -> str:
-        """The lock's name below its stack: `debian13-x86_64`."""
-        return f"{self.os}-{self.arch}"
-
-    @property
-    def archive(self) -> Base:
-        """The bare system that a local image starts from; IngotError on a system that has none."""
-        if self.base is None:
-            raise IngotError(
-                f"{self.key} has no local base: its packages come from vendors' repositories",
-                hint="build debian13 or debian12 on this machine",
-            )
-        return self.base
-
-    def of(self, roles: Collection[str]) -> "Lock":
-        """The part of the lock that an image of these roles is: its components, and what is left out of them.
-
-        `packages` stays the closure of all components; an image has some of them.
-        """
-        components = {name: entry for name, entry in self.components.items() if name in roles}
-        left_out = {name: why for name, why in self.left_out.items() if name.split(".")[0] in roles}
-        unresolved = {name: what for name, what in self.unresolved.items() if name in roles or "." in name}
-        return self.model_copy(update={"components": components, "left_out": left_out, "unresolved": unresolved})

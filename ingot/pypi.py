@@ -9,7 +9,7 @@ from typing import Any
 
 from ingot import origins
 from ingot.errors import IngotError
-from ingot.models import Wheel
+from ingot.locked import Wheel
 from ingot.run import run
 
 # glibc 2.36 is Debian 12's; pip matches each tag exactly, so all that such a system accepts are named.

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ingot.archive import upstream
 from ingot.errors import IngotError
-from ingot.models import Arch, Artifact, Lock, LockedComponent, Platform, RecordedImage, Repository, VendorPackage
+from ingot.locked import Artifact, Lock, LockedComponent, RecordedImage, Repository, VendorPackage
+from ingot.models import Arch, Platform
 from ingot.signed import Keyring, Tell, download
 from ingot.vendor import DIGEST, DIGESTS
 from ingot.vendor_index import Index, read_index

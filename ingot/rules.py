@@ -9,7 +9,8 @@ from typing import Any, get_args
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from ingot.models import Component, Facts, LockedComponent, Rule, Severity, Where
+from ingot.locked import LockedComponent
+from ingot.models import Component, Facts, Rule, Severity, Where
 
 # The worst first.
 SEVERITIES = get_args(Severity)

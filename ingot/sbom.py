@@ -11,7 +11,7 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from ingot.models import Lock
+from ingot.locked import Lock
 
 QUERY = "${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\n"
 

@@ -7,19 +7,17 @@ from packaging.version import Version
 from ingot.archive import DEB_ARCH
 from ingot.catalog import Catalog
 from ingot.errors import IngotError
+from ingot.locked import Artifact, LockedComponent, Repository
 from ingot.models import (
     BASE_IMAGE,
     DISTRIBUTION,
     EC2_ARCH,
     Arch,
-    Artifact,
     BaseImage,
-    LockedComponent,
     Offer,
     OperatingSystem,
     Platform,
     Repositories,
-    Repository,
 )
 from ingot.resolve import Candidate
 

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 from ingot.archive import DEB_ARCH
 from ingot.errors import IngotError
-from ingot.models import Arch, Repository, VendorPackage
+from ingot.locked import Repository, VendorPackage
+from ingot.models import Arch
 from ingot.signed import Keyring, Tell, download
 
 RPM = {

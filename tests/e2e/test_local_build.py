@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingot import lock as locks
-from ingot.models import Lock
+from ingot.locked import Lock
 
 from .conftest import Ingot
 

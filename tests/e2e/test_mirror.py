@@ -14,7 +14,7 @@ from ingot import lock as locks
 from ingot import paths
 from ingot.archive import Archive
 from ingot.catalog import read_catalog
-from ingot.models import Lock
+from ingot.locked import Lock
 
 from .conftest import IMAGE, command
 

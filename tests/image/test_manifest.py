@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.models import Lock
+from ingot.locked import Lock
 
 FOLDER = "/usr/share/ingot"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from testinfra.host import Host
 
-from ingot.models import LockedComponent
+from ingot.locked import LockedComponent
 
 CUDA = "/usr/local/cuda"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from testinfra.host import Host
 
-from ingot.models import LockedComponent
+from ingot.locked import LockedComponent
 
 # By the shell alone: the image needs no HTTP client.
 READ = r"exec 3<>/dev/tcp/localhost/9100; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; cat <&3"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from testinfra.host import Host
 
-from ingot.models import LockedComponent
+from ingot.locked import LockedComponent
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from ingot import paths
 from ingot.archive import upstream
 from ingot.catalog import read_catalog
 from ingot.errors import IngotError, UsageError
-from ingot.models import Lock
+from ingot.locked import Lock
 from ingot.rules import Context, broken, locked_parts
 
 LOCKS = sorted(paths.LOCKS.glob("*/*.yml"))

@@ -1,0 +1,138 @@
+"""The shapes of what Ingot generates, a lock: frozen, and strict about keys like those of the catalog."""
+
+from collections.abc import Collection
+from datetime import date
+from typing import Literal
+
+from pydantic import Field
+
+from ingot.errors import IngotError
+from ingot.models import Arch, Base, BaseImage, Facts, Fingerprint, Platform, Sha256, Strict
+
+
+class RecordedImage(Strict):
+    """The newest base image of a platform when the lock was recorded; its name is the same in every region."""
+
+    name: str
+    owner: str
+    created: date
+
+
+class Package(Strict):
+    """One package of the distribution, exact; `size` is in bytes, `installed` in KiB as the archive states it."""
+
+    version: str
+    suite: str
+    path: str
+    size: int
+    installed: int
+    sha256: Sha256
+
+
+class Wheel(Strict):
+    """One wheel, exact."""
+
+    version: str
+    filename: str
+    sha256: Sha256
+
+
+class Repository(Strict):
+    """A signed index: of the distribution, with the primary keys whose signatures were seen on each suite, or of a
+    vendor, with its address and the key that has to sign it."""
+
+    kind: Literal["apt", "rpm"]
+    suites: list[str] = Field([])
+    components: list[str] = Field([])
+    key_fingerprints: dict[str, list[Fingerprint]] = Field({})
+    url: str = ""
+    key_url: str = ""
+    key_fingerprint: str = ""
+
+
+class Artifact(Strict):
+    """One file of a vendor. Without `sha256` it is unresolved."""
+
+    url: str
+    sha256: Sha256 | None = None
+    signature: str = ""
+    key_url: str = ""
+    key_fingerprint: str = ""
+
+
+class VendorPackage(Strict):
+    """One package of a vendor's repository, exact: `path` is relative to the repository's address, `size` in bytes."""
+
+    version: str
+    path: str
+    size: int
+    sha256: Sha256
+
+
+class LockedComponent(Strict):
+    """A component as decided: its version, the packages asked for by name, and why this version.
+
+    `source` is `debian`, `pypi`, `distribution`, `base_image`, `download` or the name of a vendor's repository. `exact`
+    holds the exact versions of a vendor's packages that are published, `files` what has been recorded of its
+    repository. `version` is empty where nobody has published it.
+    """
+
+    version: str
+    source: str
+    packages: list[str] = Field([])
+    exact: dict[str, str] = Field({})
+    files: dict[str, VendorPackage] = Field({})
+    artifact: Artifact | None = None
+    wheels: list[str] = Field([])
+    hold: bool = False
+    facts: Facts = Field({})
+    why: str
+
+
+class Lock(Strict):
+    """A stack resolved for one operating system and architecture. `packages` is the closure of all components.
+
+    `unresolved` says for each component what nobody has published and a lock with network access must record; a build
+    does not begin before. `accepted` are the rules that the stack breaks knowingly, with its reason.
+    """
+
+    schema_: Literal[1] = Field(alias="schema")
+    stack: str
+    os: str
+    arch: Arch
+    catalog_sha256: Sha256
+    base: Base | None = None
+    base_images: dict[Platform, BaseImage] = Field({})
+    images: dict[Platform, RecordedImage] = Field({})
+    repositories: dict[str, Repository]
+    components: dict[str, LockedComponent]
+    left_out: dict[str, str]
+    accepted: dict[str, str] = Field({})
+    packages: dict[str, Package]
+    wheels: dict[str, Wheel]
+    unresolved: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """The lock's name below its stack: `debian13-x86_64`."""
+        return f"{self.os}-{self.arch}"
+
+    @property
+    def archive(self) -> Base:
+        """The bare system that a local image starts from; IngotError on a system that has none."""
+        if self.base is None:
+            raise IngotError(
+                f"{self.key} has no local base: its packages come from vendors' repositories",
+                hint="build debian13 or debian12 on this machine",
+            )
+        return self.base
+
+    def of(self, roles: Collection[str]) -> "Lock":
+        """The part of the lock that an image of these roles is: its components, and what is left out of them.
+
+        `packages` stays the closure of all components; an image has some of them.
+        """
+        components = {name: entry for name, entry in self.components.items() if name in roles}
+        left_out = {name: why for name, why in self.left_out.items() if name.split(".")[0] in roles}
+        unresolved = {name: what for name, what in self.unresolved.items() if name in roles or "." in name}
+        return self.model_copy(update={"components": components, "left_out": left_out, "unresolved": unresolved})
