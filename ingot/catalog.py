@@ -13,6 +13,8 @@ from ingot.models import (
     DISTRIBUTION,
     Arch,
     Component,
+    Container,
+    Containers,
     Image,
     Images,
     OperatingSystem,
@@ -35,6 +37,7 @@ class Catalog:
     images: dict[str, Image]
     stacks: dict[str, Stack]
     repositories: Repositories
+    containers: dict[str, Container] = field(default_factory=dict)
     own: Path | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
 
@@ -45,6 +48,10 @@ class Catalog:
     def image(self, name: str) -> Image:
         """The image `name`; UsageError with the known names if there is none."""
         return _known("image", name, self.images)
+
+    def container(self, name: str) -> Container:
+        """The container `name`; UsageError with the known names if there is none."""
+        return _known("container", name, self.containers)
 
     def stack(self, name: str) -> Stack:
         """The stack `name`; UsageError with the known names if there is none."""
@@ -120,6 +127,10 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
     for file in _there(folders, "images.yml"):
         images |= (found := load(file, Images).images)
         files |= {f"images/{name}": file for name in found}
+    containers: dict[str, Container] = {}
+    for file in _there(folders, "containers.yml"):
+        containers |= (rows := load(file, Containers).containers)
+        files |= {f"containers/{name}": file for name in rows}
     known = []
     for file in _there(folders, "repositories.yml"):
         known.append(load(file, Repositories))
@@ -129,7 +140,7 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
         repositories={name: row for each in known for name, row in each.repositories.items()},
     )
     stacks = {name: extended(name, written, files) for name in written}
-    catalog = Catalog(path, components, systems, images, stacks, repositories, own, files)
+    catalog = Catalog(path, components, systems, images, stacks, repositories, containers, own, files)
     check_names(catalog)
     return catalog
 
@@ -203,6 +214,12 @@ def check_names(catalog: Catalog) -> None:
                 hint = nearest(used, catalog.components)
                 at = place(file, "images", name, "given", number)
                 raise IngotError(f"unknown component {used!r} of image {name}", place=at, hint=hint)
+    for name, container in catalog.containers.items():
+        if container.parent and container.parent not in catalog.containers:
+            file = catalog.files[f"containers/{name}"]
+            hint = nearest(container.parent, catalog.containers)
+            at = place(file, "containers", name, "parent")
+            raise IngotError(f"unknown container {container.parent!r}", place=at, hint=hint)
     for name, row in catalog.repositories.repositories.items():
         if row.key not in catalog.repositories.keys:
             file = catalog.files[f"repositories/{name}"]

@@ -67,7 +67,7 @@ def list_(
     unresolved: Annotated[bool, typer.Option("--unresolved", help="Instead, what no fact is known of yet.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List images, operating systems, stacks, components and families of instance types."""
+    """List images, operating systems, stacks, containers, components and families of instance types."""
     from datetime import date
 
     from ingot import hygiene
@@ -84,6 +84,7 @@ def list_(
         "images": {name: image.summary for name, image in catalog.images.items()},
         "operating_systems": {name: system.name for name, system in catalog.operating_systems.items()},
         "stacks": {name: stack.summary for name, stack in catalog.stacks.items()},
+        "containers": {name: container.summary for name, container in catalog.containers.items()},
         "components": {name: component.summary for name, component in catalog.components.items()},
         "instance_families": summaries(read_types()),
     }

@@ -367,6 +367,28 @@ class Images(Strict):
     images: dict[str, Image]
 
 
+class Container(Strict):
+    """A framework container: the container it is made from (empty at the root), and the variants it has.
+
+    `script` is the training program in it, an absolute path, started by torchrun with `arguments`; a container without
+    one is only built upon. `checkpoints` is the script's option that takes the folder of checkpoints.
+    """
+
+    summary: str
+    parent: str = ""
+    accelerators: list[Literal["nvidia", "neuron", "cpu"]] = Field(min_length=1)
+    roles: list[str] = []
+    script: str = Field(default="", pattern=r"^(/\S+)?$")
+    arguments: list[str] = []
+    checkpoints: str = ""
+
+
+class Containers(Strict):
+    """The file `containers.yml`."""
+
+    containers: dict[str, Container]
+
+
 class OperatingSystems(Strict):
     """The file `operating_systems.yml`."""
 
