@@ -214,17 +214,26 @@ def check_names(catalog: Catalog) -> None:
                 hint = nearest(used, catalog.components)
                 at = place(file, "images", name, "given", number)
                 raise IngotError(f"unknown component {used!r} of image {name}", place=at, hint=hint)
-    for name, container in catalog.containers.items():
-        if container.parent and container.parent not in catalog.containers:
-            file = catalog.files[f"containers/{name}"]
-            hint = nearest(container.parent, catalog.containers)
-            at = place(file, "containers", name, "parent")
-            raise IngotError(f"unknown container {container.parent!r}", place=at, hint=hint)
+    for name in catalog.containers:
+        lineage(name, catalog)
     for name, row in catalog.repositories.repositories.items():
         if row.key not in catalog.repositories.keys:
             file = catalog.files[f"repositories/{name}"]
             hint = nearest(row.key, catalog.repositories.keys)
             raise IngotError(f"unknown key {row.key!r}", place=place(file, "repositories", name, "key"), hint=hint)
+
+
+def lineage(name: str, catalog: Catalog) -> list[str]:
+    """The container `name` and those that it is made from, the root last; IngotError where that has no end."""
+    found = [name]
+    while parent := catalog.containers[found[-1]].parent:
+        at = place(catalog.files[f"containers/{found[-1]}"], "containers", found[-1], "parent")
+        if parent not in catalog.containers:
+            raise IngotError(f"unknown container {parent!r}", place=at, hint=nearest(parent, catalog.containers))
+        if parent in found:
+            raise IngotError(f"container {name} is made from itself: {' -> '.join([*found, parent])}", place=at)
+        found.append(parent)
+    return found
 
 
 Used = tuple[str, tuple[str | int, ...], str, Collection[str]]

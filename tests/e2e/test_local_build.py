@@ -1,5 +1,6 @@
 """`make local-parallelcluster` gives a machine image that boots and is what its lock says."""
 
+import base64
 import json
 import subprocess
 from pathlib import Path
@@ -71,7 +72,9 @@ def test_a_second_build_of_the_same_inputs_says_so(ingot: Ingot, report: dict[st
 
 
 def test_the_booted_image_answers_as_the_readme_says(ingot: Ingot, report: dict[str, Any]) -> None:
-    command = "modprobe nvidia; ingot-doctor && srun hostname"
+    launch = ingot("launch", "slurm", "cpu-ddp", "--bare", "--instance-type", "c5n.large", "--os", report["os"])
+    script = base64.b64encode(launch.stdout.encode()).decode()
+    command = f"modprobe nvidia; echo {script} | base64 -d | sbatch --test-only && ingot-doctor && srun hostname"
     done = ingot("boot", "parallelcluster", "--os", report["os"], "--json", "--ssh", command)
     answer = json.loads(done.stdout)
     assert done.returncode == answer["exit"] == 0, answer

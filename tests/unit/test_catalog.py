@@ -95,3 +95,16 @@ def test_an_unknown_name_is_a_usage_error_that_lists_the_known(ask: str, name: s
     assert caught.value.exit_code == 2
     assert name in caught.value.message
     assert known in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("parent", "said"),
+    [("bose", "unknown container 'bose'"), ("fsdp", "pytorch is made from itself: pytorch -> fsdp -> pytorch")],
+)
+def test_a_container_is_made_from_another_one_that_is_there(catalog_copy: Path, parent: str, said: str) -> None:
+    file = catalog_copy / "containers.yml"
+    line = spoil(file, "parent: base", f"parent: {parent}")
+    with pytest.raises(IngotError, match=said) as caught:
+        read_catalog(catalog_copy)
+    assert caught.value.place.startswith(f"{file}:")
+    assert parent == "fsdp" or caught.value.place == f"{file}:{line}"

@@ -1,0 +1,86 @@
+"""The command that starts training somewhere: launch."""
+
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from ingot.options import StackOption, find_stack, types
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+def _launchable() -> list[str]:
+    return sorted(name for name, row in find_stack("")[0].containers.items() if row.script)
+
+
+def _schedulers() -> list[str]:
+    return ["slurm", "kubernetes"]
+
+
+@app.command(epilog="Example: ingot launch slurm fsdp --instance-type hpc7a.48xlarge --nodes 4 > train.sbatch")
+def launch(
+    scheduler: Annotated[str, typer.Argument(help="slurm or kubernetes.", autocompletion=_schedulers)],
+    name: Annotated[str, typer.Argument(help="A container of catalog/containers.yml.", autocompletion=_launchable)],
+    on: Annotated[
+        str, typer.Option("--instance-type", help="What it runs on.", autocompletion=types, show_default=False)
+    ],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="After --: more arguments of the training script.", show_default=False)
+    ] = None,
+    nodes: Annotated[int, typer.Option("--nodes", help="How many of them.")] = 1,
+    container: Annotated[
+        str,
+        typer.Option("--container", help="Where nodes pull it from, or a squashfs file of Pyxis.", show_default=False),
+    ] = "",
+    bare: Annotated[bool, typer.Option("--bare", help="With slurm: run what the machine image itself has.")] = False,
+    checkpoints: Annotated[
+        str, typer.Option("--checkpoints", help="A folder that all nodes share, to resume from.", show_default=False)
+    ] = "",
+    claim: Annotated[
+        str, typer.Option("--claim", help="With kubernetes: the persistent volume claim of --checkpoints.")
+    ] = "checkpoints",
+    processes: Annotated[
+        int,
+        typer.Option("--processes", help="Processes a node; as many as devices, or 1, by default.", show_default=False),
+    ] = 0,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", help="NAME=VALUE for the job, judged by the rules; may be repeated.")
+    ] = None,
+    os_name: Annotated[str, typer.Option("--os", help="The lock whose versions decide the environment.")] = "debian13",
+    stack: StackOption = "",
+) -> None:
+    """Print what a scheduler is given to train: a batch script for Slurm, or a Service and an indexed Job.
+
+    Devices, EFA interfaces and processes follow the instance type; the environment follows the rules of
+    catalog/settings.yml for the lock's versions, and what they say of --env goes to standard error.
+    """
+    from ingot.console import err
+    from ingot.errors import UsageError
+    from ingot.launch import launch as render
+    from ingot.yamlfile import nearest
+
+    catalog, stack = find_stack(stack)
+    if scheduler not in _schedulers():
+        raise UsageError(f"unknown scheduler {scheduler!r}", hint=nearest(scheduler, _schedulers()))
+    text, remarks = render(
+        catalog,
+        "slurm" if scheduler == "slurm" else "kubernetes",
+        name,
+        instance_type=on,
+        nodes=nodes,
+        os_name=os_name,
+        stack=stack,
+        command_line=shlex.join(["ingot", *sys.argv[1:]]),
+        container=container,
+        bare=bare,
+        checkpoints=checkpoints,
+        claim=claim,
+        processes=processes,
+        environment=env,
+        arguments=arguments,
+    )
+    for remark in remarks:
+        err.print(remark, markup=False)
+    print(text, end="")

@@ -1,0 +1,173 @@
+"""Renders what a scheduler is given to start a container's training: one description, one template a scheduler."""
+
+import re
+import shlex
+from dataclasses import asdict
+from typing import Any, Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ingot import paths
+from ingot.catalog import Catalog
+from ingot.check import assignments
+from ingot.containers import tag_of
+from ingot.errors import IngotError, UsageError
+from ingot.instance_types import check_name, describe
+from ingot.lock import load, path_of
+from ingot.models import Container
+from ingot.settings import engine, plain, read_settings
+
+Scheduler = Literal["slurm", "kubernetes"]
+TEMPLATES = {"slurm": "slurm.sbatch.j2", "kubernetes": "kubernetes.yaml.j2"}
+# torchrun's own default for the port of the first node.
+PORT = 29500
+# The name that the device plugins of NVIDIA and AWS give their devices, and huge pages as AWS' EFA guide asks for:
+# https://docs.aws.amazon.com/eks/latest/userguide/node-efa.html, read on 2026-11-24.
+DEVICE = {"nvidia": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"}
+EFA = "vpc.amazonaws.com/efa"
+HUGEPAGES = {"hugepages-2Mi": "5120Mi"}
+
+
+def enroot(reference: str) -> str:
+    """A container's reference as Pyxis writes it: `#` after the registry; a file's path stays as it is.
+
+    https://github.com/NVIDIA/pyxis/wiki/Usage
+    """
+    first, slash, rest = reference.partition("/")
+    is_registry = slash and first and (set(first) & set(".:") or first == "localhost")
+    return f"{first}#{rest}" if is_registry else reference
+
+
+def settings_of(
+    environment: list[str], versions: dict[str, str], instance_type: str, accelerator: str
+) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+    """The variables that the job sets, each with the reason, and what the rules find in those that the user wants.
+
+    A value that a rule demands, by more than information, is set where the user has set none.
+    """
+    mine = assignments(environment)
+    rules = plain(read_settings())
+    judged = (versions, instance_type, accelerator)
+    findings = engine().evaluate(rules, [asdict(each) for each in mine], *judged)
+    must = {rule["id"]: rule["must"] for rule in rules if rule["must"]}
+    missing = [
+        found for found in findings if found["value"] is None and found["rule"] in must and found["severity"] != "info"
+    ]
+    set_here = [
+        {"name": each["variable"], "value": must[each["rule"]], "reason": each["message"], "source": each["source"]}
+        for each in missing
+    ]
+    wanted = [
+        {"name": each.name, "value": each.value or "", "reason": "Given by --env.", "source": ""} for each in mine
+    ]
+    return set_here + wanted, [found for found in findings if found not in missing]
+
+
+def _container(catalog: Catalog, name: str) -> Container:
+    """The container `name`, which must have something to start."""
+    found = catalog.container(name)
+    if not found.script:
+        known = ", ".join(sorted(each for each, row in catalog.containers.items() if row.script))
+        raise UsageError(f"{name} has nothing to start", hint=f"it is built upon; name one of {known}")
+    return found
+
+
+def launch(
+    catalog: Catalog,
+    scheduler: Scheduler,
+    name: str,
+    *,
+    instance_type: str,
+    nodes: int,
+    os_name: str,
+    stack: str,
+    command_line: str,
+    container: str = "",
+    bare: bool = False,
+    checkpoints: str = "",
+    claim: str = "checkpoints",
+    processes: int = 0,
+    environment: list[str] | None = None,
+    arguments: list[str] | None = None,
+) -> tuple[str, list[str]]:
+    """The file for the scheduler, and remarks for who launches it.
+
+    Raises UsageError on what does not go together, and IngotError when a variable that the user wants breaks a rule of
+    severity `error`.
+    """
+    row = _container(catalog, name)
+    check_name(instance_type)
+    facts = describe(instance_type)
+    if nodes < 1:
+        raise UsageError(f"{nodes} nodes cannot train", place="--nodes", hint="give 1 or more")
+    if bare and scheduler != "slurm":
+        raise UsageError("pods always run a container", place="--bare", hint="leave --bare out")
+    if bare and container:
+        raise UsageError("--bare and --container exclude each other", hint="give one of them")
+    if checkpoints and not row.checkpoints:
+        raise UsageError(f"{name} writes no checkpoints to resume from", place="--checkpoints", hint="leave it out")
+    if checkpoints and not re.fullmatch(r"/[^\s:,]*", checkpoints):
+        raise UsageError(f"{checkpoints!r} is no absolute path", place="--checkpoints", hint="write /fsx/run-1")
+    catalog.stack(stack)
+    catalog.check_arch(os_name, facts["arch"])
+    accelerator = "cpu" if facts["accelerator"] == "none" else facts["accelerator"]
+    if not container and not bare and accelerator not in row.accelerators:
+        has = ", ".join(row.accelerators)
+        hint = f"name a container of your own that has {row.script}: --container REFERENCE"
+        raise UsageError(f"{name} has no variant for {accelerator}, which {instance_type} is; it has {has}", hint=hint)
+    lock = load(path_of(stack, os_name, facts["arch"]))
+    versions = {part: entry.version for part, entry in lock.components.items() if entry.version}
+    if "efa" in versions and lock.components["efa"].source != "debian":
+        versions["efa_installer"] = versions["efa"]
+    settings, findings = settings_of(environment or [], versions, instance_type, accelerator)
+    wrong = [found for found in findings if found["severity"] == "error"]
+    if wrong:
+        said = "; ".join(f"{each['variable']}: {each['message']}" for each in wrong)
+        raise IngotError(said, place=f"--env [{wrong[0]['rule']}]", hint=wrong[0]["fix"])
+    remarks = [f"{each['severity']}: {each['variable']}: {each['message']} {each['fix']}" for each in findings]
+    if row.checkpoints and not checkpoints:
+        remarks.append("note: without --checkpoints DIR, a folder that all nodes share, a job that fails begins anew")
+    if not container and not bare:
+        container = tag_of(name, accelerator, os_name, facts["arch"])
+        remarks.append(f"note: nodes pull {container}; push it where they can, and name that by --container")
+    limits = {DEVICE[accelerator]: facts["devices"]} if accelerator in DEVICE else {}
+    limits |= {EFA: facts["efa"], **HUGEPAGES} if facts["efa"] and nodes > 1 else {}
+    template = _environment().get_template(TEMPLATES[scheduler])
+    text = template.render(
+        header=f"Written by `{' '.join(command_line.split())}`: stack {stack}, {os_name}-{facts['arch']}.",
+        name=name,
+        nodes=nodes,
+        instance_type=instance_type,
+        container=container,
+        checkpoints=checkpoints,
+        claim=claim,
+        settings=settings,
+        devices=facts["devices"] if accelerator == "nvidia" else 0,
+        processes=processes or facts["devices"] or 1,
+        port=PORT,
+        limits=limits,
+        plugins=[resource for resource in limits if "/" in resource],
+        cpu=facts["vcpus"] * 3 // 4,
+        memory_mib=facts["memory_mib"] * 3 // 4,
+        command=[
+            row.script,
+            *row.arguments,
+            *([row.checkpoints, checkpoints] if checkpoints else []),
+            *(arguments or []),
+        ],
+    )  # fmt: skip
+    return text, remarks
+
+
+def _environment() -> Environment:
+    """Templates whose values are quoted by filters: `sh` for the shell, `tojson` for YAML."""
+    made = Environment(
+        loader=FileSystemLoader(paths.ROOT / "containers" / "launch"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    made.filters |= {"sh": shlex.quote, "enroot": enroot}
+    return made
