@@ -16,7 +16,7 @@ from ingot import origins, yamlfile
 from ingot.archive import DEB_ARCH, KEYRINGS
 from ingot.errors import IngotError
 from ingot.locked import Lock
-from ingot.models import Strict
+from ingot.models import LOCAL_ARCH, Strict
 from ingot.run import run
 from ingot.setup import as_root
 
@@ -177,6 +177,6 @@ def ensure_tools(path: Path, *, log: Path) -> str:
     tag = f"{repository}:{recipe[:12]}"
     with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
         tar = Path(folder) / "tools.tar"
-        installed = _bootstrap(tools_suites(tools), TOOLS_COMPONENTS, "x86_64", tools.packages, "", tar, log)
+        installed = _bootstrap(tools_suites(tools), TOOLS_COMPONENTS, LOCAL_ARCH, tools.packages, "", tar, log)
         _import(tar, tag, _labels(recipe, installed))
     return tag

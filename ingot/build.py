@@ -231,7 +231,7 @@ def local(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
     Raises IngotError at the first step that fails. Logs, disk, manifest, SBOM and report lie in `request.dir`.
     """
     catalog.image(request.image)
-    catalog.check_arch(request.os_name, request.arch)
+    catalog.check_local(request.os_name, request.arch)
     catalog.stack(request.stack)
     lock_path = locks.path_of(request.stack, request.os_name, request.arch)
     lock = locks.load(lock_path)

@@ -11,6 +11,7 @@ from ingot.errors import IngotError, UsageError
 from ingot.models import (
     BASE_IMAGE,
     DISTRIBUTION,
+    LOCAL_ARCH,
     Arch,
     Component,
     Container,
@@ -85,6 +86,15 @@ class Catalog:
             if each == arch:
                 return each
         raise UsageError(f"{os_name} has no architecture {arch!r}", hint=nearest(arch, known))
+
+    def check_local(self, os_name: str, arch: str) -> Arch:
+        """The same; UsageError too when images of it are not built on this machine."""
+        if (known := self.check_arch(os_name, arch)) != LOCAL_ARCH:
+            raise UsageError(
+                f"no image is built for {arch} on this machine: its disk and the QEMU that boots it are {LOCAL_ARCH}'s",
+                hint=f"build for {LOCAL_ARCH}; `ingot plan IMAGE --os {os_name} --arch {arch}` says what the lock has",
+            )
+        return known
 
 
 def _known(kind: str, name: str, table: dict[str, T]) -> T:

@@ -67,7 +67,7 @@ def boot(
 
     catalog, _ = find_stack("")
     catalog.image(image)
-    catalog.check_arch(os_name, arch)
+    catalog.check_local(os_name, arch)
     folder = build_dir(image, os_name, arch)
     disk = folder / "disk.raw"
     if not disk.exists():
@@ -149,7 +149,7 @@ def base(os_name: OsOption = "debian13", arch: ArchOption = "x86_64", stack: Sta
     from ingot.setup import ensure_docker, ensure_local_tools
 
     catalog, stack = find_stack(stack)
-    catalog.check_arch(os_name, arch)
+    catalog.check_local(os_name, arch)
     ensure_docker()
     ensure_local_tools()
     print(ensure_base(load(path_of(stack, os_name, arch)), log=cache_dir("logs") / "base.log").tag)

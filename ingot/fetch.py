@@ -68,7 +68,7 @@ def _fetch_wheels(lock: Lock, folder: Path, log: Path | None) -> None:
                     "--no-deps",
                     "--dest",
                     staging,
-                    *pypi.target(),
+                    *pypi.target(lock.arch),
                     f"{name}=={wheel.version}",
                 ],
                 log=log,

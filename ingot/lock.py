@@ -11,11 +11,11 @@ from packaging.version import Version
 from pydantic import BaseModel
 
 from ingot import paths, pypi, vendor
-from ingot.archive import Archive, upstream
+from ingot.archive import DEB_ARCH, Archive, upstream
 from ingot.catalog import Catalog
 from ingot.errors import IngotError, UsageError
 from ingot.locked import Lock, LockedComponent, Package, Repository
-from ingot.models import Arch, Offer, Stack
+from ingot.models import Arch, Component, Offer, Stack
 from ingot.resolve import Candidate, Rejected, World, rejections, resolve
 from ingot.rules import Context, Need, contains
 from ingot.yamlfile import Loader, flow, nearest, parse
@@ -104,7 +104,16 @@ def _block(key: str, table: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _candidates(name: str, offers: list[Offer], os_name: str, archive: Archive | None) -> list[Candidate]:
+def _offers(component: Component, os_name: str, arch: Arch) -> list[Offer]:
+    """The offers of a component on a system, with the names that the distribution's packages have there."""
+    return [
+        offer.model_copy(update={"apt": offer.apt.named(DEB_ARCH[arch])}) if offer.apt else offer
+        for offer in component.offers
+        if os_name in offer.os and arch in offer.arch
+    ]
+
+
+def _candidates(name: str, offers: list[Offer], os_name: str, arch: Arch, archive: Archive | None) -> list[Candidate]:
     """Every version of component `name` that its offers have, newest first; of one version, in the offers' order."""
     found = []
     for offer in offers:
@@ -112,7 +121,7 @@ def _candidates(name: str, offers: list[Offer], os_name: str, archive: Archive |
         if offer.apt and archive:
             exact = {upstream(version): version for version in reversed(archive.versions(offer.apt.version_of))}
         elif offer.wheels:
-            listed = pypi.versions(offer.wheels.version_of)
+            listed = pypi.versions(offer.wheels.version_of, arch)
             exact = {version: version for version in listed if contains(offer.wheels.spec, Version(version))}
         else:
             found += vendor.candidates(name, offer, os_name)
@@ -136,9 +145,9 @@ def _apt_packages(candidate: Candidate, archive: Archive) -> dict[str, str | Non
     return packages
 
 
-def _wheel_version(name: str, candidate: Candidate) -> str:
+def _wheel_version(name: str, candidate: Candidate, arch: Arch) -> str:
     """The version of wheel `name` that goes with a candidate: the same, else the newest of its minor release."""
-    listed = pypi.versions(name)
+    listed = pypi.versions(name, arch)
     if candidate.exact in listed:
         return candidate.exact
     minor = [text for text in listed if Version(text).release[:2] == Version(candidate.exact).release[:2]]
@@ -162,7 +171,7 @@ def archive_of(catalog: Catalog, stack: Stack, os_name: str, arch: Arch) -> tupl
         return None, {}
     archive = Archive(os_name, system, arch)
     signers = archive.update()
-    offered = [o.apt for name in stack.pins for o in catalog.components[name].offers if os_name in o.os and o.apt]
+    offered = [o.apt for name in stack.pins for o in _offers(catalog.components[name], os_name, arch) if o.apt]
     archive.read(name for apt in offered for name in (apt.version_of, *apt.packages))
     return archive, signers
 
@@ -175,7 +184,7 @@ def world_of(
     left_out: dict[str, str] = {}
     for name in stack.pins:
         component = catalog.components[name]
-        offers = [offer for offer in component.offers if os_name in offer.os and arch in offer.arch]
+        offers = _offers(component, os_name, arch)
         left_out |= {f"{name}.{part}": why[os_name] for part, why in component.parts_left_out.items() if os_name in why}
         if os_name in component.left_out:
             left_out[name] = component.left_out[os_name]
@@ -185,7 +194,7 @@ def world_of(
             hint = f"add an offer or a reason under 'left_out' in components/{name}.yml"
             raise IngotError(f"{name} has neither an offer for {os_name} nor a reason to be left out", hint=hint)
         else:
-            candidates[name] = _candidates(name, offers, os_name, archive)
+            candidates[name] = _candidates(name, offers, os_name, arch, archive)
     return World(candidates, catalog.components, context, stack.accept), left_out
 
 
@@ -231,7 +240,7 @@ def make(
     else:
         unresolved |= {f"base_image.{name}": vendor.UNKNOWN_IMAGE for name in system.base_images}
     wheels = {
-        name: pypi.wheel(name, _wheel_version(name, candidate))
+        name: pypi.wheel(name, _wheel_version(name, candidate, known_arch), known_arch)
         for candidate in chosen.values()
         if candidate.offer.wheels
         for name in candidate.offer.wheels.packages

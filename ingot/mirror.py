@@ -27,6 +27,7 @@ from ingot.disk import GIB, TOOLS, require_space
 from ingot.download import CONNECTIONS, File, Web, download, sha256
 from ingot.errors import IngotError, UsageError
 from ingot.locked import Lock, Package
+from ingot.models import LOCAL_ARCH, Arch
 from ingot.paths import alone, atomic, write_text
 from ingot.vendor_index import read_index
 
@@ -56,12 +57,13 @@ class Made:
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite to mirror: its address, the text of its signed index, and which components of it."""
+    """A suite to mirror: its address, the text of its signed index, which components of it, and for which machine."""
 
     name: str
     url: str
     release: str
     components: Sequence[str]
+    arch: Arch
 
     @property
     def folder(self) -> Path:
@@ -69,8 +71,8 @@ class Suite:
         return Path(_site(self.name), "dists", self.name)
 
 
-def _suite(name: str, archive: Archive, components: Sequence[str]) -> Suite:
-    return Suite(name, archive.address(name), archive.release(name).read_text(), components)
+def _suite(name: str, archive: Archive, components: Sequence[str], arch: Arch) -> Suite:
+    return Suite(name, archive.address(name), archive.release(name).read_text(), components, arch)
 
 
 def _site(suite: str) -> str:
@@ -88,9 +90,22 @@ def _by_hash(path: str, digest: str) -> Path:
     return Path(path).parent / "by-hash" / "SHA256" / digest
 
 
-def _index_files(dest: Path, suite: Suite, arch: str) -> list[File]:
+def _index_of(part: str, arch: Arch) -> str:
+    """The path of a component's index, relative to its suite."""
+    return f"{part}/binary-{DEB_ARCH[arch]}/Packages.xz"
+
+
+def _has_index(dest: Path, suite: str, part: str, arch: Arch) -> bool:
+    """Whether the mirror has a component's index of a suite, and with it packages that it names."""
+    home = dest / _site(suite) / "dists" / suite
+    named = _indexes((home / "InRelease").read_text()) if (home / "InRelease").exists() else {}
+    path = _index_of(part, arch)
+    return path in named and (home / _by_hash(path, named[path][0])).exists()
+
+
+def _index_files(dest: Path, suite: Suite) -> list[File]:
     """The indexes of a suite that apt reads, and those of other architectures that the mirror has already."""
-    wanted = {f"{part}/binary-{DEB_ARCH[arch]}/Packages.xz" for part in suite.components}
+    wanted = {_index_of(part, suite.arch) for part in suite.components}
     wanted |= {f"{part}/i18n/Translation-en.{kind}" for part in suite.components for kind in ("xz", "bz2")}
     old = dest / suite.folder / "InRelease"
     if old.exists():
@@ -113,7 +128,7 @@ def _package_files(dest: Path, archive: Archive, packages: Sequence[Package]) ->
 def _wheel_files(dest: Path, lock: Lock) -> list[File]:
     def file(name: str) -> File:
         wheel = lock.wheels[name]
-        url = pypi.address(name, wheel.version)
+        url = pypi.address(name, wheel.version, lock.arch)
         return File(url, _wheels(dest, name) / wheel.filename, wheel.sha256, Web().size(url))
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
@@ -140,20 +155,20 @@ def _read(catalog: Catalog, os_name: str, arch: str) -> Archive:
 
 
 def _tools(dest: Path, catalog: Catalog, lock: Lock, archive: Archive) -> tuple[list[Suite], list[File]]:
-    """The suites and the packages of the container that makes disks.
+    """The suites and the packages of the container that makes disks, which runs on this machine.
 
-    Those that the mirror has for another operating system stay: newer indexes might not name its packages any more.
+    Those that the mirror has for another lock stay: newer indexes might not name its packages any more.
     """
     tools = read_tools(TOOLS / "tools.yml")
     owner = next(
         name for name, system in catalog.operating_systems.items() if system.base and system.base.suite == tools.suite
     )
-    if owner != lock.os:
-        if (dest / "debian" / "dists" / tools.suite / "InRelease").exists():
+    if (owner, LOCAL_ARCH) != (lock.os, lock.arch):
+        if all(_has_index(dest, tools.suite, part, LOCAL_ARCH) for part in TOOLS_COMPONENTS):
             return [], []
-        archive = _read(catalog, owner, "x86_64")
+        archive = _read(catalog, owner, LOCAL_ARCH)
     packages = archive.closure({"?essential": None, "apt": None, **dict.fromkeys(tools.packages)})
-    suites = [_suite(name, archive, TOOLS_COMPONENTS) for name in tools_suites(tools)]
+    suites = [_suite(name, archive, TOOLS_COMPONENTS, LOCAL_ARCH) for name in tools_suites(tools)]
     return suites, _package_files(dest, archive, list(packages.values()))
 
 
@@ -166,12 +181,13 @@ def plan(dest: Path, catalog: Catalog, lock: Lock) -> tuple[list[Suite], list[Fi
             + (" …" if len(gone) > 5 else ""),
             hint=f"run `ingot lock --os {lock.os} --arch {lock.arch} --keep`, which renews those pins alone",
         )
-    suites = [_suite(name, archive, lock.archive.components) for name in lock.repositories["debian"].suites]
+    suites = [_suite(name, archive, lock.archive.components, lock.arch) for name in lock.repositories["debian"].suites]
     more, files = _tools(dest, catalog, lock, archive)
-    suites += [suite for suite in more if suite.name not in {each.name for each in suites}]
+    there = {(each.name, each.arch) for each in suites}
+    suites += [suite for suite in more if (suite.name, suite.arch) not in there]
     files += _package_files(dest, archive, list(lock.packages.values()))
     files += _wheel_files(dest, lock)
-    files += [file for suite in suites for file in _index_files(dest, suite, lock.arch)]
+    files += [file for suite in suites for file in _index_files(dest, suite)]
     return suites, list({file.path: file for file in files}.values())
 
 

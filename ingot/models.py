@@ -41,6 +41,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")]
 Facts = dict[str, str | bool | int]
 Arch = Literal["x86_64", "aarch64"]
+# The one that images are built for on this machine: the disk, the programs that make it and QEMU are of it.
+LOCAL_ARCH: Arch = "x86_64"
 # What EC2 calls them.
 EC2_ARCH: dict[Arch, str] = {"x86_64": "x86_64", "aarch64": "arm64"}
 Platform = Literal["ec2", "parallelcluster", "eks"]
@@ -152,12 +154,22 @@ class Repositories(Strict):
 class AptOffer(Strict):
     """Packages of the distribution. The component's version is that of `version_of`.
 
-    With `follow`, `version_of` and each other metapackage stand for the package that they depend on.
+    In their names `{deb_arch}` stands for amd64 or arm64. With `follow`, `version_of` and each other metapackage stand
+    for the package that they depend on.
     """
 
     version_of: str
     packages: list[str]
     follow: list[str] = []
+
+    def named(self, deb_arch: str) -> "AptOffer":
+        """The same with the names that packages have on an architecture."""
+
+        def name(text: str) -> str:
+            return text.replace("{deb_arch}", deb_arch)
+
+        packages, follow = [*map(name, self.packages)], [*map(name, self.follow)]
+        return AptOffer(version_of=name(self.version_of), packages=packages, follow=follow)
 
 
 class WheelOffer(Strict):

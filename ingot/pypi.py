@@ -10,23 +10,30 @@ from typing import Any
 from ingot import origins
 from ingot.errors import IngotError
 from ingot.locked import Wheel
+from ingot.models import Arch
 from ingot.run import run
 
-# glibc 2.36 is Debian 12's; pip matches each tag exactly, so all that such a system accepts are named.
-PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(36, 4, -1)]
-PLATFORMS += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"]
+# glibc 2.36 is Debian 12's; pip matches each tag exactly, so all that such a system accepts are named: from which glibc
+# on there are wheels of an architecture (PEP 600), and the names that some had before that.
+NEWEST = 36
+OLDEST: dict[Arch, int] = {"x86_64": 5, "aarch64": 17}
+NAMED: dict[Arch, list[str]] = {
+    "x86_64": ["manylinux2014", "manylinux2010", "manylinux1"],
+    "aarch64": ["manylinux2014"],
+}
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 
-def target() -> list[str]:
+def target(arch: Arch) -> list[str]:
     """The options that make pip choose wheels for the image instead of for this machine."""
-    return ["--only-binary=:all:", *(word for platform in PLATFORMS for word in ("--platform", platform))]
+    tags = [*(f"manylinux_2_{minor}" for minor in range(NEWEST, OLDEST[arch] - 1, -1)), *NAMED[arch]]
+    return ["--only-binary=:all:", *(word for tag in tags for word in ("--platform", f"{tag}_{arch}"))]
 
 
 @cache
-def versions(name: str) -> list[str]:
-    """All released versions of `name` that have a wheel for x86_64 Linux, newest first; of a mirror those it has."""
-    words = [*PIP, "index", "versions", name, *target()]
+def versions(name: str, arch: Arch) -> list[str]:
+    """All released versions of `name` that have a wheel for Linux on `arch`, newest first; of a mirror those it has."""
+    words = [*PIP, "index", "versions", name, *target(arch)]
     try:
         printed = run(words, env=origins.pip_environment(), doing=f"asking for the versions of {name}")
     except IngotError as error:
@@ -39,12 +46,12 @@ def versions(name: str) -> list[str]:
     raise IngotError(f"the package index lists no version of {name}")
 
 
-def _found(name: str, version: str) -> dict[str, Any]:
+def _found(name: str, version: str, arch: Arch) -> dict[str, Any]:
     """What pip would download for `name` at `version`: `url` and `archive_info` of its installation report."""
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
         asked = ["install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-"]
         report = run(
-            [*PIP, *asked, "--target", folder, *target(), f"{name}=={version}"],
+            [*PIP, *asked, "--target", folder, *target(arch), f"{name}=={version}"],
             env=origins.pip_environment(),
             doing=f"asking for the wheel of {name} {version}",
         )
@@ -52,14 +59,14 @@ def _found(name: str, version: str) -> dict[str, Any]:
     return found
 
 
-def address(name: str, version: str) -> str:
+def address(name: str, version: str, arch: Arch) -> str:
     """Where the index has the wheel of `name` at `version`."""
-    return str(_found(name, version)["url"])
+    return str(_found(name, version, arch)["url"])
 
 
-def wheel(name: str, version: str) -> Wheel:
-    """The wheel of `name` at `version` with the SHA-256 that the index publishes."""
-    download = _found(name, version)
+def wheel(name: str, version: str, arch: Arch) -> Wheel:
+    """The wheel of `name` at `version` for `arch` with the SHA-256 that the index publishes."""
+    download = _found(name, version, arch)
     digest = download.get("archive_info", {}).get("hashes", {}).get("sha256")
     if digest is None:
         raise IngotError(f"the package index publishes no SHA-256 of {name} {version}")

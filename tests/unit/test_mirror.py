@@ -159,9 +159,9 @@ def test_wheels_come_from_the_mirror_and_from_nowhere_else(
     with serving(folder) if served else contextlib.nullcontext((f"{folder.as_uri()}/", None)) as (url, _):
         monkeypatch.setenv("INGOT_MIRROR", url if served else str(folder))
         pypi.versions.cache_clear()
-        assert pypi.versions(name) == ["1.5"]
-        assert pypi.versions("packaging") == []
-        found = pypi.wheel(name, "1.5")
+        assert pypi.versions(name, "x86_64") == ["1.5"]
+        assert pypi.versions("packaging", "x86_64") == []
+        found = pypi.wheel(name, "1.5", "x86_64")
         assert (found.filename, found.sha256) == (wheel.name, hashlib.sha256(wheel.read_bytes()).hexdigest())
-        assert pypi.address(name, "1.5") == f"{url}simple/{name}/{wheel.name}"
+        assert pypi.address(name, "1.5", "x86_64") == f"{url}simple/{name}/{wheel.name}"
     pypi.versions.cache_clear()
