@@ -39,7 +39,7 @@ $(COLLECTION):
 setup: $(INSTALLED) $(COLLECTION) ## install what is missing: Python packages, Docker, QEMU, mmdebstrap, Packer
 	@ingot setup
 
-local-%: setup ## build image %, boot it, verify it (OS=debian13 ARCH=x86_64 ARGS=--rebuild)
+local-%: $(INSTALLED) $(COLLECTION) ## build image %, boot it, verify it (OS=debian13 ARCH=x86_64 ARGS=--rebuild)
 	@ingot local $* --os $(OS) --arch $(ARCH) $(ARGS)
 
 lock: $(INSTALLED) ## resolve the stack into locks/ anew

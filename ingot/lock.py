@@ -104,7 +104,7 @@ def _block(key: str, table: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _offers(component: Component, os_name: str, arch: Arch) -> list[Offer]:
+def offers_of(component: Component, os_name: str, arch: Arch) -> list[Offer]:
     """The offers of a component on a system, with the names that the distribution's packages have there."""
     return [
         offer.model_copy(update={"apt": offer.apt.named(DEB_ARCH[arch])}) if offer.apt else offer
@@ -171,7 +171,7 @@ def archive_of(catalog: Catalog, stack: Stack, os_name: str, arch: Arch) -> tupl
         return None, {}
     archive = Archive(os_name, system, arch)
     signers = archive.update()
-    offered = [o.apt for name in stack.pins for o in _offers(catalog.components[name], os_name, arch) if o.apt]
+    offered = [o.apt for name in stack.pins for o in offers_of(catalog.components[name], os_name, arch) if o.apt]
     archive.read(name for apt in offered for name in (apt.version_of, *apt.packages))
     return archive, signers
 
@@ -184,7 +184,7 @@ def world_of(
     left_out: dict[str, str] = {}
     for name in stack.pins:
         component = catalog.components[name]
-        offers = _offers(component, os_name, arch)
+        offers = offers_of(component, os_name, arch)
         left_out |= {f"{name}.{part}": why[os_name] for part, why in component.parts_left_out.items() if os_name in why}
         if os_name in component.left_out:
             left_out[name] = component.left_out[os_name]

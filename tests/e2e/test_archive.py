@@ -46,6 +46,16 @@ def test_resolving_twice_gives_the_same_bytes(fresh: Lock) -> None:
     assert locks.dump(locks.make(CATALOG, STACK, "debian13", "x86_64").lock) == locks.dump(fresh)
 
 
+def test_a_lock_for_aarch64_has_its_kernel_and_wheels_and_the_same_bytes_twice() -> None:
+    lock = locks.make(CATALOG, STACK, "debian12", "aarch64").lock
+    release = lock.components["kernel"].facts["release"]
+    assert lock.packages[f"linux-image-{release}"].path.endswith("_arm64.deb")
+    assert str(release).endswith("-cloud-arm64")
+    assert lock.wheels
+    assert [wheel.filename for wheel in lock.wheels.values() if not wheel.filename.endswith("_aarch64.whl")] == []
+    assert locks.dump(locks.make(CATALOG, STACK, "debian12", "aarch64").lock) == locks.dump(lock)
+
+
 def test_the_archive_holds_what_was_just_resolved(fresh: Lock, archive: Archive) -> None:
     assert archive.gone(fresh.packages) == []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingot.catalog import read_catalog
+from ingot.models import LOCAL_ARCH
 from ingot.paths import ROOT
 from ingot.setup import ensure_packer, packer_environment
 
@@ -17,7 +18,7 @@ ROWS = [
     for image in CATALOG.images
     for system, entry in CATALOG.operating_systems.items()
     for arch in entry.architectures
-    if entry.base
+    if entry.base and arch == LOCAL_ARCH
 ]
 
 

@@ -10,7 +10,7 @@ from ingot import build, paths
 from ingot.build import Request, inputs_digest, local
 from ingot.catalog import read_catalog
 from ingot.console import Progress
-from ingot.errors import IngotError
+from ingot.errors import IngotError, UsageError
 from ingot.lock import path_of
 
 CATALOG = read_catalog()
@@ -45,6 +45,16 @@ def test_a_lock_with_something_unresolved_is_refused_before_anything_is_done(mon
     ) as caught:
         local(Request("parallelcluster", "ubuntu2404", "x86_64", CATALOG.newest_stack), CATALOG, Progress(quiet=True))
     assert "--record" in caught.value.hint
+
+
+def test_another_architecture_than_this_machine_s_tools_have_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(build, "ensure_docker", lambda: pytest.fail("the build has started"))
+    with pytest.raises(UsageError, match="no image is built for aarch64 on this machine") as caught:
+        local(Request("parallelcluster", "debian13", "aarch64", CATALOG.newest_stack), CATALOG, Progress(quiet=True))
+    assert "--arch aarch64" in caught.value.hint
+    assert list((tmp_path / "build").iterdir()) == []
 
 
 def test_a_build_in_the_same_folder_is_waited_for(request_: Request) -> None:

@@ -38,6 +38,15 @@ def test_an_unknown_name_exits_2_and_names_the_known(words: tuple[str, ...]) -> 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("words", [("local", "parallelcluster"), ("boot", "parallelcluster"), ("base",)])
+def test_an_architecture_that_is_not_built_here_exits_2_with_one_sentence(words: tuple[str, ...]) -> None:
+    done = ingot(*words, "--os", "debian13", "--arch", "aarch64")
+    assert (done.returncode, done.stdout) == (2, "")
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("error: no image is built for aarch64 on this machine")
+    assert hint.startswith("  hint: build for x86_64")
+
+
 def test_lock_check_passes_on_the_checkout() -> None:
     done = ingot("lock", "--check")
     assert (done.returncode, done.stderr) == (0, "")

@@ -8,10 +8,11 @@ import yaml
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.archive import upstream
+from ingot.archive import DEB_ARCH, upstream
 from ingot.catalog import read_catalog
 from ingot.errors import IngotError, UsageError
 from ingot.locked import Lock
+from ingot.models import Arch
 from ingot.rules import Context, broken, locked_parts
 
 LOCKS = sorted(paths.LOCKS.glob("*/*.yml"))
@@ -47,6 +48,32 @@ def test_every_package_that_a_component_asks_for_is_in_the_closure(debian_lock: 
     assert asked | set(lock.archive.packages) <= set(lock.packages)
     assert {name for component in lock.components.values() for name in component.wheels} == set(lock.wheels)
     assert lock.unresolved == {}
+
+
+def test_everything_in_a_debian_lock_is_of_its_architecture(debian_lock: Lock) -> None:
+    arch, deb_arch = debian_lock.arch, DEB_ARCH[debian_lock.arch]
+    made_for = {package.path.removesuffix(".deb").rsplit("_", 1)[-1] for package in debian_lock.packages.values()}
+    assert made_for == {"all", deb_arch}
+    assert [
+        wheel.filename for wheel in debian_lock.wheels.values() if not wheel.filename.endswith(f"_{arch}.whl")
+    ] == []
+    assert {image.ssm.rsplit("/", 1)[-1] for image in debian_lock.base_images.values()} <= {deb_arch}
+
+
+def test_a_debian_lock_has_the_cloud_kernel_of_its_architecture(debian_lock: Lock) -> None:
+    kernel = debian_lock.components["kernel"]
+    release = str(kernel.facts["release"])
+    assert release.endswith(f"-cloud-{DEB_ARCH[debian_lock.arch]}")
+    assert {f"linux-image-{release}", f"linux-headers-{release}"} <= set(kernel.packages)
+
+
+@pytest.mark.parametrize(("arch", "deb_arch"), DEB_ARCH.items())
+def test_the_architecture_stands_in_names_of_the_distribution_s_packages(arch: Arch, deb_arch: str) -> None:
+    (offer,) = locks.offers_of(read_catalog().components["kernel"], "debian13", arch)
+    assert offer.apt is not None
+    assert offer.apt.version_of == f"linux-image-cloud-{deb_arch}"
+    assert offer.apt.follow == [f"linux-image-cloud-{deb_arch}", f"linux-headers-cloud-{deb_arch}"]
+    assert set(offer.apt.follow) < set(offer.apt.packages)
 
 
 def test_no_lock_breaks_a_rule_that_it_does_not_accept(lock: Lock) -> None:

@@ -11,14 +11,37 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from ingot import lock as locks
+from ingot import mirror as mirrors
 from ingot import origins, paths, pypi
+from ingot.archive import DEB_ARCH
+from ingot.catalog import read_catalog
 from ingot.errors import UsageError
+from ingot.locked import Package
+from ingot.models import Arch
 
 MAIN = [sys.executable, "-c", "from ingot.cli import main; main()"]
 SUITES = ["trixie", "trixie-security"]
+
+
+def put_wheel(mirror: Path, version: str, tag: str) -> None:
+    """Put a wheel of a package into a mirror, and list it in the index."""
+    name = "ingot-nothing"
+    home = mirror / "simple" / name
+    home.mkdir(parents=True, exist_ok=True)
+    wheel = home / f"ingot_nothing-{version}-{tag}.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        info = f"ingot_nothing-{version}.dist-info"
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
+        archive.writestr(f"{info}/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    with (home / "index.html").open("a") as page:
+        page.write(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>\n')
 
 
 @pytest.fixture
@@ -28,17 +51,7 @@ def folder(tmp_path: Path) -> Path:
     (mirror / "debian" / "dists").mkdir(parents=True)
     (mirror / "debian" / "a.deb").write_bytes(bytes(range(100)))
     (mirror / "debian" / ".b.deb.part").write_bytes(b"half")
-    name, version = "ingot-nothing", "1.5"
-    home = mirror / "simple" / name
-    home.mkdir(parents=True)
-    wheel = home / f"ingot_nothing-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        info = f"ingot_nothing-{version}.dist-info"
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    (home / "index.html").write_text(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>')
+    put_wheel(mirror, "1.5", "py3-none-any")
     return mirror
 
 
@@ -165,3 +178,71 @@ def test_wheels_come_from_the_mirror_and_from_nowhere_else(
         assert (found.filename, found.sha256) == (wheel.name, hashlib.sha256(wheel.read_bytes()).hexdigest())
         assert pypi.address(name, "1.5", "x86_64") == f"{url}simple/{name}/{wheel.name}"
     pypi.versions.cache_clear()
+
+
+@pytest.mark.parametrize("arch", get_args(Arch))
+def test_a_wheel_is_of_the_architecture_that_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arch: Arch
+) -> None:
+    monkeypatch.setenv("INGOT_MIRROR", str(folder))
+    for each in get_args(Arch):
+        put_wheel(folder, "1.6", f"py3-none-manylinux_2_27_{each}")
+        put_wheel(folder, "1.7" if each == arch else "1.8", f"py3-none-manylinux2014_{each}")
+    pypi.versions.cache_clear()
+    assert pypi.versions("ingot-nothing", arch) == ["1.7", "1.6", "1.5"]
+    for version, tag in (("1.6", "manylinux_2_27"), ("1.7", "manylinux2014")):
+        found = pypi.wheel("ingot-nothing", version, arch)
+        assert found.filename == f"ingot_nothing-{version}-py3-none-{tag}_{arch}.whl"
+    pypi.versions.cache_clear()
+
+
+class FakeArchive:
+    """Debian's archive of one architecture, with one package, whose every suite names the indexes of both."""
+
+    def __init__(self, arch: Arch, folder: Path) -> None:
+        self.arch = arch
+        self.folder = folder
+
+    def gone(self, _: object) -> list[str]:
+        return []
+
+    def address(self, suite: str) -> str:
+        return f"http://archive/{mirrors._site(suite)}/"
+
+    def url(self, package: Package) -> str:
+        return f"http://archive/{package.path}"
+
+    def release(self, suite: str) -> Path:
+        path = self.folder / suite
+        names = [f"main/binary-{deb_arch}/Packages.xz" for deb_arch in DEB_ARCH.values()]
+        path.write_text("".join(f" {DIGESTS[name]} 1 {name}\n" for name in names))
+        return path
+
+    def closure(self, _: object) -> dict[str, Package]:
+        path = f"pool/main/t/tool/tool_1_{DEB_ARCH[self.arch]}.deb"
+        return {"tool": Package(version="1", suite="trixie", path=path, size=1, installed=1, sha256="0" * 64)}
+
+
+DIGESTS = {f"main/binary-{name}/Packages.xz": digest * 64 for name, digest in (("amd64", "a"), ("arm64", "b"))}
+
+
+@pytest.mark.parametrize("had", ["", "arm64", "amd64"])
+def test_what_makes_disks_is_of_this_machine_whatever_the_lock_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, had: str
+) -> None:
+    """A mirror that has it already, for another lock, keeps it."""
+    monkeypatch.setattr(mirrors, "_read", lambda _, __, arch: FakeArchive(arch, tmp_path))
+    catalog = read_catalog()
+    home = tmp_path / "mirror" / "debian" / "dists" / "trixie"
+    if had:
+        index = home / "main" / f"binary-{had}" / "by-hash" / "SHA256" / DIGESTS[f"main/binary-{had}/Packages.xz"]
+        index.parent.mkdir(parents=True)
+        index.touch()
+        FakeArchive("x86_64", home).release("InRelease")
+    lock = locks.load(locks.path_of(catalog.newest_stack, "debian13", "aarch64"))
+    suites, files = mirrors.plan(tmp_path / "mirror", catalog, lock)
+    indexes = {file.path.parts[-4] for file in files if "by-hash" in file.path.parts}
+    assert indexes == {"binary-arm64", "binary-amd64"}
+    tools = {file.path.name for file in files if file.path.name.startswith("tool_")}
+    assert tools == (set() if had == "amd64" else {"tool_1_amd64.deb"})
+    assert {suite.arch for suite in suites} == ({"aarch64"} if had == "amd64" else {"aarch64", "x86_64"})
