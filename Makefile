@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build
 
 .DEFAULT_GOAL := help
-.PHONY: setup lock lock-check requirements docs test test-fast test-all lint bench fmt clean help
+.PHONY: setup lock lock-check requirements docs test test-fast test-all lint bench mirror-rig fmt clean help
 
 # The parts: Python packages, the command line, and the collection where Ansible finds it under its name.
 # tools.pth: programs of the environment find each other (molecule asks ansible-config) without its activation.
@@ -68,6 +68,9 @@ test-all: setup ## run the slow checks as well
 
 lint: setup ## run the static checks alone
 	@$(BIN)/pytest tests/static $(ARGS)
+
+mirror-rig: setup ## serve simulated packages of vendors, signed, as the lock of OS=ubuntu2404 names them
+	@$(BIN)/python tests/rigs/vendors.py $(OS)
 
 bench: setup ## measure the numbers of benchmarks/RESULTS.md (ARGS=boot for one part)
 	@$(BIN)/python benchmarks/run.py $(ARGS)

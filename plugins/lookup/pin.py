@@ -34,9 +34,10 @@ RETURN = r"""
 _raw:
   description: >-
     For each term a dictionary with C(name), C(version), C(source), C(packages) (a list of C(name) and C(version)),
-    C(wheels) (a list of C(name), C(version), C(filename) and C(sha256)), C(hold), C(facts) and C(missing) (what is left
-    out of it, with the reason); or, for a component that the operating system does not have, C(name), C(left_out) with
-    the reason, and empty lists.
+    C(wheels) (a list of C(name), C(version), C(filename) and C(sha256)), C(hold), C(facts), C(repositories) (the
+    vendor's repository that the packages come from, if they do, with C(name), C(kind), C(url), C(suites),
+    C(components), C(key_url) and C(key_fingerprint)) and C(missing) (what is left out of it, with the reason); or,
+    for a component that the operating system does not have, C(name), C(left_out) with the reason, and empty lists.
   type: list
   elements: dict
 """
@@ -98,7 +99,7 @@ def _entry(lock: dict, name: str) -> dict:
     """What `lock` says of component `name`."""
     missing = {each: why for each, why in lock["left_out"].items() if each == name or each.startswith(f"{name}.")}
     if name in missing:
-        empty = {"packages": [], "wheels": [], "facts": {}}
+        empty = {"packages": [], "wheels": [], "facts": {}, "repositories": []}
         return {"name": name, "left_out": missing[name], "missing": missing, **empty}
     if name not in lock["components"]:
         known = sorted([*lock["components"], *lock["left_out"]])
@@ -117,7 +118,10 @@ def _entry(lock: dict, name: str) -> dict:
         )
     packages = [{"name": each, "version": exact[each]["version"]} for each in entry.get("packages", [])]
     wheels = [{"name": each, **lock["wheels"][each]} for each in entry.get("wheels", [])]
-    return {**entry, "packages": packages, "wheels": wheels}
+    # Where the distribution's own archive is, its owner decides; a vendor's has an address and a key.
+    vendor = lock["repositories"].get(entry["source"], {})
+    repositories = [{"suites": [], "components": [], **vendor, "name": entry["source"]}] if vendor.get("url") else []
+    return {**entry, "packages": packages, "wheels": wheels, "repositories": repositories}
 
 
 class LookupModule(LookupBase):
