@@ -68,6 +68,11 @@ def _package(packages, *names):
     return next((upstream(packages[name]) for name in names if name in packages), None)
 
 
+def _of_branch(packages, name):
+    """The version of `name` or, as some releases are called, `name` with the driver's branch behind it."""
+    return _package(packages, name, *(each for each in packages if re.fullmatch(rf"{name}-\d+", each)))
+
+
 def _wheel(root, name):
     """The version of an unpacked Python wheel, in the folder of its component or below the CUDA prefix."""
     depths = [f"opt/ingot/wheels/*/{name}*.dist-info"]
@@ -187,6 +192,10 @@ def _observe(root, packages, built):
         "base": _package(packages, "base-files") or _in_text(root, r'^VERSION_ID="?([\d.]+)', "etc/os-release"),
         "kernel": _kernel(root, packages),
         "nvidia_driver": _nvidia_driver(root, built),
+        "fabricmanager": _of_branch(packages, "nvidia-fabricmanager") or _package(packages, "nvidia-fabric-manager"),
+        "imex": _of_branch(packages, "nvidia-imex"),
+        "nvlsm": _package(packages, "nvlsm"),
+        "dcgm": _package(packages, "datacenter-gpu-manager-4-core", "datacenter-gpu-manager"),
         "cuda": _cuda(root, packages),
         "nccl": _nccl(root, packages),
         "efa": efa_installer(root) or libfabric(root, packages),

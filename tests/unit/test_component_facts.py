@@ -60,6 +60,13 @@ def test_it_observes_every_component_that_has_a_role(tmp_path: Path) -> None:
     assert catalog & {path.name for path in (root / "roles").iterdir()} <= set(facts.observe(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["nvidia-fabricmanager", "nvidia-fabricmanager-580", "nvidia-fabric-manager"])
+def test_packages_of_the_driver_are_found_under_every_name_that_they_had(tmp_path: Path, name: str) -> None:
+    install(tmp_path, {name: "580.126.20-1", "nvidia-imex-580": "580.126.20-1", "nvidia-fabricmanager-dev-580": "1-1"})
+    seen = facts.observe(tmp_path)
+    assert (seen["fabricmanager"], seen["imex"]) == ("580.126.20", "580.126.20")
+
+
 def test_packages_give_upstream_versions(tmp_path: Path) -> None:
     install(tmp_path, PACKAGES)
     put(tmp_path, f"lib/modules/{RELEASE}/modules.order")
