@@ -54,7 +54,7 @@ def _is_shell(path: Path) -> bool:
 
 
 def test_dockerfiles() -> None:
-    if files := tracked("*Dockerfile*", "*Containerfile*"):
+    if files := tracked("*Dockerfile*", "*Containerfile*", ":!*.dockerignore"):
         check("hadolint", *files)
 
 
