@@ -14,8 +14,8 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from ingot import origins, pypi
-from ingot.errors import IngotError, UsageError
+from ingot import pypi
+from ingot.errors import IngotError
 from ingot.run import run
 
 # From this version on the client has no BuildKit of its own.
@@ -74,10 +74,6 @@ def build(
     context: Path, dockerfile: str, tag: str, arguments: Mapping[str, str], *, log: Path, options: Iterable[str] = ()
 ) -> None:
     """Build `dockerfile` of the folder `context` as `tag`; IngotError with the last lines when it fails."""
-    if origins.mirror() is not None:
-        raise UsageError(
-            "containers are not built from a mirror yet", place=origins.VARIABLE, hint=f"unset {origins.VARIABLE}"
-        )
     words: list[str | Path] = [client(), "build", "--progress=plain", "--file", context / dockerfile, "--tag", tag]
     words += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     # Not below the context, which would be sent along.

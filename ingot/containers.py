@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ingot import buildkit, paths
+from ingot import buildkit, origins, paths
 from ingot import lock as locks
 from ingot.base import ensure_base
 from ingot.catalog import Catalog
@@ -96,6 +96,9 @@ def check(request: Request, catalog: Catalog) -> None:
     if not built or request.accelerator not in set(ACCELERATORS) & set(row.accelerators):
         there = f"{' '.join(ACCELERATORS)} on {' '.join(SYSTEMS)} {' '.join(ARCHITECTURES)}"
         raise UsageError(f"the container {request.name} is not built for {asked}", hint=f"there is: {there}")
+    if origins.mirror() is not None:
+        variable = origins.VARIABLE
+        raise UsageError("containers are not built from a mirror yet", place=variable, hint=f"unset {variable}")
 
 
 def _digest(folder: Path, *others: str) -> str:
