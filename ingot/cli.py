@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ingot import __version__, cli_image, cli_launch, cli_mirror, cli_stack
+from ingot import __version__, cli_container, cli_image, cli_launch, cli_mirror, cli_stack
 from ingot.errors import IngotError
 from ingot.options import ArchOption, JsonOption, StackOption, find_stack, print_json, types
 
@@ -45,6 +45,7 @@ def _main(
 
 app.add_typer(cli_image.app)
 app.add_typer(cli_stack.app)
+app.add_typer(cli_container.app)
 app.add_typer(cli_mirror.app)
 app.add_typer(cli_launch.app)
 catalog_app = typer.Typer(help="Write generated parts of the catalog.", rich_markup_mode=None)

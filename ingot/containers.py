@@ -1,6 +1,228 @@
-"""Framework containers: what they are called."""
+"""Builds framework containers: the base from the lock by the collection's roles, then what is FROM it, one by one.
+
+What a container is made from is copied into a folder first: the folder is what Docker is sent, and the digest over it
+and over the parent's digest, which is a label of the result, says whether the container has to be built.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ingot import buildkit, origins, paths
+from ingot import lock as locks
+from ingot.base import ensure_base
+from ingot.catalog import Catalog
+from ingot.console import Progress
+from ingot.errors import IngotError, UsageError
+from ingot.locked import Lock
+from ingot.models import Container
+from ingot.run import run
+from ingot.setup import ensure_docker, ensure_local_tools
+
+# What is built today; more are rows here once they have been built and tried.
+SYSTEMS = ("debian13",)
+ARCHITECTURES = ("x86_64",)
+ACCELERATORS = ("cpu",)
+CONTAINERS = paths.ROOT / "containers"
+DOCKERFILE = "Dockerfile"
+# What the base is made from besides its lock, in the checkout.
+ROOT_INPUTS = ("containers/base", "galaxy.yml", "meta", "playbooks/container.yml", "plugins", "roles")
+# What is in a container's folder and not in the container.
+UNUSED = ("README.md", "smoke.yml", "*.in", "__pycache__")
+INPUTS_LABEL = "ingot.inputs"
 
 
-def tag_of(name: str, accelerator: str, os_name: str, arch: str) -> str:
-    """The local name of a container, `ingot/fsdp:cpu-debian13-x86_64`."""
+@dataclass(frozen=True)
+class Request:
+    """Which container, for what."""
+
+    name: str
+    os_name: str
+    arch: str
+    stack: str
+    accelerator: str
+
+    @property
+    def tag(self) -> str:
+        """The name of the finished container image."""
+        return tag_of(self.name, self.accelerator, self.os_name, self.arch)
+
+    @property
+    def dir(self) -> Path:
+        """Where logs lie."""
+        path = paths.ROOT / "build" / "containers" / f"{self.accelerator}-{self.os_name}-{self.arch}"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+@dataclass(frozen=True)
+class Step:
+    """One image of the chain from the base to the leaf: whether it was there, how long it took, its size."""
+
+    container: str
+    tag: str
+    unchanged: bool
+    seconds: float
+    size_bytes: int
+
+
+def tag_of(name: str, accelerator: str = "cpu", os_name: str = "debian13", arch: str = "x86_64") -> str:
+    """The name of a container's image in Docker."""
     return f"ingot/{name}:{accelerator}-{os_name}-{arch}"
+
+
+def chain(catalog: Catalog, name: str) -> list[tuple[str, Container]]:
+    """The container `name` after everything that it is FROM."""
+    found = [(name, catalog.container(name))]
+    while parent := found[0][1].parent:
+        found.insert(0, (parent, catalog.container(parent)))
+    return found
+
+
+def check(request: Request, catalog: Catalog) -> None:
+    """UsageError when the container is not known, or not built for what was asked."""
+    row = catalog.container(request.name)
+    catalog.check_arch(request.os_name, request.arch)
+    catalog.stack(request.stack)
+    asked = f"{request.accelerator} on {request.os_name} {request.arch}"
+    built = request.os_name in SYSTEMS and request.arch in ARCHITECTURES
+    if not built or request.accelerator not in set(ACCELERATORS) & set(row.accelerators):
+        there = f"{' '.join(ACCELERATORS)} on {' '.join(SYSTEMS)} {' '.join(ARCHITECTURES)}"
+        raise UsageError(f"the container {request.name} is not built for {asked}", hint=f"there is: {there}")
+    if origins.mirror() is not None:
+        variable = origins.VARIABLE
+        raise UsageError("containers are not built from a mirror yet", place=variable, hint=f"unset {variable}")
+
+
+def _digest(folder: Path, *others: str) -> str:
+    """SHA-256 over the files of `folder`, by name and content, and over `others`."""
+    total = hashlib.sha256("\0".join(others).encode())
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        mode = "x" if file.stat().st_mode & 0o100 else "-"
+        shown = f"{file.relative_to(folder)}\0{mode}"
+        total.update(f"{shown}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+@contextmanager
+def _context(request: Request, name: str, root: bool) -> Iterator[Path]:
+    """A folder with what the container `name` is made from: of the base, as in the checkout, with the one lock."""
+    ignore = shutil.ignore_patterns(*UNUSED)
+    with tempfile.TemporaryDirectory(prefix=".context-", dir=request.dir) as folder:
+        context = Path(folder) / "context"
+        if not root:
+            shutil.copytree(CONTAINERS / name, context, ignore=ignore)
+        for each in ROOT_INPUTS if root else ():
+            source, copy = paths.ROOT / each, context / each
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, copy, ignore=ignore) if source.is_dir() else shutil.copy(source, copy)
+        if root:
+            copy = context / _lock_name(request)
+            copy.parent.mkdir(parents=True)
+            shutil.copy(locks.path_of(request.stack, request.os_name, request.arch), copy)
+        yield context
+
+
+def _lock_name(request: Request) -> str:
+    return f"locks/{request.stack}/{request.os_name}-{request.arch}.yml"
+
+
+def _exists(tag: str) -> bool:
+    return bool(run(["docker", "image", "ls", "--quiet", tag]).split())
+
+
+def inputs_of(tag: str) -> str:
+    """The digest that the image `tag` was made from, empty when there is no such image."""
+    if not _exists(tag):
+        return ""
+    return run(
+        ["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{INPUTS_LABEL}"}}}}', tag]
+    ).strip()
+
+
+def _size(tag: str) -> int:
+    return int(run(["docker", "image", "inspect", "--format", "{{.Size}}", tag]))
+
+
+def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, Any]:
+    """Build the container and everything that it is FROM; what has not changed is left as it is, and said to be."""
+    check(request, catalog)
+    lock = locks.load(locks.path_of(request.stack, request.os_name, request.arch))
+    locks.check(lock, catalog)
+    ensure_docker()
+    ensure_local_tools()
+    with paths.alone(request.dir):
+        log = request.dir / f"{request.name}.log"
+        log.write_text("")
+        base = ensure_base(lock, log=log).tag
+        steps: list[Step] = []
+        inputs, parent = "", base
+        for name, row in chain(catalog, request.name):
+            with _context(request, name, root=not row.parent) as context:
+                inputs = _digest(context, base, inputs, request.accelerator, json.dumps(row.roles))
+                steps.append(_step(request, lock, name, row, parent, inputs, context, progress, log))
+            parent = steps[-1].tag
+    return {
+        "container": request.name,
+        "tag": request.tag,
+        "stack": request.stack,
+        "os": request.os_name,
+        "arch": request.arch,
+        "accelerator": request.accelerator,
+        "inputs_sha256": inputs,
+        "steps": [asdict(step) for step in steps],
+        "log": str(log),
+    }
+
+
+def _step(
+    request: Request,
+    lock: Lock,
+    name: str,
+    row: Container,
+    parent: str,
+    inputs: str,
+    context: Path,
+    progress: Progress,
+    log: Path,
+) -> Step:
+    """Build one image of the chain, unless one with these inputs is there."""
+    tag = tag_of(name, request.accelerator, request.os_name, request.arch)
+    tools = f"ingot/container-tools:{lock.key}"
+    if inputs_of(tag) == inputs and (row.parent or _exists(tools)):
+        progress.note(f"{name}: unchanged")
+        return Step(name, tag, True, 0.0, _size(tag))
+    began = time.monotonic()
+    with progress.phase(name):
+        arguments = {"INPUTS": inputs, "ACCELERATOR": request.accelerator}
+        if row.parent:
+            buildkit.build(context, DOCKERFILE, tag, arguments | {"PARENT": parent, "TOOLS": tools}, log=log)
+        else:
+            _build_base(request, row, arguments | {"BASE_IMAGE": parent}, [tools, tag], context, log)
+        # The image that this one takes the name from would stay without a name.
+        run(["docker", "image", "prune", "--force", "--filter", f"label=ingot.container={name}"])
+    return Step(name, tag, False, round(time.monotonic() - began, 1), _size(tag))
+
+
+def _build_base(
+    request: Request, row: Container, arguments: dict[str, str], tags: list[str], context: Path, log: Path
+) -> None:
+    """Build two images of one file: `tags` are those of the one with pip, by which others are made, and of the base."""
+    lock_name, dockerfile = _lock_name(request), f"containers/base/{DOCKERFILE}"
+    if missing := [role for role in row.roles if not (paths.ROOT / "roles" / role).is_dir()]:
+        raise IngotError(f"there is no role {missing[0]}", place=str(paths.CATALOG / "containers.yml"))
+    arguments |= {
+        "STACK": request.stack,
+        "LOCK": lock_name,
+        "LOCK_SHA256": hashlib.sha256((context / lock_name).read_bytes()).hexdigest(),
+        "ROLES": json.dumps(row.roles),
+    }
+    for tag, options in zip(tags, (["--target", "tools"], []), strict=True):
+        buildkit.build(context, dockerfile, tag, arguments, log=log, options=options)

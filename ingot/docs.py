@@ -1,4 +1,4 @@
-"""Writes the generated parts of the documentation: support matrix, roles' tables of options, rules about variables.
+"""Writes the generated parts of the documentation: support matrix, containers, roles' options, rules on variables.
 
 What is generated stands between two marks; everything around it is written by people. The rules go to the role doctor
 as well, whose program judges by them.
@@ -49,6 +49,15 @@ def options(specs: Path) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
+def containers(catalog: Catalog) -> str:
+    """A Markdown table of the framework containers."""
+    lines = ["| container | FROM | variants | what it is |", "|---|---|---|---|"]
+    for name, row in catalog.containers.items():
+        parent = f"`{row.parent}`" if row.parent else "the bare system"
+        lines.append(f"| `{name}` | {parent} | {', '.join(row.accelerators)} | {row.summary} |")
+    return "\n".join(lines)
+
+
 def rules(rows: list[SettingRule]) -> str:
     """A Markdown table of the rules about environment variables."""
     lines = ["| variable | the rule | where | severity | why, and what to do | source |", "|---|---|---|---|---|---|"]
@@ -92,6 +101,8 @@ def pages(catalog: Catalog) -> dict[Path, str]:
     found = {readme: replaced(readme.read_text(), "matrix", matrix(catalog, catalog.newest_stack))}
     settings = paths.ROOT / "docs" / "settings.md"
     found[settings] = replaced(settings.read_text(), "rules", rules(read_settings()))
+    page = paths.ROOT / "docs" / "containers.md"
+    found[page] = replaced(page.read_text(), "containers", containers(catalog))
     found[DOCTOR] = json.dumps(plain(read_settings()), indent=1) + "\n"
     for specs in sorted((paths.ROOT / "roles").glob("*/meta/argument_specs.yml")):
         page = specs.parents[1] / "README.md"

@@ -55,7 +55,7 @@ def _is_shell(path: Path) -> bool:
 
 
 def test_dockerfiles() -> None:
-    if files := tracked("*Dockerfile*", "*Containerfile*"):
+    if files := tracked("*Dockerfile*", "*Containerfile*", ":!*.dockerignore"):
         check("hadolint", *files)
 
 

@@ -1,0 +1,81 @@
+"""The commands about framework containers: container, smoke."""
+
+from typing import Annotated
+
+import typer
+
+from ingot.options import ArchOption, JsonOption, OsOption, StackOption, find_stack, print_json
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+def _containers() -> list[str]:
+    return sorted(find_stack("")[0].containers)
+
+
+NameArg = Annotated[str, typer.Argument(help="A container of catalog/containers.yml.", autocompletion=_containers)]
+AcceleratorOption = Annotated[str, typer.Option("--accelerator", help="The variant: cpu.")]
+
+
+@app.command(epilog="Example: ingot container fsdp")
+def container(
+    name: NameArg,
+    os_name: OsOption = "debian13",
+    arch: ArchOption = "x86_64",
+    stack: StackOption = "",
+    accelerator: AcceleratorOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Build a framework container from the lock, and before it what it is FROM; what has not changed is left alone."""
+    from ingot.console import Progress, out
+    from ingot.containers import Request, build
+
+    catalog, stack = find_stack(stack)
+    report = build(Request(name, os_name, arch, stack, accelerator), catalog, Progress())
+    if as_json:
+        print_json(report)
+        return
+    for step in report["steps"]:
+        state = "unchanged" if step["unchanged"] else f"built in {step['seconds']} s"
+        out.print(f"{step['tag']:42}{step['size_bytes'] / 1e6:8.0f} MB  {state}", markup=False)
+
+
+@app.command(epilog="Example: ingot smoke fsdp")
+def smoke(
+    name: NameArg,
+    os_name: OsOption = "debian13",
+    arch: ArchOption = "x86_64",
+    stack: StackOption = "",
+    accelerator: AcceleratorOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Train in a container for a minute at most, without network or root, and judge it by its rule; exit 1 if it fails.
+
+    The container is built first where it has changed.
+    """
+    from ingot import smoke as module
+    from ingot.console import Progress, err, out
+    from ingot.containers import CONTAINERS, Request, build, check
+
+    catalog, stack = find_stack(stack)
+    request = Request(name, os_name, arch, stack, accelerator)
+    check(request, catalog)
+    what = module.read(CONTAINERS / name)
+    progress = Progress()
+    build(request, catalog, progress)
+    folder = request.dir / name
+    folder.mkdir(exist_ok=True)
+    with progress.phase("smoke"):
+        result = module.smoke(request.tag, what, folder)
+    curve = list(result.losses.values())
+    if as_json:
+        facts = {"container": name, "tag": request.tag, "passed": not result.faults, "faults": result.faults}
+        print_json(facts | {"seconds": result.seconds, "losses": result.losses, "log": str(folder / "smoke.log")})
+    elif not result.faults:
+        out.print(f"{name} passes in {result.seconds} s: loss {curve[0]:.3g} to {curve[-1]:.3g}", markup=False)
+    if result.faults:
+        err.print(result.tail, markup=False, soft_wrap=True)
+        for fault in result.faults:
+            err.print(f"failed: {fault}", markup=False, soft_wrap=True)
+        err.print(f"  log: {folder / 'smoke.log'}", markup=False, soft_wrap=True)
+        raise typer.Exit(1)

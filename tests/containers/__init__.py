@@ -1,0 +1,1 @@
+"""Whole paths, as a user goes them."""

@@ -1,0 +1,73 @@
+"""What the tests of containers share: the built containers, and one that is as another with a program changed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingot import paths
+from ingot.containers import CONTAINERS
+
+MAIN = "from ingot.cli import main; main()"
+Ingot = Callable[..., subprocess.CompletedProcess[str]]
+Broken = Callable[..., str]
+
+
+def docker(*words: str | Path) -> str:
+    """Run docker; what it prints."""
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def ingot() -> Ingot:
+    """Run `ingot`."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-c", MAIN, *words]
+        return subprocess.run(argv, capture_output=True, text=True, cwd=paths.ROOT, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def built(ingot: Ingot) -> Callable[[str], dict[str, Any]]:
+    """Build a container; the report."""
+
+    def build(name: str) -> dict[str, Any]:
+        done = ingot("container", name, "--json")
+        assert done.returncode == 0, done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
+
+    return build
+
+
+@pytest.fixture
+def broken(built: Callable[[str], dict[str, Any]], tmp_path: Path) -> Iterator[Broken]:
+    """The name of an image that is a container with `old` of its program replaced by `new`."""
+    made = []
+
+    def make(name: str, old: str, new: str) -> str:
+        text = (CONTAINERS / name / "train.py").read_text()
+        assert text.count(old) == 1
+        (tmp_path / "train.py").write_text(text.replace(old, new))
+        (tmp_path / "train.py").chmod(0o644)
+        tag = f"ingot/{name}:broken-{len(made)}"
+        container = docker("create", built(name)["tag"])
+        try:
+            docker("cp", tmp_path / "train.py", f"{container}:/opt/ingot/{name}/train.py")
+            docker("commit", container, tag)
+        finally:
+            docker("rm", "-f", container)
+        made.append(tag)
+        return tag
+
+    yield make
+    for tag in made:
+        docker("rmi", tag)

@@ -1,0 +1,124 @@
+"""A container really trains: it passes its rule, fails it when training is broken, and goes on where it was killed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingot import smoke
+from ingot.containers import CONTAINERS
+
+from .conftest import MAIN, Broken, Ingot, docker
+
+pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
+
+STEPS, KILLED_AFTER = 100, 60
+NAME = "ingot-test-fsdp"
+TRAIN = ["torchrun", "--standalone", "--nproc-per-node=2", "/opt/ingot/fsdp/train.py", f"--steps={STEPS}"]
+Built = Callable[[str], dict[str, Any]]
+
+
+@pytest.mark.parametrize("name", ["cpu-ddp", "fsdp"])
+def test_passes_its_rule_without_network_as_an_ordinary_user(name: str, ingot: Ingot) -> None:
+    done = ingot("smoke", name, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["passed"]
+    assert report["seconds"] <= 60
+    assert docker("ps", "-aq", "--filter", "name=ingot-smoke-") == ""
+
+
+def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
+    built("cpu-ddp")
+    events = ["docker", "events", "--since=1s", "--filter", "event=start", "--format", "{{.Actor.Attributes.name}}"]
+    with subprocess.Popen(events, stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout is not None
+        run = subprocess.Popen([sys.executable, "-c", MAIN, "smoke", "cpu-ddp"], stderr=subprocess.PIPE, text=True)
+        name = next(line.strip() for line in watch.stdout if line.startswith("ingot-smoke-"))
+        run.terminate()
+        _, said = run.communicate()
+        watch.terminate()
+    assert run.returncode == 130, said
+    assert docker("ps", "-aq", "--filter", f"name={name}") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "fault"),
+    [
+        ("cpu-ddp", "model = DistributedDataParallel(net)", "model = net", "different weights"),
+        ("cpu-ddp", "DistributedSampler(data, world, rank,", "DistributedSampler(data, world, 0,", "more than once"),
+        ("cpu-ddp", "        if rank == 0:\n", "        if True:\n", "one rank should report each snapshot"),
+        ("cpu-ddp", "            optimizer.step()\n", "", "the last loss"),
+        ("fsdp", "Stream(rank, world,", "Stream(0, world,", "more than once"),
+    ],
+    ids=["no-all-reduce", "same-data", "every-rank-writes", "no-step", "same-stream"],
+)
+def test_broken_training_fails_the_rule(
+    name: str, old: str, new: str, fault: str, broken: Broken, tmp_path: Path
+) -> None:
+    result = smoke.smoke(broken(name, old, new), smoke.read(CONTAINERS / name), tmp_path)
+    assert any(fault in each for each in result.faults), result.faults
+
+
+def start(tag: str, volume: str) -> list[str | Path]:
+    """The words that train fsdp with its checkpoints in a volume."""
+    words = ["docker", "run", "--name", NAME, *smoke.CONFINED, "--volume", f"{volume}:/checkpoints"]
+    return [*words, tag, *TRAIN, "--checkpoints", "/checkpoints"]
+
+
+def trained(words: list[str | Path]) -> dict[int, float]:
+    """Train to the end; the loss after each step."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    docker("rm", "-f", NAME)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return smoke.losses(smoke.records(done.stdout))
+
+
+@pytest.fixture
+def volume(built: Built) -> Iterator[str]:
+    """A volume that the container's user may write to."""
+    tag = built("fsdp")["tag"]
+    docker("volume", "create", NAME)
+    docker("run", "--rm", "--user=0", "--volume", f"{NAME}:/checkpoints", tag, "chown", "1000:1000", "/checkpoints")
+    yield NAME
+    docker("rm", "-f", NAME)
+    docker("volume", "rm", NAME)
+
+
+def killed_half_way(words: list[str | Path]) -> dict[int, float]:
+    """Kill training as soon as it says that step 60 is done; the losses until then."""
+    seen: dict[int, float] = {}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            seen |= smoke.losses(smoke.records(line))
+            if KILLED_AFTER in seen:
+                docker("kill", NAME)
+                break
+    docker("rm", "-f", NAME)
+    return seen
+
+
+def test_killed_half_way_it_goes_on_with_the_same_losses(built: Built, volume: str) -> None:
+    tag = built("fsdp")["tag"]
+    whole = trained(["docker", "run", "--name", NAME, *smoke.CONFINED, tag, *TRAIN])
+    before = killed_half_way(start(tag, volume))
+    after = trained(start(tag, volume))
+    assert len(whole) == STEPS
+    # From the newest complete checkpoint on, after step 40 or 60; one that was cut off is not used.
+    assert min(after) in (41, 61)
+    assert max(after) == STEPS
+    assert whole == pytest.approx(before | after, abs=1e-6)
+
+
+def test_a_run_that_ignores_what_its_checkpoint_holds_is_noticed(broken: Broken, volume: str) -> None:
+    load = "    dcp.load(state, checkpoint_id=found[-1])\n"
+    tag = broken("fsdp", load, "    state['step'] = int(found[-1].name.removeprefix('step-'))\n")
+    before = killed_half_way(start(tag, volume))
+    after = trained(start(tag, volume))
+    assert min(after) in (41, 61)
+    assert after[min(after)] > 2 * before[min(after) - 1]

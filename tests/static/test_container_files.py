@@ -1,0 +1,68 @@
+"""Every container that is listed can be built and judged, and nothing is built that is not listed."""
+
+import re
+
+from ingot import smoke
+from ingot.catalog import read_catalog
+from ingot.containers import CONTAINERS, DOCKERFILE
+from ingot.paths import ROOT
+
+CATALOG = read_catalog()
+
+
+def test_folders_with_a_dockerfile_are_the_rows_of_the_catalog() -> None:
+    folders = {path.parent.name for path in CONTAINERS.glob(f"*/{DOCKERFILE}")}
+    assert folders == set(CATALOG.containers)
+
+
+def test_no_container_has_the_name_of_an_image() -> None:
+    assert set(CATALOG.containers) & set(CATALOG.images) == set()
+
+
+def test_what_is_launched_is_judged_and_described() -> None:
+    for name, row in CATALOG.containers.items():
+        if row.script:
+            assert smoke.read(CONTAINERS / name).command[0] == "torchrun"
+            assert row.script in smoke.read(CONTAINERS / name).command
+            assert (CONTAINERS / name / "README.md").exists()
+            assert f"COPY train.py {row.script}\n" in (CONTAINERS / name / DOCKERFILE).read_text()
+
+
+def test_dockerfiles_label_what_they_make_and_do_not_run_as_root() -> None:
+    for name, row in CATALOG.containers.items():
+        text = (CONTAINERS / name / DOCKERFILE).read_text()
+        assert f"ingot.container={name} " in text
+        assert "ingot.inputs=${INPUTS}" in text
+        users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
+        assert users[-1:] == (["1000:1000"] if users or not row.parent else [])
+
+
+def test_no_image_is_named_latest_or_without_a_tag() -> None:
+    for path in CONTAINERS.glob(f"*/{DOCKERFILE}"):
+        text = path.read_text()
+        assert re.findall(r"^FROM (?!\$\{)", text, re.MULTILINE) == []
+        named = re.findall(r"^ARG (?:BASE_IMAGE|PARENT|TOOLS)=(\S+)", text, re.MULTILINE)
+        assert named
+        assert [name for name in named if ":" not in name or name.endswith(":latest")] == []
+
+
+def test_every_python_package_is_exact_and_has_a_digest() -> None:
+    files = sorted(CONTAINERS.glob("*/requirements*.txt"))
+    assert files
+    for path in files:
+        # A requirement goes on over the lines with its digests.
+        wanted = path.read_text().replace("\\\n", "").splitlines()
+        assert [line for line in wanted if not re.match(r"[a-z0-9-]+==\S+ +--hash=sha256:[0-9a-f]{64}", line)] == []
+
+
+def test_versions_left_out_are_not_installed() -> None:
+    left_out = set((CONTAINERS / "pytorch" / "left-out-cpu.txt").read_text().splitlines())
+    named = {name for name in left_out if name and not name.startswith("#")}
+    installed = set(re.findall(r"^([a-z0-9-]+)==", (CONTAINERS / "pytorch" / "requirements-cpu.txt").read_text(), re.M))
+    assert named
+    assert named & installed == set()
+
+
+def test_the_dockerfile_of_the_base_has_the_roles_of_its_row() -> None:
+    roles = ", ".join(f'"{role}"' for role in CATALOG.containers["base"].roles)
+    assert f"ARG ROLES='[{roles}]'" in (ROOT / "containers" / "base" / DOCKERFILE).read_text()

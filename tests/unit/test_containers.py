@@ -1,0 +1,95 @@
+"""A container is known by what it is made from, and judged by what its ranks say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ingot import containers, smoke
+from ingot.buildkit import pip_settings
+from ingot.catalog import read_catalog
+from ingot.containers import Request, chain, check, tag_of
+from ingot.errors import IngotError, UsageError
+
+CATALOG = read_catalog()
+EXPECT = smoke.Expect(ranks=2, first_loss_above=2.0, last_loss_below=1.0, same=["weights"], once=["snapshot"])
+GOOD = [
+    {"event": "samples", "rank": 0, "part": 0, "samples": [0, 2]},
+    {"event": "samples", "rank": 1, "part": 0, "samples": [1, 3]},
+    {"event": "loss", "rank": 0, "step": 0, "loss": 2.5},
+    {"event": "loss", "rank": 0, "step": 1, "loss": 0.5},
+    {"event": "snapshot", "rank": 0, "part": 0},
+    {"event": "end", "rank": 0, "weights": "a"},
+    {"event": "end", "rank": 1, "weights": "a"},
+]
+
+
+def request(**changes: str) -> Request:
+    asked = {"name": "fsdp", "os_name": "debian13", "arch": "x86_64", "stack": CATALOG.newest_stack}
+    return Request(**{**asked, "accelerator": "cpu", **changes})
+
+
+def test_a_chain_goes_from_the_base_to_the_leaf() -> None:
+    assert [name for name, _ in chain(CATALOG, "fsdp")] == ["base", "pytorch", "fsdp"]
+    assert tag_of("fsdp") == "ingot/fsdp:cpu-debian13-x86_64"
+
+
+@pytest.mark.parametrize("asked", [{"os_name": "ubuntu2404"}, {"accelerator": "nvidia"}, {"name": "nemo"}])
+def test_what_is_not_built_is_refused_as_a_wrong_option(asked: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        check(request(**asked), CATALOG)
+    assert caught.value.hint
+    check(request(), CATALOG)
+
+
+def test_the_digest_follows_content_names_and_the_parent(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("one")
+    first = containers._digest(tmp_path, "parent")
+    assert containers._digest(tmp_path, "parent") == first
+    assert containers._digest(tmp_path, "another") != first
+    (tmp_path / "train.py").write_text("two")
+    assert containers._digest(tmp_path, "parent") != first
+
+
+def test_settings_of_pip_that_say_where_from_go_along_and_paths_do_not() -> None:
+    listed = "global.index-url='https://a.example/simple'\nglobal.cert='/etc/ca.pem'\nglobal.find-links='/opt/wheels'\n"
+    text, certificates = pip_settings(f"{listed}:env:.index-url='https://b.example/simple'\n")
+    assert text == "[global]\nindex-url = https://b.example/simple\n"
+    assert certificates == "/etc/ca.pem"
+
+
+def test_events_are_found_among_other_lines() -> None:
+    printed = "a warning\n" + "\n".join(json.dumps(event) for event in GOOD) + "\n{not an event}\n"
+    assert smoke.records(printed) == GOOD
+    assert smoke.judge(smoke.records(printed), EXPECT) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "fault"),
+    [
+        (0, {"samples": [1, 3]}, "2 of 4 samples were read more than once"),
+        (0, {"samples": []}, "2 of 2 ranks told"),
+        (2, {"loss": 0.9}, "the first loss is 0.9, it should be above 2"),
+        (3, {"loss": 1.5}, "the last loss is 1.5, it should be below 1"),
+        (3, {"loss": float("nan")}, "the last loss is nan"),
+        (4, {"event": "other"}, "one rank should report each snapshot, there were 0"),
+        (6, {"weights": "b"}, "the ranks end with different weights"),
+        (6, {"event": "other"}, "2 ranks should end, these did: [0]"),
+    ],
+)
+def test_each_rule_finds_its_fault(number: int, changes: dict[str, object], fault: str) -> None:
+    events = [event | changes if place == number else event for place, event in enumerate(GOOD)]
+    faults = smoke.judge(events, EXPECT)
+    assert len(faults) == 1
+    assert fault in faults[0]
+
+
+def test_a_run_that_says_nothing_fails_each_rule_that_can_tell() -> None:
+    assert len(smoke.judge([], EXPECT)) == 4
+
+
+def test_a_rule_that_is_misspelt_is_named_with_its_line(tmp_path: Path) -> None:
+    rule = "expect: {ranks: 2, first_loss_above: 1, last_loss_below: 1, onse: [x]}"
+    (tmp_path / smoke.FILE).write_text(f"command: [x]\nseconds: 60\n{rule}\n")
+    with pytest.raises(IngotError, match=r"smoke.yml:3: unknown key 'expect.onse'"):
+        smoke.read(tmp_path)
