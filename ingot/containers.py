@@ -18,7 +18,7 @@ from typing import Any
 from ingot import buildkit, origins, paths
 from ingot import lock as locks
 from ingot.base import ensure_base
-from ingot.catalog import Catalog
+from ingot.catalog import Catalog, lineage
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.locked import Lock
@@ -80,10 +80,8 @@ def tag_of(name: str, accelerator: str = "cpu", os_name: str = "debian13", arch:
 
 def chain(catalog: Catalog, name: str) -> list[tuple[str, Container]]:
     """The container `name` after everything that it is FROM."""
-    found = [(name, catalog.container(name))]
-    while parent := found[0][1].parent:
-        found.insert(0, (parent, catalog.container(parent)))
-    return found
+    catalog.container(name)
+    return [(each, catalog.container(each)) for each in reversed(lineage(name, catalog))]
 
 
 def check(request: Request, catalog: Catalog) -> None:
