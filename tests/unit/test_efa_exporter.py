@@ -224,6 +224,8 @@ def test_what_fails_at_every_scrape_is_said_once(running: Running, tmp_path: Pat
     assert running.stop().count("mmap_err") == 1
 
 
+# It takes as long as the exporter is patient.
+@pytest.mark.slow
 def test_clients_that_say_nothing_keep_nobody_out_for_long(running: Running) -> None:
     """More of them than it has places: whoever comes meanwhile is hung up on, and served when they are gone."""
     idle = [socket.create_connection(("127.0.0.1", int(running.port))) for _ in range(20)]
@@ -239,6 +241,8 @@ def test_clients_that_say_nothing_keep_nobody_out_for_long(running: Running) -> 
     assert status == 200
 
 
+# It takes as long as the exporter is patient.
+@pytest.mark.slow
 def test_a_device_that_hangs_is_counted_and_hides_no_other(running: Running, tmp_path: Path) -> None:
     """Reading a pipe that nobody writes to does not come back, as with a driver whose device is gone."""
     counter = rdma(tmp_path, "hangs") / "hw_counters/mmap_err"
