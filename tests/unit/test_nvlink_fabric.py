@@ -62,6 +62,16 @@ def test_an_ordinary_network_card_of_the_same_maker_is_no_fabric(tmp_path: Path)
     assert said(root) == (0, "none")
 
 
+def test_where_a_card_does_not_say_what_it_is_fabric_manager_is_to_find_out(tmp_path: Path) -> None:
+    root = tree(tmp_path, [("15b3:1021", "0x020700", b"")])
+    vpd = root / "bus/pci/devices/0000:00:00.0/vpd"
+    vpd.unlink()
+    assert said(root) == (0, "none")
+    vpd.mkdir()
+    done = subprocess.run([PROGRAM, "--sysfs", root, "host"], capture_output=True, text=True, check=False)
+    assert (done.returncode, "vpd" in done.stderr) == (0, True)
+
+
 def test_a_machine_without_pci_has_none(tmp_path: Path) -> None:
     assert said(tmp_path) == (0, "none")
     assert said(tmp_path, "host") == (1, "")
