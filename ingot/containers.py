@@ -22,18 +22,16 @@ from ingot.catalog import Catalog, lineage
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.locked import Lock
-from ingot.models import Container
+from ingot.models import LOCAL_ARCH, Container
 from ingot.run import run
 from ingot.setup import ensure_docker, ensure_local_tools
 
-# What is built today; more are rows here once they have been built and tried.
+# What containers are built on today; the variants of each are in its row of the catalog.
 SYSTEMS = ("debian13",)
-ARCHITECTURES = ("x86_64",)
-ACCELERATORS = ("cpu",)
 CONTAINERS = paths.ROOT / "containers"
 DOCKERFILE = "Dockerfile"
 # What the base is made from besides its lock, in the checkout.
-ROOT_INPUTS = ("containers/base", "galaxy.yml", "meta", "playbooks/container.yml", "plugins", "roles")
+ROOT_INPUTS = ("containers/base", "galaxy.yml", "meta", "playbooks/image.yml", "plugins", "roles")
 # What is in a container's folder and not in the container.
 UNUSED = ("README.md", "smoke.yml", "*.in", "__pycache__")
 INPUTS_LABEL = "ingot.inputs"
@@ -73,7 +71,7 @@ class Step:
     size_bytes: int
 
 
-def tag_of(name: str, accelerator: str = "cpu", os_name: str = "debian13", arch: str = "x86_64") -> str:
+def tag_of(name: str, accelerator: str, os_name: str, arch: str) -> str:
     """The name of a container's image in Docker."""
     return f"ingot/{name}:{accelerator}-{os_name}-{arch}"
 
@@ -90,9 +88,9 @@ def check(request: Request, catalog: Catalog) -> None:
     catalog.check_arch(request.os_name, request.arch)
     catalog.stack(request.stack)
     asked = f"{request.accelerator} on {request.os_name} {request.arch}"
-    built = request.os_name in SYSTEMS and request.arch in ARCHITECTURES
-    if not built or request.accelerator not in set(ACCELERATORS) & set(row.accelerators):
-        there = f"{' '.join(ACCELERATORS)} on {' '.join(SYSTEMS)} {' '.join(ARCHITECTURES)}"
+    built = request.os_name in SYSTEMS and request.arch == LOCAL_ARCH
+    if not built or request.accelerator not in row.accelerators:
+        there = f"{', '.join(row.accelerators)} on {', '.join(SYSTEMS)} {LOCAL_ARCH}"
         raise UsageError(f"the container {request.name} is not built for {asked}", hint=f"there is: {there}")
     if origins.mirror() is not None:
         variable = origins.VARIABLE

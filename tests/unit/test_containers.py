@@ -31,7 +31,7 @@ def request(**changes: str) -> Request:
 
 def test_a_chain_goes_from_the_base_to_the_leaf() -> None:
     assert [name for name, _ in chain(CATALOG, "fsdp")] == ["base", "pytorch", "fsdp"]
-    assert tag_of("fsdp") == "ingot/fsdp:cpu-debian13-x86_64"
+    assert tag_of("fsdp", "cpu", "debian13", "x86_64") == "ingot/fsdp:cpu-debian13-x86_64"
 
 
 @pytest.mark.parametrize("asked", [{"os_name": "ubuntu2404"}, {"accelerator": "nvidia"}, {"name": "nemo"}])
