@@ -39,7 +39,7 @@ class Image:
     context: Context = field(default_factory=Context)
 
 
-def _parts(versions: dict[str, str], efa_source: str | None) -> dict[str, str]:
+def efa_parts(versions: dict[str, str], efa_source: str | None) -> dict[str, str]:
     """`versions` with the parts of `efa`: on Debian that component is libfabric, elsewhere the EFA installer."""
     part = "libfabric" if efa_source == "debian" else "efa_installer"
     return {part: versions["efa"], **versions} if "efa" in versions and efa_source else versions
@@ -76,7 +76,7 @@ def of_manifest(path: Path, catalog: Catalog) -> Image:
         image.platform if image else "",
         image.accelerator if image else "",
     )
-    return Image(str(path), _parts(versions, source), image.accelerator if image else None, parts, context)
+    return Image(str(path), efa_parts(versions, source), image.accelerator if image else None, parts, context)
 
 
 def of_lock(catalog: Catalog, image: str, os_name: str, arch: str, stack: str) -> Image:
@@ -87,7 +87,7 @@ def of_lock(catalog: Catalog, image: str, os_name: str, arch: str, stack: str) -
     components = load(path_of(stack, os_name, arch)).of(row.parts).components
     versions = {name: entry.version for name, entry in components.items()}
     source = components["efa"].source if "efa" in components else None
-    return Image(f"lock {stack} {os_name}-{arch}", _parts(versions, source), row.accelerator)
+    return Image(f"lock {stack} {os_name}-{arch}", efa_parts(versions, source), row.accelerator)
 
 
 def assignments(texts: Iterable[str]) -> list[Setting]:

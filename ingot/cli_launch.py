@@ -16,7 +16,9 @@ def _launchable() -> list[str]:
 
 
 def _schedulers() -> list[str]:
-    return ["slurm", "kubernetes"]
+    from ingot.launch import TEMPLATES
+
+    return list(TEMPLATES)
 
 
 @app.command(epilog="Example: ingot launch slurm fsdp --instance-type hpc7a.48xlarge --nodes 4 > train.sbatch")
@@ -57,16 +59,12 @@ def launch(
     catalog/settings.yml for the lock's versions, and what they say of --env goes to standard error.
     """
     from ingot.console import err
-    from ingot.errors import UsageError
     from ingot.launch import launch as render
-    from ingot.yamlfile import nearest
 
     catalog, stack = find_stack(stack)
-    if scheduler not in _schedulers():
-        raise UsageError(f"unknown scheduler {scheduler!r}", hint=nearest(scheduler, _schedulers()))
     text, remarks = render(
         catalog,
-        "slurm" if scheduler == "slurm" else "kubernetes",
+        scheduler,
         name,
         instance_type=on,
         nodes=nodes,

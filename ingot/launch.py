@@ -3,21 +3,21 @@
 import re
 import shlex
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ingot import paths
 from ingot.catalog import Catalog
-from ingot.check import assignments
+from ingot.check import assignments, efa_parts
 from ingot.containers import tag_of
 from ingot.errors import IngotError, UsageError
 from ingot.instance_types import check_name, describe
 from ingot.lock import load, path_of
 from ingot.models import Container
 from ingot.settings import engine, plain, read_settings
+from ingot.yamlfile import nearest
 
-Scheduler = Literal["slurm", "kubernetes"]
 TEMPLATES = {"slurm": "slurm.sbatch.j2", "kubernetes": "kubernetes.yaml.j2"}
 # torchrun's own default for the port of the first node.
 PORT = 29500
@@ -74,7 +74,7 @@ def _container(catalog: Catalog, name: str) -> Container:
 
 def launch(
     catalog: Catalog,
-    scheduler: Scheduler,
+    scheduler: str,
     name: str,
     *,
     instance_type: str,
@@ -95,6 +95,8 @@ def launch(
     Raises UsageError on what does not go together, and IngotError when a variable that the user wants breaks a rule of
     severity `error`.
     """
+    if scheduler not in TEMPLATES:
+        raise UsageError(f"unknown scheduler {scheduler!r}", hint=nearest(scheduler, TEMPLATES))
     row = _container(catalog, name)
     check_name(instance_type)
     facts = describe(instance_type)
@@ -116,9 +118,8 @@ def launch(
         hint = f"name a container of your own that has {row.script}: --container REFERENCE"
         raise UsageError(f"{name} has no variant for {accelerator}, which {instance_type} is; it has {has}", hint=hint)
     lock = load(path_of(stack, os_name, facts["arch"]))
-    versions = {part: entry.version for part, entry in lock.components.items() if entry.version}
-    if "efa" in versions and lock.components["efa"].source != "debian":
-        versions["efa_installer"] = versions["efa"]
+    known = {part: entry.version for part, entry in lock.components.items() if entry.version}
+    versions = efa_parts(known, lock.components["efa"].source if "efa" in known else None)
     settings, findings = settings_of(environment or [], versions, instance_type, accelerator)
     wrong = [found for found in findings if found["severity"] == "error"]
     if wrong:
