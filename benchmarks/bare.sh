@@ -51,11 +51,10 @@ for unit in ingot-munge-key ingot-slurm-node; do
     >"/etc/systemd/system/$unit.service"
 done
 echo '{"live-restore": true, "log-driver": "json-file"}' >/etc/docker/daemon.json
-mkdir -p /usr/lib/ingot
 printf '[Service]\nExecStart=/usr/bin/ingot-efa-exporter\n[Install]\nWantedBy=multi-user.target\n' \
   >/etc/systemd/system/ingot-efa-exporter.service
-systemctl enable -q ingot-efa-exporter systemd-networkd systemd-resolved ssh chrony docker prometheus-node-exporter nvidia-persistenced \
-  munge slurmctld slurmd ingot-munge-key ingot-slurm-node
+systemctl enable -q ingot-efa-exporter systemd-networkd systemd-resolved ssh chrony docker prometheus-node-exporter \
+  nvidia-persistenced munge slurmctld slurmd ingot-munge-key ingot-slurm-node
 
 update-initramfs -c -k "$RELEASE"
 mkdir -p /usr/share/ingot

@@ -58,7 +58,7 @@ ExecStart={program}
 WantedBy=multi-user.target
 """
 # package -> (program, unit, configuration). File lists: https://packages.ubuntu.com, nvidia-fabricmanager-550; the IMEX
-# guide as above; https://docs.nvidia.com/datacenter/dcgm/latest/user-guide/getting-started.html
+# guide as above; https://docs.nvidia.com/datacenter/dcgm/latest/reference/command-line-reference/nv-hostengine.html
 SERVICES = {
     "nvidia-fabricmanager": (
         "usr/bin/nv-fabricmanager",

@@ -257,8 +257,10 @@ def test_a_device_that_hangs_is_counted_and_hides_no_other(running: Running, tmp
     counter.write_text("7\n")
     counter.unlink()
     put(counter, "8\n")
-    time.sleep(0.2)
-    assert parsed(running.get()[1])["efa_mmap_err_total", 'device="hangs"'] == 8
+    deadline = time.monotonic() + 20
+    while parsed(running.get()[1]).get(("efa_mmap_err_total", 'device="hangs"')) != 8:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert running.stop().count("does not answer") == 1
 
 
