@@ -1,21 +1,16 @@
 """`ingot check` says what is wrong with the environment of a job, and its exit code says how bad it is."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import commandline
 import pytest
+from commandline import Done
 
-from ingot import paths
 
-
-def ingot(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    code = "from ingot.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, "check", *words], capture_output=True, text=True, cwd=paths.ROOT, check=False
-    )
+def ingot(*words: str | Path) -> Done:
+    return commandline.ingot("check", *words)
 
 
 def findings(*words: str | Path, about: str = "variables") -> dict[str, tuple[str, str, str]]:

@@ -1,18 +1,13 @@
 """`ingot launch` renders what schedulers take, by the instance type and the rules about the environment."""
 
-import io
-import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import kubernetes_validate
 import pytest
 import yaml
+from commandline import ingot
 
-from ingot.cli import main
 from ingot.launch import enroot, settings_of
 
 DATA = Path(__file__).parent / "data" / "launch"
@@ -27,29 +22,6 @@ GOLDEN = {
         *("--container", "registry.example/fsdp:1", "--checkpoints", "/checkpoints", "--env", "HF_HOME=/tmp/it's"),
     ],
 }
-
-
-@dataclass
-class Done:
-    """How a run of the command line ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def ingot(*words: str | Path) -> Done:
-    """Run the command line in this process: forty times are half a minute otherwise."""
-    out, err = io.StringIO(), io.StringIO()
-    arguments = patch.object(sys, "argv", ["ingot", *map(str, words)])
-    # This process keeps its own way to be interrupted.
-    with redirect_stdout(out), redirect_stderr(err), arguments, patch("signal.signal"):
-        try:
-            main()
-            status: Any = 0
-        except SystemExit as ended:
-            status = ended.code or 0
-    return Done(status, out.getvalue(), err.getvalue())
 
 
 def launch(*words: str) -> str:
