@@ -1,11 +1,10 @@
 """An image is refused for an instance type that it cannot work on, with the reason, a fix and a source."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
+from commandline import Done, ingot
 
 from ingot import lock as locks
 from ingot import paths
@@ -97,12 +96,8 @@ def test_every_finding_has_a_fix_and_a_source_and_the_worst_comes_first() -> Non
 
 
 def test_the_plan_exits_by_what_it_finds() -> None:
-    def plan(*words: str) -> subprocess.CompletedProcess[str]:
-        code = "from ingot.cli import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, "plan", "parallelcluster", *words],
-            capture_output=True, text=True, cwd=paths.ROOT, check=False,
-        )  # fmt: skip
+    def plan(*words: str) -> Done:
+        return ingot("plan", "parallelcluster", *words)
 
     refused = plan("--instance-type", "p6-b200.48xlarge")
     assert refused.returncode == 1

@@ -1,12 +1,10 @@
 """Pins that are due for a review are named, and so is what no fact is known of."""
 
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
+from commandline import ingot
 
-from ingot import paths
 from ingot.catalog import read_catalog
 from ingot.hygiene import stale, unresolved
 
@@ -29,11 +27,8 @@ def test_what_is_unresolved_is_named_with_the_reason() -> None:
 
 @pytest.mark.parametrize(("option", "said"), [("--unresolved", "p6e-gb200"), ("--stale", "")])
 def test_the_list_is_for_people_and_for_programs(option: str, said: str) -> None:
-    code = "from ingot.cli import main; main()"
     for words in ([option], [option, "--json"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, "list", *words], capture_output=True, text=True, cwd=paths.ROOT, check=False
-        )
+        done = ingot("list", *words)
         assert done.returncode == 0
         assert said in done.stdout
         assert done.stdout.strip()

@@ -1,19 +1,11 @@
 """`ingot solve` and `ingot plan --set` answer, or name the chain of reasons and the nearest change."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from commandline import ingot
 
 from ingot import paths
-
-
-def ingot(*words: str) -> subprocess.CompletedProcess[str]:
-    code = "from ingot.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=paths.ROOT, check=False
-    )
 
 
 def test_wishes_are_fulfilled_with_the_newest_of_everything_else() -> None:
