@@ -3,37 +3,24 @@
 The system is a Debian container that presents itself as Ubuntu 24.04; apt, keys, signatures and packages are real.
 """
 
-import json
-import os
 import shutil
 import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
+from systems import container, docker, gateway, image
+from systems import converge as run_play
 from vendors import Vendors, serving
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.setup import packer_environment
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
-BIN = Path(sys.prefix) / "bin"
 ROLES = ["fabricmanager", "nvlsm", "imex", "dcgm"]
 UNITS = {"fabricmanager": "nvidia-fabricmanager", "imex": "nvidia-imex", "dcgm": "nvidia-dcgm"}
-OS_RELEASE = """\
-NAME="Ubuntu"
-ID=ubuntu
-ID_LIKE=debian
-VERSION_ID="24.04"
-VERSION_CODENAME=noble
-"""
-LSB_RELEASE = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=24.04\nDISTRIB_CODENAME=noble\n"
 PLAY = """\
 - hosts: all
   roles:
@@ -41,54 +28,19 @@ PLAY = """\
 """
 
 
-def docker(*words: str, stdin: str | None = None) -> str:
-    return subprocess.run(["docker", *words], input=stdin, check=True, capture_output=True, text=True).stdout
-
-
-@contextmanager
-def container(image: str) -> Iterator[str]:
-    """A container that sleeps; gone afterwards."""
-    name = f"ingot-rig-{uuid.uuid4().hex[:8]}"
-    docker("run", "-d", "--name", name, "--label", "ingot=1", image, "sleep", "infinity")
-    try:
-        yield name
-    finally:
-        docker("rm", "-f", "-v", name)
-
-
-@pytest.fixture(scope="module")
-def ubuntu() -> Iterator[str]:
-    """An image of a system that presents itself as Ubuntu 24.04, with systemd; gone afterwards."""
-    code = "from ingot.cli import main; main()"
-    words = [sys.executable, "-c", code, "base", "--os", "debian13"]
-    base = subprocess.run(words, check=True, capture_output=True, text=True, cwd=paths.ROOT).stdout.strip()
-    tag = f"ingot/rig:{uuid.uuid4().hex[:8]}"
-    with container(base) as name:
-        install = "apt-get update -qq && apt-get install -qq --yes --no-install-recommends systemd"
-        docker("exec", name, "sh", "-c", f"{install} && rm -f /etc/os-release")
-        docker("exec", "-i", name, "tee", "/etc/os-release", stdin=OS_RELEASE)
-        docker("exec", "-i", name, "tee", "/etc/lsb-release", stdin=LSB_RELEASE)
-        docker("commit", name, tag)
-    try:
-        yield tag
-    finally:
-        docker("rmi", "-f", tag)
-
-
 @pytest.fixture(scope="module")
 def vendors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
     """What the lock of Ubuntu 24.04 names for the roles, served where containers reach it."""
-    gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
     lock = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml")
-    with serving(lock, ROLES, tmp_path_factory.mktemp("rig") / "vendors", gateway) as made:
+    with serving(lock, ROLES, tmp_path_factory.mktemp("rig") / "vendors", gateway()) as made:
         yield made
 
 
 @pytest.fixture
-def host(ubuntu: str, vendors: Vendors) -> Iterator[str]:
+def host(vendors: Vendors) -> Iterator[str]:
     """A container that presents itself as Ubuntu 24.04."""
     vendors.faults.clear()
-    with container(ubuntu) as name:
+    with container(image("ubuntu2404")) as name:
         yield name
 
 
@@ -96,11 +48,7 @@ def converge(host: str, vendors: Vendors, role: str) -> subprocess.CompletedProc
     """Apply the role; what Ansible says."""
     play = vendors.folder / f"{role}.yml"
     play.write_text(PLAY.format(role=role))
-    facts = {"ingot_lock": str(vendors.lock_file), "ansible_python_interpreter": "/usr/bin/python3"}
-    words = ["-i", f"{host},", "-c", "docker", "-e", json.dumps(facts)]
-    env = {**os.environ, **packer_environment(), "ANSIBLE_COLLECTIONS_PATH": str(paths.ROOT / "build")}
-    command = [BIN / "ansible-playbook", *words, play]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return run_play(host, play, vendors.lock_file)
 
 
 def installed(host: str) -> dict[str, tuple[str, str]]:

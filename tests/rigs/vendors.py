@@ -8,66 +8,39 @@ says that it is simulated. The key is thrown away. What the rig serves, the prod
 
 import gzip
 import hashlib
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Literal
+
+from packages import Package, Wanted, clean, control, deb_name, script, tools
+from simulated import ARTIFACTS, PACKAGES
+from systems import tools_image
 
 from ingot import lock as locks
 from ingot import paths
 from ingot.archive import DEB_ARCH
-from ingot.locked import Lock
+from ingot.locked import Lock, LockedComponent, Repository
+from ingot.models import Arch
 from ingot.record import record
 
 # path -> what is answered instead, once for each entry: a status, or how the file is spoilt.
 Faults = dict[str, list[int | str]]
-CONTROL = """Package: {name}
-Version: {version}
-Architecture: {arch}
-Maintainer: Ingot <nobody@example.org>
-Section: misc
-Priority: optional
-Description: simulated by Ingot's rig of vendors
+# Each rpm is signed, and an index made; dnf checks both.
+SIGN = """export GNUPGHOME={home}
+rpmsign --define '_gpg_name {fingerprint}' --addsign ./*.rpm >&2
+createrepo_c --quiet .
+gpgconf --kill all
 """
-# It refuses a driver of another version: https://docs.nvidia.com/datacenter/tesla/fabric-manager-user-guide/ and
-# https://docs.nvidia.com/multi-node-nvlink-systems/imex-guide/gettingstarted.html
-DAEMON = """#!/bin/sh
-# Simulated.
-set -eu
-if ! grep -qs ' {upstream} ' /proc/driver/nvidia/version; then
-  echo "{name}: the loaded driver is not {upstream}" >&2
-  exit 1
-fi
-exec sleep infinity
-"""
-UNIT = """[Unit]
-Description=Simulated {name}
-
-[Service]
-ExecStart={program}
-
-[Install]
-WantedBy=multi-user.target
-"""
-# package -> (program, unit, configuration). File lists: https://packages.ubuntu.com, nvidia-fabricmanager-550; the IMEX
-# guide as above; https://docs.nvidia.com/datacenter/dcgm/latest/reference/command-line-reference/nv-hostengine.html
-SERVICES = {
-    "nvidia-fabricmanager": (
-        "usr/bin/nv-fabricmanager",
-        "nvidia-fabricmanager.service",
-        "usr/share/nvidia/nvswitch/fabricmanager.cfg",
-    ),
-    "nvidia-imex": ("usr/bin/nvidia-imex", "nvidia-imex.service", "etc/nvidia-imex/nodes_config.cfg"),
-    "datacenter-gpu-manager-4-core": ("usr/bin/nv-hostengine", "nvidia-dcgm.service", ""),
-}
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -120,7 +93,7 @@ class Key:
 
     def __init__(self, home: Path) -> None:
         home.mkdir(mode=0o700)
-        self._home = home
+        self.home = home
         gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--yes"]
         self._gpg = [*gpg, "--pinentry-mode", "loopback", "--passphrase", ""]
         self._run("--quick-generate-key", "simulated vendor <nobody@example.org>", "rsa2048", "sign")
@@ -135,63 +108,105 @@ class Key:
         """The text with its signature in it."""
         return self._run("--clear-sign", stdin=text)
 
+    def detached(self, content: bytes) -> bytes:
+        """A signature of the content by itself."""
+        return self._run("--detach-sign", "--armor", stdin=content)
+
     def forget(self) -> None:
         """Stop the agent that gpg has started."""
-        subprocess.run(["gpgconf", "--homedir", str(self._home), "--kill", "all"], check=True)
+        subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
 
 
-def _package(name: str, version: str, arch: str, folder: Path) -> Path:
-    """A package of `name`, built by dpkg-deb into `folder`."""
-    root = folder / f"root-{name}"
-    files = {f"usr/share/doc/{name}/simulated": "Simulated by Ingot's rig of vendors.\n"}
-    if name in SERVICES:
-        program, unit, configuration = SERVICES[name]
-        upstream = version.rpartition(":")[2].rpartition("-")[0]
-        files[program] = DAEMON.format(name=name, upstream=upstream)
-        files[f"lib/systemd/system/{unit}"] = UNIT.format(name=name, program=f"/{program}")
-        files |= {configuration: "# Simulated.\n"} if configuration else {}
-    for path, text in files.items():
-        file = root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        file.chmod(0o755 if text.startswith("#!") else 0o644)
-    (root / "DEBIAN").mkdir()
-    (root / "DEBIAN" / "control").write_text(CONTROL.format(name=name, version=version, arch=arch))
-    built = folder / f"{name}_{version.replace(':', '%3a')}_{arch}.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", root, built], check=True, capture_output=True)
-    shutil.rmtree(root)
-    return built
+def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str, tuple[Wanted, Package]]:
+    """Every package of a repository that the lock names, and those that come with them."""
+    found: dict[str, tuple[Wanted, Package]] = {}
+    waiting = {
+        name: entry.exact.get(name, f"{entry.version}-1")
+        for entry in lock.components.values()
+        if entry.source == source
+        for name in entry.packages
+    }
+    while waiting:
+        name, version = waiting.popitem()
+        wanted = Wanted(name, version, kind, lock)
+        package = PACKAGES.get(name, lambda _: Package())(wanted)
+        found[name] = (wanted, package)
+        waiting |= {name: version for name, version in package.brings.items() if name not in found}
+    return found
 
 
-def _repository(
-    folder: Path, packages: dict[str, str], arch: str, suites: list[str], parts: list[str], key: Key
-) -> None:
-    """A signed repository of packages in one version each; flat where there is no suite."""
-    folder.mkdir()
+def _apt(folder: Path, made: Mapping[str, tuple[Wanted, Package]], row: Repository, arch: Arch, key: Key) -> None:
+    """Index packages as apt reads them; flat where there is no suite."""
     stanzas = []
-    for name, version in packages.items():
-        deb = _package(name, version, arch, folder)
-        content = deb.read_bytes()
-        control = CONTROL.format(name=name, version=version, arch=arch)
+    for wanted, package in made.values():
+        content = (folder / deb_name(wanted)).read_bytes()
         digest = hashlib.sha256(content).hexdigest()
-        stanzas.append(f"{control}Filename: ./{deb.name}\nSize: {len(content)}\nSHA256: {digest}\n")
+        place = f"Filename: ./{deb_name(wanted)}\nSize: {len(content)}\nSHA256: {digest}\n"
+        stanzas.append(control(wanted, package) + place)
     listed = "\n".join(stanzas).encode()
-    root = folder / "dists" / suites[0] if suites else folder
-    path = f"{parts[0]}/binary-{arch}/Packages" if parts else "Packages"
+    root = folder / "dists" / row.suites[0] if row.suites else folder
+    path = f"{row.components[0]}/binary-{DEB_ARCH[arch]}/Packages" if row.components else "Packages"
     entries = []
     for suffix, content in (("", listed), (".gz", gzip.compress(listed, mtime=0))):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / f"{path}{suffix}").write_bytes(content)
         entries.append(f" {hashlib.sha256(content).hexdigest()} {len(content)} {path}{suffix}")
-    release = f"Suite: {suites[0]}\nComponents: {parts[0]}\n" if suites else ""
-    text = f"{release}Architectures: {arch}\nDate: Tue, 24 Nov 2026 00:00:00 UTC\nSHA256:\n" + "\n".join(entries) + "\n"
+    release = f"Suite: {row.suites[0]}\nComponents: {row.components[0]}\n" if row.suites else ""
+    date = f"Date: {datetime.now(UTC):%a, %d %b %Y %H:%M:%S} UTC\n"
+    text = f"{release}Architectures: {DEB_ARCH[arch]}\n{date}SHA256:\n" + "\n".join(entries) + "\n"
     (root / "InRelease").write_bytes(key.signed(text.encode()))
+
+
+def _repository(folder: Path, name: str, lock: Lock, key: Key, run: Callable[[str, Path], None]) -> None:
+    """A signed repository of all that the lock names of it."""
+    row = lock.repositories[name]
+    folder.mkdir()
+    made = _packages(lock, name, row.kind)
+    run("".join(script(wanted, package, folder) for wanted, package in made.values()), folder)
+    clean(folder)
+    if row.kind == "apt":
+        _apt(folder, made, row, lock.arch, key)
+    else:
+        run(SIGN.format(home=key.home, fingerprint=key.fingerprint), folder)
+        repomd = folder / "repodata" / "repomd.xml"
+        repomd.with_name("repomd.xml.asc").write_bytes(key.detached(repomd.read_bytes()))
     (folder / "key.asc").write_bytes(key.public)
 
 
+def _artifacts(
+    folder: Path, url: str, lock: Lock, key: Key, run: Callable[[str, Path], None]
+) -> dict[str, LockedComponent]:
+    """The files of vendors that the rig knows how to make, as the lock then has them."""
+    found = {}
+    for name, entry in lock.components.items():
+        if entry.artifact is None or name not in ARTIFACTS:
+            continue
+        place = folder / name
+        place.mkdir(parents=True)
+        file = place / entry.artifact.url.rpartition("/")[2]
+        ARTIFACTS[name](entry, lock, file, run)
+        update = {"url": f"{url}/files/{name}/{file.name}", "sha256": None}
+        if entry.artifact.signature:
+            file.with_name(f"{file.name}.sig").write_bytes(key.detached(file.read_bytes()))
+            (place / "key.asc").write_bytes(key.public)
+            update |= {"signature": f"{update['url']}.sig", "key_url": f"{url}/files/{name}/key.asc"}
+            update |= {"key_fingerprint": key.fingerprint}
+        found[name] = entry.model_copy(update={"artifact": entry.artifact.model_copy(update=update)})
+    return found
+
+
 @contextmanager
-def serving(lock: Lock, components: Collection[str], folder: Path, host: str = "127.0.0.1") -> Iterator[Vendors]:
-    """Serve the repositories of `components` on `host` while the block runs; `folder` does not exist yet."""
+def serving(
+    lock: Lock,
+    components: Collection[str],
+    folder: Path,
+    host: str = "127.0.0.1",
+    given: Mapping[str, LockedComponent] | None = None,
+) -> Iterator[Vendors]:
+    """Serve the repositories and files of `components` on `host` while the block runs; `folder` does not exist yet.
+
+    `given` are components that the lock then has as they are given, such as a kernel whose headers are there already.
+    """
     served = folder / "served"
     served.mkdir(parents=True)
     faults: Faults = {}
@@ -201,20 +216,20 @@ def serving(lock: Lock, components: Collection[str], folder: Path, host: str = "
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        mine = {name: lock.components[name] for name in components}
+        run = tools(tools_image(), folder, lock.arch)
+        mine = lock.model_copy(update={"components": {name: lock.components[name] for name in components}})
         repositories = {}
-        for name in sorted({entry.source for entry in mine.values()}):
+        for name in sorted({entry.source for entry in mine.components.values()} & set(lock.repositories)):
             row = lock.repositories[name]
-            packages = {
-                package: entry.exact.get(package, f"{entry.version}-1")
-                for entry in mine.values()
-                if entry.source == name
-                for package in entry.packages
-            }
-            _repository(served / name, packages, DEB_ARCH[lock.arch], row.suites, row.components, key)
+            if not row.url:
+                continue
+            _repository(served / name, name, mine, key, run)
             update = {"url": f"{url}/{name}", "key_url": f"{url}/{name}/key.asc", "key_fingerprint": key.fingerprint}
             repositories[name] = row.model_copy(update=update)
-        simulated = lock.model_copy(update={"components": mine, "repositories": repositories, "unresolved": {}})
+        files = _artifacts(served / "files", url, mine, key, run)
+        parts = {**mine.components, **files, **(given or {})}
+        rows = {**lock.repositories, **repositories}
+        simulated = lock.model_copy(update={"components": parts, "repositories": rows, "unresolved": {}})
         recorded, failed = record(simulated)
         assert not failed, failed
         made = Vendors(folder, url, recorded, faults)
@@ -231,10 +246,11 @@ def main(os_name: str) -> None:
     """Serve every apt repository of the newest stack's lock of a system until Ctrl-C."""
     stack = max(path.name for path in paths.LOCKS.iterdir())
     lock = locks.load(paths.LOCKS / stack / f"{os_name}-x86_64.yml")
-    apt = {name for name, row in lock.repositories.items() if row.kind == "apt" and row.url}
-    mine = [name for name, entry in lock.components.items() if entry.version and entry.source in apt]
+    there = {name for name, row in lock.repositories.items() if row.url}
+    known = {name for name, entry in lock.components.items() if entry.artifact} & set(ARTIFACTS)
+    mine = [name for name, part in lock.components.items() if name in known or (part.version and part.source in there)]
     if not mine:
-        sys.exit(f"error: the lock of {os_name} names no vendor's apt repository; try ubuntu2404")
+        sys.exit(f"error: the lock of {os_name} names no vendor's repository; try ubuntu2404")
     with tempfile.TemporaryDirectory() as folder, serving(lock, mine, Path(folder) / "vendors") as vendors:
         print(f"{vendors.url} serves simulated packages of {', '.join(mine)}; the lock is {vendors.lock_file}")
         try:

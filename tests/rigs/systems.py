@@ -1,0 +1,132 @@
+"""Containers of the systems that roles are converged on: Debian for real, the others by a Debian that presents itself
+as them, with apt or dnf, keys, signatures and packages that are real.
+
+Images are named after what they are made of and kept for the next run, as Ingot's own bases are.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ingot import paths
+from ingot.setup import packer_environment
+
+BIN = Path(sys.prefix) / "bin"
+# Compilers and packers of the rig, what a system has before a role comes, and headers of a kernel to build modules for.
+INSTALLED = [
+    "build-essential", "createrepo-c", "curl", "dkms", "dnf", "dnf-plugins-core", "file", "gnupg", "iproute2", "kmod",
+    "linux-headers-cloud-amd64", "pciutils", "procps", "python3-dnf", "rpm", "systemd", "unzip", "zip",
+]  # fmt: skip
+UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
+LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
+
+
+@dataclass(frozen=True)
+class System:
+    """A system to converge on; `files` make a Debian 13 present itself as it, and `real` is one that need not."""
+
+    kind: str
+    real: bool = False
+    files: Mapping[str, str] | None = None
+
+
+def _ubuntu(version: str, codename: str) -> System:
+    words = {"version": version, "codename": codename}
+    return System("apt", files={"/etc/os-release": UBUNTU.format(**words), "/etc/lsb-release": LSB.format(**words)})
+
+
+def _redhat(name: str, ident: str, version: str, release: str) -> System:
+    text = f'NAME="{name}"\nID="{ident}"\nID_LIKE="fedora"\nVERSION="{version}"\nVERSION_ID="{version}"\n'
+    return System("rpm", files={"/etc/os-release": text, release: f"{name} release {version}\n"})
+
+
+SYSTEMS = {
+    "debian12": System("apt", real=True),
+    "debian13": System("apt", real=True),
+    "ubuntu2204": _ubuntu("22.04", "jammy"),
+    "ubuntu2404": _ubuntu("24.04", "noble"),
+    "al2023": _redhat("Amazon Linux", "amzn", "2023", "/etc/system-release"),
+    "rocky9": _redhat("Rocky Linux", "rocky", "9.6", "/etc/rocky-release"),
+    "rhel9": _redhat("Red Hat Enterprise Linux", "rhel", "9.6", "/etc/redhat-release"),
+}
+
+
+def docker(*words: str, stdin: str | None = None) -> str:
+    """Run docker; what it says."""
+    done = subprocess.run(["docker", *words], input=stdin, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def container(image: str, *options: str) -> Iterator[str]:
+    """A container that sleeps; gone afterwards."""
+    name = f"ingot-rig-{uuid.uuid4().hex[:8]}"
+    docker("run", "-d", "--name", name, "--label", "ingot=1", *options, image, "sleep", "infinity")
+    try:
+        yield name
+    finally:
+        docker("rm", "-f", "-v", name)
+
+
+def _base(name: str) -> str:
+    code = "from ingot.cli import main; main()"
+    words = [sys.executable, "-c", code, "base", "--os", name]
+    return subprocess.run(words, check=True, capture_output=True, text=True, cwd=paths.ROOT).stdout.strip()
+
+
+def _made(base: str, script: str, name: str) -> str:
+    """The image that `script` makes of `base`: the one of an earlier run if there is one."""
+    digest = hashlib.sha256(f"{docker('image', 'inspect', '-f', '{{.Id}}', base)}{script}".encode()).hexdigest()[:12]
+    tag = f"ingot/rig-{name}:{digest}"
+    if not docker("image", "ls", "-q", tag).strip():
+        with container(base) as made:
+            docker("exec", "-i", made, "sh", "-eu", stdin=script)
+            docker("commit", made, tag)
+    return tag
+
+
+@cache
+def tools_image() -> str:
+    """The rig's own image: Debian 13 with compilers and packers."""
+    install = f"apt-get install -qq --yes --no-install-recommends {' '.join(INSTALLED)}"
+    script = f"export DEBIAN_FRONTEND=noninteractive\napt-get update -qq\n{install} >/dev/null\napt-get clean\n"
+    return _made(_base("debian13"), script, "tools")
+
+
+@cache
+def image(name: str) -> str:
+    """The image of a system."""
+    system = SYSTEMS[name]
+    if system.files is None:
+        return _base(name)
+    removed = ["/etc/os-release", *(["/etc/debian_version"] if system.kind == "rpm" else [])]
+    script = [f"rm -f {' '.join(removed)}"]
+    script += [f"cat > {path} <<'EOF'\n{text}EOF" for path, text in system.files.items()]
+    # `rpm --import` and dnf keep their database where those systems have it.
+    script += ["rpm --initdb"] if system.kind == "rpm" else []
+    return _made(tools_image(), "\n".join(script) + "\n", name)
+
+
+def gateway() -> str:
+    """The address of this machine that containers reach."""
+    return docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+
+
+def converge(
+    host: str, play: Path, lock: Path, facts: Mapping[str, Any] | None = None, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on a container with a lock; what Ansible says."""
+    given = {"ingot_lock": str(lock), "ansible_python_interpreter": "/usr/bin/python3", **(facts or {})}
+    env = {**os.environ, **packer_environment(), "ANSIBLE_COLLECTIONS_PATH": str(paths.ROOT / "build")}
+    command = [BIN / "ansible-playbook", "-i", f"{host},", "-c", "docker", "-e", json.dumps(given), *words, play]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
