@@ -34,10 +34,11 @@ RETURN = r"""
 _raw:
   description: >-
     For each term a dictionary with C(name), C(version), C(source), C(packages) (a list of C(name) and C(version)),
-    C(wheels) (a list of C(name), C(version), C(filename) and C(sha256)), C(hold), C(facts), C(repositories) (the
-    vendor's repository that the packages come from, if they do, with C(name), C(kind), C(url), C(suites),
-    C(components), C(key_url) and C(key_fingerprint)) and C(missing) (what is left out of it, with the reason); or,
-    for a component that the operating system does not have, C(name), C(left_out) with the reason, and empty lists.
+    C(wheels) (a list of C(name), C(version), C(filename) and C(sha256)), C(artifact) (for a vendor's file its C(url)
+    and C(sha256)), C(hold), C(facts), C(repositories) (the vendor's repository that the packages come from, if they
+    do, with C(name), C(kind), C(url), C(suites), C(components), C(key_url) and C(key_fingerprint)) and C(missing) (what
+    is left out of it, with the reason); or, for a component that the operating system does not have, C(name),
+    C(left_out) with the reason, and empty lists.
   type: list
   elements: dict
 """
@@ -110,6 +111,9 @@ def _entry(lock: dict, name: str) -> dict:
     # A vendor's packages are recorded with their component, a distribution's together.
     exact = {**entry.get("files", {}), **lock["packages"]}
     unknown = [each for each in entry.get("packages", []) if each not in exact]
+    artifact = entry.get("artifact")
+    if artifact and not artifact.get("sha256"):
+        unknown.append(artifact["url"])
     if unknown:
         what = lock["unresolved"].get(name, "its packages' versions")
         raise AnsibleLookupError(
