@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
-from resolvelib.resolvers import Result
+from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep
+from resolvelib.resolvers import Resolution
 from resolvelib.structs import RequirementInformation
 
 from ingot.errors import IngotError
@@ -68,37 +68,51 @@ class Closures:
         Raises IngotError that says which needs exclude each other; the others are known to fit without the last one.
         """
         needs = [need for wanted in asked.values() for need in wanted]
+        roots = {need.name for need in needs}
         try:
-            answer = self._search(needs, {need.name for need in needs})
-            choices = {name for name, one in answer.mapping.items() if isinstance(one, _Option)}
-            if choices:
+            answer = self._search(needs, roots)
+            parts = [answer[name] for name in self._reached(answer, roots)]
+            if any(isinstance(part, _Option) for part in parts):
                 # What comes anyway is enough for a choice; that is known only now.
-                anyway = {name for name in answer.mapping if not choices.issuperset(answer.graph.iter_parents(name))}
-                answer = self._search(needs, anyway)
+                plain = [part for part in parts if isinstance(part, Build)]
+                answer = self._search(needs, roots | {need.name for part in plain for need in self.needs(part)})
         except IngotError as error:
             name = list(asked)[-1]
             error.hint = f"pin another version of {name} in the stack, or mend its exact versions in the catalog"
             raise
         found: dict[str, dict[str, VendorPackage]] = {}
         for component, wanted in asked.items():
-            waiting, seen = [need.name for need in wanted], set[str]()
-            while waiting:
-                if (name := waiting.pop()) not in seen:
-                    seen.add(name)
-                    waiting += [each for each in answer.graph.iter_children(name) if each]
-            chosen = [answer.mapping[name] for name in sorted(seen)]
+            chosen = [answer[name] for name in sorted(self._reached(answer, {need.name for need in wanted}))]
             found[component] = {one.name: one.file for one in chosen if isinstance(one, Build) and one.file}
         return found
 
-    def _search(self, needs: Sequence[Need], anyway: Collection[str]) -> Result[Need, Build | _Option, str]:
-        provider = _Provider(self, anyway)
-        resolver: Resolver[Need, Build | _Option, str] = Resolver(provider, BaseReporter())
+    def _search(self, needs: Sequence[Need], anyway: Collection[str]) -> Mapping[str, "Build | _Option"]:
+        """All that was decided, also of what came to be needed no more."""
+        # Not resolvelib's Resolver: its result of needs in a circle that were given up never ends.
+        search = Resolution[Need, "Build | _Option", str](_Provider(self, anyway), BaseReporter())
         try:
-            return resolver.resolve(needs, max_rounds=ROUNDS)
+            return search.resolve(needs, max_rounds=ROUNDS).mapping
         except ResolutionImpossible as impossible:
             raise IngotError(_explained(impossible.causes)) from None
         except ResolutionTooDeep:
             raise IngotError(f"what its packages need was not found in {ROUNDS} steps") from None
+
+    def _reached(self, answer: Mapping[str, "Build | _Option"], names: Iterable[str]) -> set[str]:
+        """The names that an answer needs for `names`, with these."""
+        waiting, seen = list(names), set[str]()
+        while waiting:
+            if (name := waiting.pop()) not in seen:
+                seen.add(name)
+                waiting += [need.name for need in self.after(answer[name])]
+        return seen
+
+    def after(self, chosen: "Build | _Option") -> Sequence[Need]:
+        """What is needed when something has been chosen."""
+        return [chosen.need] if isinstance(chosen, _Option) else self.needs(chosen)
+
+    def none(self, name: str) -> Build:
+        """What stands for no package of the repository; the distribution may have one of that name."""
+        return self._others.setdefault(name, Build(name))
 
     def needs(self, build: Build) -> list[Need]:
         """What a package needs of the repository, or of the distribution although the repository has the name."""
@@ -109,7 +123,7 @@ class Closures:
     def _need(self, build: Build, alternatives: Sequence[Relation]) -> Need | None:
         options: dict[str, list[Build]] = {}
         for relation in alternatives:
-            there = self._providing(relation) or [self._others.setdefault(relation.name, Build(relation.name))]
+            there = self._providing(relation) or [self.none(relation.name)]
             for each in there:
                 options.setdefault(each.name, []).append(each)
         if build in options.get(build.name, []) or options.keys().isdisjoint(self.packages):
@@ -144,9 +158,10 @@ class _Provider(AbstractProvider[Need, Build | _Option, str]):
         requirements: Mapping[str, Iterator[Need]],
         incompatibilities: Mapping[str, Iterator[Build | _Option]],
     ) -> Sequence[Build | _Option]:
-        first, *rest = requirements[identifier]
-        bad = list(incompatibilities[identifier])
-        fit = [each for each in first.builds if each not in bad and all(each in need.builds for need in rest)]
+        needs, bad = list(requirements[identifier]), list(incompatibilities[identifier])
+        # What needed it may have been given up; then nothing has to be of that name.
+        best = needs[0].builds if needs else [self._closures.none(identifier)]
+        fit = [each for each in best if each not in bad and all(each in need.builds for need in needs)]
         return sorted(fit, key=self._rank)
 
     def _rank(self, candidate: Build | _Option) -> int:
@@ -159,7 +174,7 @@ class _Provider(AbstractProvider[Need, Build | _Option, str]):
         return candidate in requirement.builds
 
     def get_dependencies(self, candidate: Build | _Option) -> Iterable[Need]:
-        return [candidate.need] if isinstance(candidate, _Option) else self._closures.needs(candidate)
+        return self._closures.after(candidate)
 
 
 def _explained(causes: Iterable[RequirementInformation[Need, Build | _Option]]) -> str:
