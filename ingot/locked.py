@@ -74,7 +74,7 @@ class LockedComponent(Strict):
 
     `source` is `debian`, `pypi`, `distribution`, `base_image`, `download` or the name of a vendor's repository. `exact`
     holds the exact versions of a vendor's packages that are published, `files` what has been recorded of its
-    repository. `version` is empty where nobody has published it.
+    repository: the packages, and what they need of it. `version` is empty where nobody has published it.
     """
 
     version: str
