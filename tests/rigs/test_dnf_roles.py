@@ -3,9 +3,11 @@
 The system is a Debian container that presents itself as another; dnf, rpm, keys, signatures and packages are real.
 """
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +25,9 @@ pytestmark = [pytest.mark.docker, pytest.mark.network]
 ROLES = ["imex", "dcgm"]
 NEWER = {"imex": "580.999.01", "dcgm": "4.99.0"}
 PLAY = "- hosts: all\n  roles: [ingot.ml.imex, ingot.ml.dcgm]\n"
+IMAGES = """images:
+  rig: {platform: ec2, accelerator: nvidia, summary: Two roles., roles: [imex, dcgm]}
+"""
 LIST = "/etc/dnf/plugins/versionlock.list"
 
 
@@ -62,6 +67,20 @@ def wanted(lock: Lock, *roles: str) -> dict[str, str]:
     return {name: file.version for role in roles for name, file in lock.components[role].files.items()}
 
 
+def suite(host: str, vendors: Vendors) -> None:
+    """Ask the suite of images whether an upgrade leaves what is held."""
+    own = vendors.folder / "own"
+    own.mkdir(exist_ok=True)
+    (own / "images.yml").write_text(IMAGES)
+    folder = paths.ROOT / "tests" / "image"
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}", "-k", "upgrade"]
+    words += [folder / "test_held.py", f"--hosts=docker://{host}", f"--lock={vendors.lock_file}", "--image=rig"]
+    env = {**os.environ, "INGOT_CATALOG": str(own)}
+    done = subprocess.run(words, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
 def test_an_upgrade_leaves_what_is_held_and_a_lock_moves_it_and_back(host: str, vendors: Vendors) -> None:
     old = vendors.lock
     # What the owner holds is none of ours.
@@ -76,6 +95,7 @@ def test_an_upgrade_leaves_what_is_held_and_a_lock_moves_it_and_back(host: str, 
     said = docker("exec", host, "dnf", "upgrade", "--assumeyes")
     assert installed(host) == {**wanted(old, "imex"), **wanted(new, "dcgm")}, said
 
+    suite(host, vendors)
     for lock in (new, old):
         moved = converge(host, vendors, lock)
         assert moved.returncode == 0, moved.stdout
