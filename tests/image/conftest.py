@@ -83,7 +83,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Package:
-    """A package that dpkg has installed; `needs` are the packages that it needs in one exact version."""
+    """A package that dpkg or rpm has installed; `needs` are the packages that it needs in one exact version."""
 
     version: str
     held: bool
@@ -146,16 +146,43 @@ def pin(request: pytest.FixtureRequest, lock: Lock) -> LockedComponent:
     return lock.components[_component_of(request.node)]
 
 
+# A line of a package: name, version, whether it is held, and what it needs: `name (= version)`, or `name = version`.
+DPKG = "${db:Status-Status}\\t${Package}\\t${Version}\\t${db:Status-Want}\\t${Pre-Depends}, ${Depends}\\n"
+RPM_NEEDS = "[%{REQUIRENAME}%{REQUIREFLAGS:depflags}%{REQUIREVERSION}, ]"
+RPM = f"%{{NAME}}\\t%|EPOCH?{{%{{EPOCH}}:}}|%{{VERSION}}-%{{RELEASE}}\\t{RPM_NEEDS}\\n"
+
+
 @pytest.fixture(scope="session")
-def installed(host: Host) -> dict[str, Package]:
-    """Every package that dpkg has installed, asked once."""
-    fields = "${db:Status-Status}\\t${Package}\\t${Version}\\t${db:Status-Want}\\t${Pre-Depends}, ${Depends}\\n"
+def family(lock: Lock) -> str:
+    """The family of the image's system, as Ansible calls it: `Debian` or `RedHat`."""
+    return read_catalog(own=own_catalog()).operating_systems[lock.os].family
+
+
+@pytest.fixture(scope="session")
+def installed(host: Host, family: str) -> dict[str, Package]:
+    """Every package that dpkg or rpm has installed, asked once."""
+    return _rpms(host) if family == "RedHat" else _debs(host)
+
+
+def _debs(host: Host) -> dict[str, Package]:
     packages = {}
-    for line in host.check_output("dpkg-query --show --showformat=%s", fields).splitlines():
+    for line in host.check_output("dpkg-query --show --showformat=%s", DPKG).splitlines():
         status, name, version, want, needs = line.split("\t")
         if status == "installed":
             exact = frozenset(re.findall(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)? \(= ", needs))
             packages[name] = Package(version, want == "hold", exact)
+    return packages
+
+
+def _rpms(host: Host) -> dict[str, Package]:
+    # dnf's versionlock excludes what is not in its list, which it writes as name-epoch:version-release.arch.
+    listed = host.run("cat /etc/dnf/plugins/versionlock.list").stdout
+    packages = {}
+    for line in host.check_output("rpm --query --all --queryformat %s", RPM).splitlines():
+        name, version, needs = line.split("\t")
+        entry = f"{name}-{version if ':' in version else f'0:{version}'}.*"
+        exact = frozenset(re.findall(r"(?:^|, )([\w+.-]+) *=", needs))
+        packages[name] = Package(version.removeprefix("0:"), entry in listed.splitlines(), exact)
     return packages
 
 
