@@ -63,7 +63,8 @@ class Need:
 
     def allows(self, part: Part) -> bool:
         """Whether `part` satisfies this need; nothing is known against an unknown version."""
-        if any(part.facts.get(name) != value for name, value in self.facts.items()):
+        # What is `auto` is chosen where it runs, among all that there is.
+        if any(part.facts.get(name) not in (value, "auto") for name, value in self.facts.items()):
             return False
         return part.version is None or contains(self.spec, part.version) != self.refuses
 
