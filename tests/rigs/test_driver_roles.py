@@ -4,11 +4,17 @@ The kernel is that of the headers in the rig's image; nothing loads the modules,
 plans are real.
 """
 
+import os
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
+from simulated.driver import LICENCES
 from systems import container, docker, gateway, image, tools_image
 from systems import converge as run_play
 from vendors import Vendors, serving
@@ -21,9 +27,21 @@ from ingot.locked import Lock, LockedComponent
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
-SYSTEMS = ["ubuntu2404", pytest.param("ubuntu2204", marks=pytest.mark.slow)]
+ROLES = ["nvidia_driver", "gdrcopy"]
 PLAY = "- hosts: all\n  vars: {vars}\n  roles:\n{roles}\n"
 VERSION, NEWER = "580.126.20", "580.159.03"
+KERNELS = "dpkg-query -W 'linux-*'"
+
+
+class Rig(dict[tuple[str, str, str], Vendors]):
+    """What is served, by system, flavour of the module and version; made when it is asked for."""
+
+    def __init__(self, make: Callable[[tuple[str, str, str]], Vendors]) -> None:
+        self._make = make
+
+    def __missing__(self, key: tuple[str, str, str]) -> Vendors:
+        self[key] = self._make(key)
+        return self[key]
 
 
 @pytest.fixture(scope="session")
@@ -51,28 +69,23 @@ def locked(system: str, module: str, version: str, release: str) -> Lock:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory, release: str) -> Iterator[dict[tuple[str, str, str], Vendors]]:
-    """What is served, by system, flavour and version, made when it is asked for."""
-    from contextlib import ExitStack
-
+def rig(tmp_path_factory: pytest.TempPathFactory, release: str) -> Iterator[Rig]:
+    """The rig of vendors, for as many locks as tests ask for."""
     with ExitStack() as stack:
 
-        class Served(dict[tuple[str, str, str], Vendors]):
-            def __missing__(self, key: tuple[str, str, str]) -> Vendors:
-                lock = locked(*key, release)
-                folder = tmp_path_factory.mktemp("rig") / "vendors"
-                given = {"kernel": lock.components["kernel"]}
-                mine = ["nvidia_driver", "gdrcopy"]
-                self[key] = stack.enter_context(serving(lock, mine, folder, gateway(), given=given))
-                return self[key]
+        def make(key: tuple[str, str, str]) -> Vendors:
+            lock = locked(*key, release)
+            given = {"kernel": lock.components["kernel"]}
+            folder = tmp_path_factory.mktemp("rig") / "vendors"
+            return stack.enter_context(serving(lock, ROLES, folder, gateway(), given=given))
 
-        yield Served()
+        yield Rig(make)
 
 
 @pytest.fixture
-def host(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A container that presents itself as the system of the test's parameter `system`, else as Ubuntu 24.04."""
-    with container(image(request.node.callspec.params.get("system", "ubuntu2404") if hasattr(request.node, "callspec") else "ubuntu2404")) as name:
+def host() -> Iterator[str]:
+    """A container that presents itself as Ubuntu 24.04."""
+    with container(image("ubuntu2404")) as name:
         yield name
 
 
@@ -97,84 +110,116 @@ def modinfo(host: str, release: str, name: str, field: str) -> str:
     return sh(host, f"modinfo -k {release} -F {field} {name}")
 
 
-@pytest.mark.parametrize("module", ["open", "closed", "auto"])
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_it_installs_builds_and_holds_the_locks_driver_and_a_second_time_changes_nothing(
-    host: str, rig: dict[tuple[str, str, str], Vendors], release: str, system: str, module: str
-) -> None:
+@dataclass(frozen=True)
+class Made:
+    """A container with the driver and gdrcopy in it."""
+
+    host: str
+    vendors: Vendors
+    kernels: str
+
+    @property
+    def driver(self) -> LockedComponent:
+        """The lock's entry of the driver."""
+        return self.vendors.lock.components["nvidia_driver"]
+
+
+@pytest.fixture(scope="module")
+def made(request: pytest.FixtureRequest, rig: Rig) -> Iterator[Made]:
+    """The roles applied to a system, with a flavour of the module."""
+    system, module = request.param
     vendors = rig[system, module, VERSION]
-    kernels = sh(host, "dpkg-query -W 'linux-*'")
-    converge(host, vendors, "nvidia_driver")
-    assert "changed=0 " in converge(host, vendors, "nvidia_driver").stdout
+    with container(image(system)) as name:
+        kernels = sh(name, KERNELS)
+        converge(name, vendors, *ROLES)
+        yield Made(name, vendors, kernels)
+
+
+SLOW = [("ubuntu2404", "open"), ("ubuntu2404", "closed"), ("ubuntu2204", "auto")]
+MADE = [("ubuntu2404", "auto"), *(pytest.param(each, marks=pytest.mark.slow) for each in SLOW)]
+every = pytest.mark.parametrize("made", MADE, indirect=True, ids="-".join)
+
+
+@every
+def test_a_second_time_changes_nothing_and_the_kernel_is_as_it_was(made: Made) -> None:
+    assert "changed=0 " in converge(made.host, made.vendors, *ROLES).stdout
+    assert sh(made.host, KERNELS) == made.kernels
+
+
+@every
+def test_the_locks_packages_are_installed_and_held_and_nothing_is_left_over(made: Made, release: str) -> None:
+    wanted = set(made.driver.packages) - {made.driver.facts.get("unpacked")}
+    assert set(sh(made.host, "apt-mark showhold").split()) == wanted
+    assert sh(made.host, "ls /dev/shm/ingot-files /etc/dkms/no-autoinstall 2>/dev/null || true") == ""
     for name in ("nvidia", "nvidia-uvm", "nvidia-modeset", "nvidia-drm"):
-        assert modinfo(host, release, name, "version") == VERSION
-        assert modinfo(host, release, name, "vermagic").split()[0] == release
-        assert modinfo(host, release, name, "license") == ("NVIDIA" if module == "closed" else "Dual MIT/GPL")
-    unpacked = vendors.lock.components["nvidia_driver"].facts.get("unpacked")
-    wanted = set(vendors.lock.components["nvidia_driver"].packages) - {unpacked}
-    assert wanted == set(sh(host, "apt-mark showhold").split())
-    assert sh(host, "dpkg-query -W 'linux-*'") == kernels
-    status = sh(host, "dkms status")
-    states = {line.split(",")[0]: line.rpartition(": ")[2] for line in status.splitlines()}
-    both = {f"nvidia-closed/{VERSION}": "built"} if module == "auto" else {}
-    assert states == {f"nvidia/{VERSION}": "installed", **both}
-    assert "blacklist nouveau" in sh(host, "modprobe --showconfig")
-    assert sh(host, f"lsinitramfs /boot/initrd.img-{release} | grep -c /nvidia || true") == "0"
-    assert "blacklist nouveau" in sh(host, f"lsinitramfs -l /boot/initrd.img-{release} >/dev/null; cat /etc/modprobe.d/*")
-    gate = sh(host, "cat /etc/systemd/system/nvidia-persistenced.service.d/ingot.conf")
-    assert "0x10de /sys/bus/pci/devices" in gate
-    assert sh(host, "readlink -f $(ldconfig -p | awk '/libcuda.so.1/ {print $NF}')").endswith(f"libcuda.so.{VERSION}")
-    assert sh(host, "ls /dev/shm/ingot-files 2>/dev/null || true") == ""
+        flavour = "closed" if made.driver.facts["module"] == "closed" else "open"
+        assert modinfo(made.host, release, name, "license") == LICENCES[flavour]
+    # A module for the open driver uses symbols that the kernel keeps from users of a closed one.
+    built_for = "opensource" if made.driver.facts["module"] == "open" else "proprietary"
+    assert built_for in modinfo(made.host, release, "gdrdrv", "description")
+    inside = sh(made.host, f"lsinitramfs /boot/initrd.img-{release}").splitlines()
+    assert [path for path in inside if "/nvidia" in path] == []
+    assert "etc/modprobe.d/ingot-nouveau.conf" in inside
 
 
-# Trees of PCI devices as the catalog's sources name them, and the flavour that each takes.
-TREES = {"p3dn.24xlarge": "closed", "g5.xlarge": "closed", "p4d.24xlarge": "open", "p6-b200.48xlarge": "open"}
+@every
+def test_the_suite_of_finished_images_finds_nothing_wrong(made: Made, tmp_path: Path) -> None:
+    row = {"platform": "ec2", "accelerator": "nvidia", "summary": "The rig's.", "roles": ["kernel", *ROLES]}
+    (tmp_path / "images.yml").write_text(yaml.safe_dump({"images": {"rig": row}}))
+    suite = paths.ROOT / "tests" / "image"
+    words = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", suite, "--confcutdir", suite]
+    words += ["-p", "no:cacheprovider", f"--hosts=docker://{made.host}", f"--lock={made.vendors.lock_file}"]
+    words += ["--image=rig", *(suite / f"test_{role}.py" for role in ROLES)]
+    env = {**os.environ, "INGOT_CATALOG": str(tmp_path)}
+    done = subprocess.run(words, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
-def test_one_image_takes_the_module_of_the_gpu_that_it_finds_and_compiles_nothing(
-    host: str, rig: dict[tuple[str, str, str], Vendors], release: str
-) -> None:
-    converge(host, rig["ubuntu2404", "auto", VERSION], "nvidia_driver", "gdrcopy")
-    enabled = sh(host, "SYSTEMD_OFFLINE=1 systemctl is-enabled ingot-nvidia-flavour.service")
-    assert enabled == "enabled"
-    # Whatever compiles at boot would need this.
-    sh(host, "mv /usr/bin/make /usr/bin/make-away")
-    for name, flavour in TREES.items():
+# What one image finds on machines of several generations, and the flavour that each takes.
+GPUS = {"p3dn.24xlarge": "closed", "g5.xlarge": "closed", "p4d.24xlarge": "open", "p6-b200.48xlarge": "open"}
+
+
+@pytest.mark.parametrize("made", [("ubuntu2404", "auto")], indirect=True, ids="-".join)
+def test_one_image_takes_the_module_of_the_gpu_that_it_finds_and_compiles_nothing(made: Made, release: str) -> None:
+    # Whatever compiled at boot would need this.
+    sh(made.host, "mv /usr/bin/make /usr/bin/make-away")
+    for name, flavour in GPUS.items():
         device = describe(name)["pci"][0].partition(":")[2]
-        sh(host, f"mkdir -p /tmp/{name}/bus/pci/devices/0000:00:1e.0; cd /tmp/{name}/bus/pci/devices/0000:00:1e.0;"
-                 f"echo 0x10de >vendor; echo 0x{device} >device; echo 0x030200 >class;"
-                 f"/usr/lib/ingot/nvidia-flavour --sysfs /tmp/{name} use {release}")
-        licence = {"closed": "NVIDIA", "open": "Dual MIT/GPL"}[flavour]
+        folder = f"/tmp/{name}/bus/pci/devices/0000:00:1e.0"
+        sh(
+            made.host,
+            f"mkdir -p {folder}; cd {folder}; echo 0x10de >vendor; echo 0x{device} >device; echo 0x030200 >class",
+        )
+        sh(made.host, f"/usr/lib/ingot/nvidia-flavour --sysfs /tmp/{name} use {release}")
         for module in ("nvidia", "nvidia-uvm", "nvidia-modeset", "nvidia-drm"):
-            assert modinfo(host, release, module, "license") == licence, name
-        shown = sh(host, f"modprobe --set-version {release} --show-depends gdrdrv").splitlines()
-        assert ("ingot-nvidia-closed/nvidia.ko" in shown[0]) == (flavour == "closed")
-        assert ("NVreg_EnableGpuFirmware=0" in shown[0]) == (name == "g5.xlarge")
-    # It loads beside either: that for the open driver uses symbols that the kernel keeps from a closed one's users.
-    assert "proprietary" in modinfo(host, release, "gdrdrv", "description")
+            assert modinfo(made.host, release, module, "license") == LICENCES[flavour], name
+        first = sh(made.host, f"modprobe --set-version {release} --show-depends gdrdrv").splitlines()[0]
+        assert ("ingot-nvidia-closed/nvidia.ko" in first) == (flavour == "closed")
+        assert ("NVreg_EnableGpuFirmware=0" in first) == (name == "g5.xlarge")
+    sh(made.host, "mv /usr/bin/make-away /usr/bin/make")
 
 
-def test_modules_are_signed_by_a_given_key_which_does_not_stay(
-    host: str, rig: dict[tuple[str, str, str], Vendors], release: str
-) -> None:
+@pytest.mark.slow
+def test_modules_are_signed_by_a_given_key_which_does_not_stay(host: str, rig: Rig, release: str) -> None:
     make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ingot-test -keyout /dev/shm/key.pem"
     sh(host, f"{make} -outform DER -out /dev/shm/key.der 2>/dev/null")
     key = {"nvidia_driver_signing_key": "/dev/shm/key.pem", "nvidia_driver_signing_certificate": "/dev/shm/key.der"}
     vendors = rig["ubuntu2404", "auto", VERSION]
-    converge(host, vendors, "nvidia_driver", "gdrcopy", **key)
-    assert "changed=0 " in converge(host, vendors, "nvidia_driver", "gdrcopy", **key).stdout
+    converge(host, vendors, *ROLES, **key)
+    assert "changed=0 " in converge(host, vendors, *ROLES, **key).stdout
     folder = f"/lib/modules/{release}"
     files = sh(host, f"find {folder}/updates {folder}/ingot-nvidia-closed/ -name '*.ko*'").split()
     assert len(files) == 9
     assert {sh(host, f"modinfo -F signer {file}") for file in files} == {"ingot-test"}
-    kept = "grep -rlsE --exclude-dir=lists 'PRIVATE KEY|/dev/shm/key' /etc /var /usr/lib/dkms /usr/src/gdrdrv-* /root /tmp"
+    kept = (
+        "grep -rlsE --exclude-dir=lists 'PRIVATE KEY|/dev/shm/key' /etc /var /usr/lib/dkms /usr/src/gdrdrv-* /root /tmp"
+    )
     assert sh(host, f"{kept} || true") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ["built", "installed", "closed"])
-def test_a_build_that_was_cut_off_is_mended_by_the_next_run(
-    host: str, rig: dict[tuple[str, str, str], Vendors], release: str, left: str
-) -> None:
+def test_a_build_that_was_cut_off_is_mended_by_the_next_run(host: str, rig: Rig, release: str, left: str) -> None:
     vendors = rig["ubuntu2404", "auto", VERSION]
     # The source does not compile, as if the machine had stopped in the middle.
     failing = "#!/bin/sh\nexit 1\n"
@@ -186,10 +231,11 @@ def test_a_build_that_was_cut_off_is_mended_by_the_next_run(
     sh(host, "mv /usr/bin/make-away /usr/bin/make")
     converge(host, vendors, "nvidia_driver")
     base = f"/var/lib/dkms/nvidia/{VERSION}/{release}/x86_64/module"
+    ahead = base.replace("nvidia/", "nvidia-closed/", 1)
     spoil = {
         "built": f"rm /var/lib/dkms/nvidia/kernel-* {base}/nvidia.ko* /lib/modules/{release}/updates/dkms/nvidia.ko*",
         "installed": f"rm -r /lib/modules/{release}/updates; depmod {release}",
-        "closed": f"rm /lib/modules/{release}/ingot-nvidia-closed {base.replace('nvidia/', 'nvidia-closed/', 1)}/nvidia-uvm.ko*",
+        "closed": f"rm /lib/modules/{release}/ingot-nvidia-closed {ahead}/nvidia-uvm.ko*",
     }
     sh(host, spoil[left])
     converge(host, vendors, "nvidia_driver")
@@ -198,15 +244,14 @@ def test_a_build_that_was_cut_off_is_mended_by_the_next_run(
     assert "changed=0 " in converge(host, vendors, "nvidia_driver").stdout
 
 
-def test_another_lock_moves_the_driver_there_and_back_and_never_the_kernel(
-    host: str, rig: dict[tuple[str, str, str], Vendors], release: str
-) -> None:
-    kernels = sh(host, "dpkg-query -W 'linux-*'")
+@pytest.mark.slow
+def test_another_lock_moves_the_driver_there_and_back_and_never_the_kernel(host: str, rig: Rig, release: str) -> None:
+    kernels = sh(host, KERNELS)
     for version, module in ((VERSION, "auto"), (NEWER, "auto"), (VERSION, "open")):
         vendors = rig["ubuntu2404", module, version]
-        converge(host, vendors, "nvidia_driver", "gdrcopy")
-        assert "changed=0 " in converge(host, vendors, "nvidia_driver", "gdrcopy").stdout
-        assert sh(host, "dpkg-query -W 'linux-*'") == kernels
+        converge(host, vendors, *ROLES)
+        assert "changed=0 " in converge(host, vendors, *ROLES).stdout
+        assert sh(host, KERNELS) == kernels
         assert modinfo(host, release, "nvidia", "version") == version
         rows = [line.split() for line in sh(host, "dpkg-query -W '*nvidia*' cuda-drivers || true").splitlines()]
         there = {row[1] for row in rows if len(row) > 1}
@@ -220,9 +265,11 @@ def test_another_lock_moves_the_driver_there_and_back_and_never_the_kernel(
     assert sh(host, f"ls -d /lib/modules/{release}/ingot* /etc/systemd/system/ingot-nvidia* 2>/dev/null || true") == ""
 
 
-@pytest.mark.parametrize("fault", ["altered", 404], ids=str)
+@pytest.mark.parametrize(
+    "fault", [pytest.param("altered", marks=pytest.mark.slow), pytest.param(404, marks=pytest.mark.slow)], ids=str
+)
 def test_a_package_that_is_unpacked_is_the_locks_or_refused(
-    host: str, rig: dict[tuple[str, str, str], Vendors], release: str, fault: int | str
+    host: str, rig: Rig, release: str, fault: int | str
 ) -> None:
     vendors = rig["ubuntu2404", "auto", VERSION]
     file = vendors.lock.components["nvidia_driver"].files["nvidia-kernel-source-580"]

@@ -58,5 +58,3 @@ def test_a_gpu_that_is_not_known_takes_the_open_one_and_a_switch_alone_none(tmp_
 
 def test_one_gpu_that_only_the_closed_one_drives_decides(tmp_path: Path) -> None:
     assert said(tree(tmp_path, [("10de:1db5", GPU, b""), ("10de:2330", GPU, b"")])) == "closed"
-
-

@@ -25,11 +25,11 @@ MODULE_VERSION("@VERSION@");
 MODULE_DESCRIPTION("Simulated by Ingot's rig of vendors");
 
 static const struct pci_device_id ids[] = {
-	{ PCI_DEVICE_CLASS(PCI_CLASS_DISPLAY_VGA << 8, ~0), .vendor = PCI_VENDOR_ID_NVIDIA, .device = PCI_ANY_ID,
-	  .subvendor = PCI_ANY_ID, .subdevice = PCI_ANY_ID },
-	{ PCI_DEVICE_CLASS(PCI_CLASS_DISPLAY_3D << 8, ~0), .vendor = PCI_VENDOR_ID_NVIDIA, .device = PCI_ANY_ID,
-	  .subvendor = PCI_ANY_ID, .subdevice = PCI_ANY_ID },
-	{ }
+    { PCI_DEVICE_CLASS(PCI_CLASS_DISPLAY_VGA << 8, ~0), .vendor = PCI_VENDOR_ID_NVIDIA, .device = PCI_ANY_ID,
+      .subvendor = PCI_ANY_ID, .subdevice = PCI_ANY_ID },
+    { PCI_DEVICE_CLASS(PCI_CLASS_DISPLAY_3D << 8, ~0), .vendor = PCI_VENDOR_ID_NVIDIA, .device = PCI_ANY_ID,
+      .subvendor = PCI_ANY_ID, .subdevice = PCI_ANY_ID },
+    { }
 };
 MODULE_DEVICE_TABLE(pci, ids);
 
@@ -43,26 +43,26 @@ EXPORT_SYMBOL(nvidia_get_rm_ops);
 
 static int show(struct seq_file *file, void *data)
 {
-	seq_puts(file, "NVRM version: NVIDIA UNIX @LICENCE@ Kernel Module  @VERSION@  simulated\n");
-	return 0;
+    seq_puts(file, "NVRM version: NVIDIA UNIX @LICENCE@ Kernel Module  @VERSION@  simulated\n");
+    return 0;
 }
 
 static int __init nvidia_init(void)
 {
-	struct pci_dev *found = pci_get_device(PCI_VENDOR_ID_NVIDIA, PCI_ANY_ID, NULL);
+    struct pci_dev *found = pci_get_device(PCI_VENDOR_ID_NVIDIA, PCI_ANY_ID, NULL);
 
-	if (!found) {
-		pr_info("NVRM: No NVIDIA GPU found.\n");
-		return -ENODEV;
-	}
-	pci_dev_put(found);
-	proc_create_single("version", 0444, proc_mkdir("driver/nvidia", NULL), show);
-	return 0;
+    if (!found) {
+        pr_info("NVRM: No NVIDIA GPU found.\n");
+        return -ENODEV;
+    }
+    pci_dev_put(found);
+    proc_create_single("version", 0444, proc_mkdir("driver/nvidia", NULL), show);
+    return 0;
 }
 
 static void __exit nvidia_exit(void)
 {
-	remove_proc_entry("version", NULL);
+    remove_proc_entry("version", NULL);
 }
 
 module_init(nvidia_init);
@@ -123,8 +123,8 @@ def filled(text: str, words: dict[str, str]) -> str:
     return text
 
 
-# Libraries and their sonames: https://github.com/NVIDIA/yum-packaging-nvidia-driver, nvidia-driver.spec; the program and
-# the unit: https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/
+# Libraries and sonames: https://github.com/NVIDIA/yum-packaging-nvidia-driver, nvidia-driver.spec; program and unit:
+# https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/
 LIBRARY = """mkdir -p {folder}
 echo 'int {symbol}(void) {{ return 999; }}' | $CC -shared -fPIC -Wl,-soname,{name}.1 -o {folder}/{name}.{version} -x c -
 ln -s {name}.{version} {folder}/{name}.1
@@ -137,8 +137,8 @@ exit 9
 PERSISTENCED = {
     "usr/bin/nvidia-persistenced": "#!/bin/sh\n# Simulated.\nexec sleep infinity\n",
     "usr/lib/systemd/system/nvidia-persistenced.service": (
-        "[Unit]\nDescription=Simulated NVIDIA Persistence Daemon\n\n[Service]\nExecStart=/usr/bin/nvidia-persistenced\n\n"
-        "[Install]\nWantedBy=multi-user.target\n"
+        "[Unit]\nDescription=Simulated NVIDIA Persistence Daemon\n\n[Service]\n"
+        "ExecStart=/usr/bin/nvidia-persistenced\n\n[Install]\nWantedBy=multi-user.target\n"
     ),
 }
 
@@ -210,10 +210,11 @@ def ubuntu_dkms(flavour: str) -> Content:
         version = wanted.upstream
         needs, brings = exactly(wanted, f"nvidia-kernel-source{branch(wanted)}{end}")
         configuration = {f"usr/src/nvidia-{version}/dkms.conf": filled(DKMS, {"@VERSION@": version}) + "\n"}
-        build = f'[ "$1" != configure ] || /usr/lib/dkms/common.postinst nvidia {version} /usr/share/nvidia x86_64 "${{2-}}"'
+        build = f'/usr/lib/dkms/common.postinst nvidia {version} /usr/share/nvidia {wanted.arch} "${{2-}}"'
+        known = f"dkms status -m nvidia -v {version} | grep -q ."
         scripts = {
-            "postinst": f"{build}\n",
-            "prerm": f"if dkms status -m nvidia -v {version} | grep -q .; then dkms remove -m nvidia -v {version} --all; fi\n",
+            "postinst": f'if [ "$1" = configure ]; then {build}; fi\n',
+            "prerm": f"if {known}; then dkms remove -m nvidia -v {version} --all; fi\n",
         }
         return Package(configuration, needs=["dkms", *needs], brings=brings, scripts=scripts)
 
@@ -324,8 +325,8 @@ for of in ("-580", ""):
     }
 PACKAGES["nvidia-driver-580"] = ubuntu_driver("closed")
 
-# gdrcopy's targets, variables and files: https://github.com/NVIDIA/gdrcopy, Makefile, src/Makefile, src/gdrdrv/Makefile,
-# packages/gdrcopy.spec. That its module is for one flavour is told by the driver's source, or by NVIDIA_IS_OPENSOURCE:
+# gdrcopy's targets, variables and files: https://github.com/NVIDIA/gdrcopy, Makefile, src/Makefile, packages and
+# src/gdrdrv/Makefile. That its module is for one flavour is told by the driver's source, or by NVIDIA_IS_OPENSOURCE:
 # https://github.com/NVIDIA/gdrcopy/pull/284 and https://github.com/bottlerocket-os/bottlerocket-kernel-kit.
 GDRCOPY = {
     "Makefile": """prefix ?= /usr/local
@@ -337,7 +338,8 @@ lib:
 lib_install: lib
 \tinstall -D -m 0755 src/libgdrapi.so.@MAJOR@.@MINOR@ -t $(DESTDIR)$(libdir)
 \tinstall -D -m 0664 include/* -t $(DESTDIR)$(includedir)
-\tcd $(DESTDIR)$(libdir) && ln -sf libgdrapi.so.@MAJOR@.@MINOR@ libgdrapi.so.@MAJOR@ && ln -sf libgdrapi.so.@MAJOR@ libgdrapi.so
+\tcd $(DESTDIR)$(libdir) && ln -sf libgdrapi.so.@MAJOR@.@MINOR@ libgdrapi.so.@MAJOR@
+\tcd $(DESTDIR)$(libdir) && ln -sf libgdrapi.so.@MAJOR@ libgdrapi.so
 """,
     "include/gdrapi.h": "#pragma once\n#define GDR_API_MAJOR_VERSION @MAJOR@\n#define GDR_API_MINOR_VERSION @MINOR@\n",
     "src/Makefile": """libgdrapi.so.@MAJOR@.@MINOR@: gdrapi.c
@@ -372,9 +374,9 @@ static const struct file_operations operations = { .owner = THIS_MODULE };
 static int major;
 static int __init gdrdrv_init(void)
 {
-	nvidia_p2p_get_pages(0);
-	major = register_chrdev(0, "gdrdrv", &operations);
-	return major < 0 ? major : 0;
+    nvidia_p2p_get_pages(0);
+    major = register_chrdev(0, "gdrdrv", &operations);
+    return major < 0 ? major : 0;
 }
 static void __exit gdrdrv_exit(void) { unregister_chrdev(major, "gdrdrv"); }
 module_init(gdrdrv_init);
