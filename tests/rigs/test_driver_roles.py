@@ -23,7 +23,7 @@ from ingot import lock as locks
 from ingot import paths
 from ingot.catalog import read_catalog
 from ingot.instance_types import describe
-from ingot.locked import Lock, LockedComponent
+from ingot.locked import Artifact, Lock, LockedComponent
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -31,6 +31,7 @@ ROLES = ["nvidia_driver", "gdrcopy"]
 PLAY = "- hosts: all\n  vars: {vars}\n  roles:\n{roles}\n"
 VERSION, NEWER = "580.126.20", "580.159.03"
 KERNELS = "dpkg-query -W 'linux-*'"
+LEFT_OVER = "find /dev/shm/ingot-files /etc/dkms/no-autoinstall ! -path /dev/shm/ingot-files 2>/dev/null"
 
 
 class Rig(dict[tuple[str, str, str], Vendors]):
@@ -53,16 +54,19 @@ def release() -> str:
 def locked(system: str, module: str, version: str, release: str) -> Lock:
     """The system's lock with a driver of this flavour and version, as the catalog offers it, and the rig's kernel."""
     lock = locks.load(paths.LOCKS / "2026.11" / f"{system}-x86_64.yml")
-    offers = read_catalog().components["nvidia_driver"].offers
-    offer = next(
+    offers = [each for each in read_catalog().components["nvidia_driver"].offers if system in each.os]
+    runfile = module == "runfile"
+    facts = {"module": "open", "runfile": True} if runfile else {"module": module}
+    (offer, *_) = [
         each
         for each in offers
-        if system in each.os and each.repository and each.facts["module"] == module and version in each.releases
-    )
-    assert offer.repository
-    words = {"version": version, "major": version.partition(".")[0]}
-    packages = sorted(name.format(**words) for name in offer.repository.packages)
-    update = {"version": version, "packages": packages, "facts": offer.facts}
+        if facts.items() <= each.facts.items() and bool(each.download) == runfile and version in each.releases
+    ]
+    words = {"version": version, "major": version.partition(".")[0], "arch": lock.arch}
+    packages = sorted(name.format(**words) for name in (offer.repository.packages if offer.repository else {}))
+    artifact = Artifact(url=offer.download.url.format(**words)) if offer.download else None
+    source = offer.repository.name if offer.repository else "download"
+    update = {"version": version, "packages": packages, "facts": offer.facts, "artifact": artifact, "source": source}
     driver = lock.components["nvidia_driver"].model_copy(update=update)
     kernel = LockedComponent(version="6.12", source="distribution", facts={"release": release}, why="the rig has it")
     return lock.model_copy(update={"components": {**lock.components, "nvidia_driver": driver, "kernel": kernel}})
@@ -135,7 +139,7 @@ def made(request: pytest.FixtureRequest, rig: Rig) -> Iterator[Made]:
         yield Made(name, vendors, kernels)
 
 
-SLOW = [("ubuntu2404", "open"), ("ubuntu2404", "closed"), ("ubuntu2204", "auto")]
+SLOW = [("ubuntu2404", "open"), ("ubuntu2404", "closed"), ("ubuntu2404", "runfile"), ("ubuntu2204", "auto")]
 MADE = [("ubuntu2404", "auto"), *(pytest.param(each, marks=pytest.mark.slow) for each in SLOW)]
 every = pytest.mark.parametrize("made", MADE, indirect=True, ids="-".join)
 
@@ -150,7 +154,7 @@ def test_a_second_time_changes_nothing_and_the_kernel_is_as_it_was(made: Made) -
 def test_the_locks_packages_are_installed_and_held_and_nothing_is_left_over(made: Made, release: str) -> None:
     wanted = set(made.driver.packages) - {made.driver.facts.get("unpacked")}
     assert set(sh(made.host, "apt-mark showhold").split()) == wanted
-    assert sh(made.host, "ls /dev/shm/ingot-files /etc/dkms/no-autoinstall 2>/dev/null || true") == ""
+    assert sh(made.host, f"{LEFT_OVER} || true") == ""
     for name in ("nvidia", "nvidia-uvm", "nvidia-modeset", "nvidia-drm"):
         flavour = "closed" if made.driver.facts["module"] == "closed" else "open"
         assert modinfo(made.host, release, name, "license") == LICENCES[flavour]
@@ -227,7 +231,7 @@ def test_a_build_that_was_cut_off_is_mended_by_the_next_run(host: str, rig: Rig,
     done = converge(host, vendors, "nvidia_driver", check=False)
     assert done.returncode != 0
     assert sh(host, "grep -rl mok_signing_key /etc/dkms/framework.conf.d || true") == ""
-    assert sh(host, "ls /etc/dkms/no-autoinstall /dev/shm/ingot-files 2>/dev/null || true") == ""
+    assert sh(host, f"{LEFT_OVER} || true") == ""
     sh(host, "mv /usr/bin/make-away /usr/bin/make")
     converge(host, vendors, "nvidia_driver")
     base = f"/var/lib/dkms/nvidia/{VERSION}/{release}/x86_64/module"

@@ -401,4 +401,63 @@ def gdrcopy(entry: LockedComponent, _: Lock, file: Path, run: Callable[[str, Pat
     run(f"tar -czf {file.name} {folder.name} && rm -r {folder.name}", file.parent)
 
 
-ARTIFACTS = {"gdrcopy": gdrcopy}
+# Both modules in one file, its flags, and what it does to a version that it has installed before:
+# https://github.com/Azure/azhpc-images, https://github.com/awslabs/amazon-eks-ami, install-nvidia-driver.sh, and the
+# installer's --advanced-options and log.
+RUNFILE = """#!/bin/sh
+# Simulated.
+set -eu
+folder=$(mktemp -d)
+sed '1,/^exit$/d' "$0" | tar -xzC "$folder"
+cd "$folder"
+sh ./nvidia-installer "$@"
+rm -r "$folder"
+exit
+"""
+INSTALLER = """set -eu
+type= kernel=$(uname -r) silent= dkms=
+for word; do
+  case $word in
+    --silent) silent=1 ;;
+    --dkms) dkms=1 ;;
+    --kernel-module-type=open) type=kernel-open ;;
+    --kernel-module-type=proprietary) type=kernel ;;
+    --kernel-name=*) kernel=${word#*=} ;;
+    *) echo "nvidia-installer: unrecognized option '$word'" >&2; exit 1 ;;
+  esac
+done
+[ -n "$silent" ] && [ -n "$dkms" ] || { echo "there is no terminal to ask at" >&2; exit 1; }
+if [ -x /usr/bin/nvidia-uninstall ]; then nvidia-uninstall; fi
+cp -a files/. /
+ldconfig
+cp -a $type /usr/src/nvidia-@VERSION@
+dkms add -m nvidia -v @VERSION@
+dkms install -m nvidia -v @VERSION@ -k "$kernel"
+"""
+UNINSTALL = """#!/bin/sh
+set -eu
+dkms remove -m nvidia -v @VERSION@ --all
+rm -r /usr/src/nvidia-@VERSION@ @LIBRARIES@/libcuda.so.* @LIBRARIES@/libnvidia-ml.so.* /usr/bin/nvidia-*
+ldconfig
+"""
+
+
+def runfile(entry: LockedComponent, lock: Lock, file: Path, run: Callable[[str, Path], None]) -> None:
+    """`NVIDIA-Linux-x86_64-580.126.20.run`."""
+    wanted = Wanted("nvidia", f"{entry.version}-1", "apt" if lock.os.startswith("ubuntu") else "rpm", lock)
+    words = {"@VERSION@": entry.version, "@LIBRARIES@": f"/{wanted.libraries}"}
+    programs = {"nvidia-smi": SMI.format(version=entry.version), "nvidia-uninstall": filled(UNINSTALL, words)}
+    programs["nvidia-persistenced"] = PERSISTENCED["usr/bin/nvidia-persistenced"]
+    files = {f"files/usr/bin/{name}": text for name, text in programs.items()}
+    for folder, flavour in (("kernel-open", "open"), ("kernel", "closed")):
+        there = source(entry.version, flavour, dkms=True)
+        files |= {path.replace(f"usr/src/nvidia-{entry.version}", folder): text for path, text in there.items()}
+    root = file.parent / "payload"
+    write(root, {**files, "nvidia-installer": filled(INSTALLER, words)})
+    (file.parent / "head").write_text(RUNFILE)
+    build = libraries(wanted, "libcuda.so", "libnvidia-ml.so")
+    pack = f"cd ..\ntar -czC payload -f tar.gz .\ncat head tar.gz >{file.name}\nrm -r head tar.gz payload"
+    run(f"cd payload/files\n{build}cd ..\n{pack}\n", file.parent)
+
+
+ARTIFACTS = {"gdrcopy": gdrcopy, "nvidia_driver": runfile}
