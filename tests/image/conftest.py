@@ -198,7 +198,8 @@ def unpacked(host: Host) -> dict[str, str]:
 @pytest.fixture
 def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package], unpacked: dict[str, str]) -> dict[str, str]:
     """The packages and wheels of this file's component that are not as the lock says: name -> what is there instead."""
-    wanted = {name: lock.packages[name].version for name in pin.packages}
+    exact = {**lock.packages, **pin.files}
+    wanted = {name: exact[name].version for name in pin.packages if name != pin.facts.get("unpacked")}
     wanted |= {name: lock.wheels[name].version for name in pin.wheels}
     found = {name: package.version for name, package in installed.items()} | unpacked
     return {
