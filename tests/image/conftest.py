@@ -171,7 +171,9 @@ def unpacked(host: Host) -> dict[str, str]:
 @pytest.fixture
 def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package], unpacked: dict[str, str]) -> dict[str, str]:
     """The packages and wheels of this file's component that are not as the lock says: name -> what is there instead."""
-    wanted = {name: lock.packages[name].version for name in pin.packages}
+    # A vendor's packages are recorded with their component, a distribution's together.
+    exact = {**pin.files, **lock.packages}
+    wanted = {name: exact[name].version for name in pin.packages}
     wanted |= {name: lock.wheels[name].version for name in pin.wheels}
     found = {name: package.version for name, package in installed.items()} | unpacked
     return {
