@@ -94,8 +94,8 @@ cudaError_t cudaGetDeviceCount(int *count);
 """
 CUDART = "int cudaRuntimeGetVersion(int *v) {{ *v = {number}; return 0; }}\n"
 CUDART += "int cudaGetDeviceCount(int *n) {{ *n = 0; return 0; }}\n"
-# The alternatives' names and order: https://github.com/NVIDIA/libnvidia-container/issues/117, and what 13.0 says when it
-# is installed, `/usr/local/cuda-13.0   130`.
+# The alternatives' names: https://github.com/NVIDIA/libnvidia-container/issues/117; their order is what
+# `update-alternatives --config cuda` shows of 12.9 and 13.0, 129 and 130.
 ALTERNATIVES = """update-alternatives --install /usr/local/cuda cuda /usr/local/cuda-{release} {order}
 update-alternatives --install /usr/local/cuda-{major} cuda-{major} /usr/local/cuda-{release} {order}
 ldconfig
@@ -182,7 +182,9 @@ def _nccl(wanted: Wanted) -> Package:
     if wanted.name in ("libnccl2", "libnccl"):
         file = f"libnccl.so.{wanted.upstream}"
         source = NCCL.format(code=code)
-        return Package(build=_library(wanted.libraries, "libnccl.so.2", file, source), scripts={"postinst": "ldconfig\n"})
+        return Package(
+            build=_library(wanted.libraries, "libnccl.so.2", file, source), scripts={"postinst": "ldconfig\n"}
+        )
     needs = [_exactly(wanted, "libnccl2", "=", wanted.version)]
     if wanted.kind == "rpm":
         needs = [_exactly(wanted, "libnccl", ">=", wanted.upstream)]
