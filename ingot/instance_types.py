@@ -40,6 +40,7 @@ class Family(Strict):
 
     accelerator: Accelerator
     generation: str = ""
+    capability: str = ""
     module: Literal["open", "closed", "either", ""] = ""
     module_of_eks: Literal["open", "closed", ""] = ""
     driver: Spec = "*"

@@ -190,9 +190,11 @@ def _nvidia_driver(root, built):
 
 
 def _cuda(root, packages):
-    # NVIDIA's own toolkit says its version in a file; Debian's package and the wheels are versions of their own.
+    # NVIDIA's own toolkit says its version by its package or in a file; its parts, Debian's package and the wheels are
+    # versions of their own.
     return (
         _wheel(root, "nvidia_cuda_runtime")
+        or _package(packages, *(name for name in sorted(packages) if re.fullmatch(r"cuda-toolkit-\d+-\d+", name)))
         or _in_text(root, r'"cuda"\s*:\s*{[^}]*"version"\s*:\s*"([\d.]+)"', "usr/local/cuda/version.json")
         or _package(packages, "nvidia-cuda-toolkit")
         or _library(root, "libcudart")
@@ -254,6 +256,7 @@ def _observe(root, packages, built):
         "dcgm": _package(packages, "datacenter-gpu-manager-4-core", "datacenter-gpu-manager"),
         "cuda": _cuda(root, packages),
         "nccl": _nccl(root, packages),
+        "nccl_tests": _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/nccl-tests/version"),
         "efa": efa_installer(root) or libfabric(root, packages),
         "aws_ofi_nccl": _aws_ofi_nccl(root),
         "slurm": slurm or _package(packages, "slurmd", "slurm-client"),

@@ -1,5 +1,6 @@
 """The Docker of the lock starts at boot and runs containers."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,12 @@ from ingot.locked import LockedComponent
 
 def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
     assert drift == {}
+
+
+def test_logs_of_containers_are_bounded(host: Host) -> None:
+    settings = json.loads(host.file("/etc/docker/daemon.json").content_string)
+    assert settings["live-restore"]
+    assert settings["log-opts"].keys() >= {"max-size", "max-file"}
 
 
 def test_it_starts_at_boot(unit_files: dict[str, str]) -> None:

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from ingot import cli, paths
 from ingot import instance_types as module
+from ingot.catalog import read_catalog
 from ingot.errors import IngotError, UsageError
+from ingot.rules import contains
 
 RECORDING = Path(__file__).parent / "data" / "describe_instance_types.json.gz"
 
@@ -99,6 +102,42 @@ def test_only_a_switch_of_the_machine_is_a_pci_device() -> None:
 def test_every_family_has_types_and_every_type_a_family() -> None:
     types = {module.family_of(name) for name in module.read_types().types}
     assert types == set(module.read_families().families)
+
+
+def _code(capability: str) -> tuple[int, int]:
+    """`9.0` and `90`, as nvcc writes it, as two numbers; code for one runs on a later one of the same major number."""
+    number = capability.replace(".", "")
+    return int(number[:-1]), int(number[-1])
+
+
+def _compiled_for() -> list[tuple[str, str, list[str]]]:
+    """Each version of CUDA that a vendor has, what it compiles for, and the GPUs that no rule keeps it from."""
+    cuda = read_catalog().components["cuda"]
+    families = module.read_families().families.values()
+    found = []
+    for offer in cuda.offers:
+        for text, release in offer.releases.items():
+            forbidden = [rule for rule in cuda.rules if rule.forbidden and contains(rule.when, Version(text))]
+            no = {name for rule in forbidden for name in rule.where.generation or []}
+            gpus = sorted({each.capability for each in families if each.capability and each.generation not in no})
+            facts = {**offer.facts, **release.facts}
+            found.append((f"{offer.os[0]} {text}", str(facts["gencode"]), gpus))
+    return found
+
+
+@pytest.mark.parametrize(("cuda", "gencode", "gpus"), _compiled_for(), ids=lambda each: str(each)[:18])
+def test_what_is_compiled_runs_on_every_gpu_that_a_version_of_cuda_may_be_used_on(
+    cuda: str, gencode: str, gpus: list[str]
+) -> None:
+    made = [_code(each) for each in gencode.split()]
+    assert made == sorted(made)
+    assert {gpu for gpu in gpus if not any(m[0] == _code(gpu)[0] and m[1] <= _code(gpu)[1] for m in made)} == set()
+    assert set(made) <= {_code(gpu) for gpu in gpus}
+
+
+def test_every_gpu_of_nvidia_says_what_a_compiler_has_to_know() -> None:
+    families = module.read_families().families
+    assert [name for name, each in families.items() if (each.accelerator == "nvidia") != bool(each.capability)] == []
 
 
 def test_what_is_left_out_is_not_among_the_types(answer: dict[str, Any]) -> None:
