@@ -118,7 +118,11 @@ class Key:
 
 
 def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str, tuple[Wanted, Package]]:
-    """Every package of a repository that the lock names, and those that come with them."""
+    """Every package of a repository that the lock names, and those that come with them.
+
+    One with the release of the lock's kernel in its name is known with `{kernel}` in its place.
+    """
+    kernel = str(lock.components["kernel"].facts.get("release", "")) if "kernel" in lock.components else ""
     found: dict[str, tuple[Wanted, Package]] = {}
     waiting = {
         name: entry.exact.get(name, f"{entry.version}-1")
@@ -129,7 +133,8 @@ def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str,
     while waiting:
         name, version = waiting.popitem()
         wanted = Wanted(name, version, kind, lock)
-        package = PACKAGES.get(name, lambda _: Package())(wanted)
+        known = name.replace(kernel, "{kernel}") if kernel else name
+        package = PACKAGES.get(known, lambda _: Package())(wanted)
         found[name] = (wanted, package)
         waiting |= {name: version for name, version in package.brings.items() if name not in found}
     return found
