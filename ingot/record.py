@@ -43,7 +43,11 @@ def _is_recorded(entry: LockedComponent, before: LockedComponent) -> bool:
     """Whether `before` has recorded what `entry` asks for; there is more in it where packages need others."""
     same = (before.version, before.packages) == (entry.version, entry.packages)
     versions = {name: file.version for name, file in before.files.items()}
-    return same and set(entry.packages) <= set(versions) and entry.exact.items() <= versions.items()
+    wanted = dict.fromkeys(entry.packages, "") | entry.exact
+    return same and all(
+        name in versions and (not exact or versions[name] == exact or _is_of(versions[name], exact))
+        for name, exact in wanted.items()
+    )
 
 
 def with_images(lock: Lock, images: Mapping[Platform, RecordedImage]) -> Lock:
@@ -138,10 +142,11 @@ def _digest(artifact: Artifact, tell: Tell) -> str:
 
 
 def _asked(name: str, entry: LockedComponent, package: str, closures: Closures) -> Need:
-    """The package in its exact version if that is known, else a build of the component's version, the newest first."""
+    """The package in its exact version, else builds of its version or, if none is known, of the component's."""
     there = closures.packages.get(package, [])
     exact = entry.exact.get(package)
-    fits = [each for each in there if (each.version == exact if exact else _is_of(each.version, entry.version))]
+    fits = [each for each in there if each.version == exact]
+    fits = fits or [each for each in there if _is_of(each.version, exact or entry.version)]
     if not fits:
         versions = sorted({each.version for each in there}, key=KEYS[closures.kind])
         raise IngotError(

@@ -59,7 +59,7 @@ class Wanted:
     @property
     def upstream(self) -> str:
         """The version without epoch and build: `3:580.126.20-1.el9` -> `580.126.20`."""
-        return self.version.rpartition(":")[2].rpartition("-")[0]
+        return self.version.rpartition(":")[2].rsplit("-", 1)[0]
 
     @property
     def libraries(self) -> str:

@@ -121,12 +121,21 @@ class Key:
         subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
 
 
+def _built(version: str) -> str:
+    """A version with a build, which a lock leaves to the repository's index where nobody has published it."""
+    return version if "-" in version else f"{version}-1"
+
+
 def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str, tuple[Wanted, Package]]:
-    """Every package of a repository that the lock names, and those that come with them."""
+    """Every package of a repository that the lock names, and those that come with them.
+
+    One with the release of the lock's kernel in its name is known with `{kernel}` in its place.
+    """
+    kernel = str(lock.components["kernel"].facts.get("release", "")) if "kernel" in lock.components else ""
     found: dict[str, tuple[Wanted, Package]] = {}
     waiting = {
         # Where nobody has published a version, any will do.
-        name: entry.exact.get(name, f"{entry.version or '1.0'}-1")
+        name: _built(entry.exact.get(name, entry.version or "1.0"))
         for entry in lock.components.values()
         if entry.source == source
         for name in entry.packages
@@ -134,7 +143,8 @@ def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str,
     while waiting:
         name, version = waiting.popitem()
         wanted = Wanted(name, version, kind, lock)
-        package = PACKAGES.get(name, lambda _: Package())(wanted)
+        known = name.replace(kernel, "{kernel}") if kernel else name
+        package = PACKAGES.get(known, lambda _: Package())(wanted)
         found[name] = (wanted, package)
         waiting |= {name: version for name, version in package.brings.items() if name not in found}
     return found
