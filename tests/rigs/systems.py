@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,18 @@ def image(name: str) -> str:
     return _made(tools_image(), "\n".join(script) + "\n", name)
 
 
+@cache
+def prepared(name: str, packages: tuple[str, ...]) -> str:
+    """The image of a system of apt with packages that a role would install, for tests of what comes after that."""
+    install = f"apt-get install -qq --yes --no-install-recommends {' '.join(packages)} >/dev/null"
+    script = f"export DEBIAN_FRONTEND=noninteractive\napt-get update -qq\n{install}\n"
+    return _made(image(name), script, f"{name}-prepared")
+
+
 def gateway() -> str:
-    """The address of this machine that containers reach."""
-    return docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+    """The address of this machine that containers reach; Docker names it only after its second start."""
+    network = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
+    return network.get("Gateway") or str(ip_network(network["Subnet"])[1])
 
 
 def converge(
