@@ -17,7 +17,7 @@ from testinfra.host import Host
 from ingot.catalog import read_catalog
 from ingot.lock import load
 from ingot.locked import Lock, LockedComponent
-from ingot.paths import own_catalog
+from ingot.paths import ROOT, own_catalog
 
 MANIFEST = "/usr/share/ingot/manifest.json"
 MARKERS = {
@@ -53,7 +53,7 @@ ROLES = pytest.StashKey[frozenset[str]]()
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the tests of components that this lock leaves out or that this image does not have."""
     lock, roles, name = config.stash[LOCK], config.stash[ROLES], config.getoption("--image")
-    known = {role for image in read_catalog(own=own_catalog()).images.values() for role in image.roles}
+    known = {path.name for path in (ROOT / "roles").iterdir()}
     # What must be untouched is looked at before another test leaves something behind.
     items.sort(key=lambda item: item.get_closest_marker("sealed") is None)
     for item in items:
@@ -171,7 +171,8 @@ def unpacked(host: Host) -> dict[str, str]:
 @pytest.fixture
 def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package], unpacked: dict[str, str]) -> dict[str, str]:
     """The packages and wheels of this file's component that are not as the lock says: name -> what is there instead."""
-    wanted = {name: lock.packages[name].version for name in pin.packages}
+    # A vendor's packages are recorded with their component, a distribution's together.
+    wanted = {name: (pin.files.get(name) or lock.packages[name]).version for name in pin.packages}
     wanted |= {name: lock.wheels[name].version for name in pin.wheels}
     found = {name: package.version for name, package in installed.items()} | unpacked
     return {
