@@ -265,6 +265,13 @@ def _without_build(version):
     return version.rpartition(":")[2].rpartition("-")[0] if version else None
 
 
+def _program(root, name):
+    """The version of a program of no package, as the role has noted it beside it; it would have to be run to ask it."""
+    if not Path(root, f"usr/local/bin/{name}").is_file():
+        return None
+    return _in_text(root, r"^(\d+(?:\.\d+)*)$", f"usr/share/ingot/programs/{name}")
+
+
 def _observe(root, packages, built):
     slurm = _in_text(root, r"^Version:\s*(\d+(?:\.\d+)*)", "opt/slurm/lib*/pkgconfig/slurm.pc")
     return {
@@ -283,12 +290,17 @@ def _observe(root, packages, built):
         "slurm": slurm or _package(packages, "slurmd", "slurm-client"),
         "docker": _package(packages, "docker.io", "docker-ce", "moby-engine"),
         "nvidia_container_toolkit": _package(packages, "nvidia-container-toolkit"),
-        "node_exporter": _package(packages, "prometheus-node-exporter"),
         "neuron": _neuron(root, packages),
         "lustre": _package(packages, "lustre-client-utils", "lustre-client"),
         "aws_cli": _aws_cli(root),
         "ssm_agent": _package(packages, "amazon-ssm-agent"),
         "cloudwatch_agent": _without_build(packages.get("amazon-cloudwatch-agent")),
+        "node_exporter": _program(root, "node_exporter") or _package(packages, "prometheus-node-exporter"),
+        "prometheus": _program(root, "prometheus") or _package(packages, "prometheus"),
+        "grafana": _package(packages, "grafana", "grafana-enterprise"),
+        "dcgm_exporter": _package(packages, "datacenter-gpu-manager-exporter"),
+        "enroot": _package(packages, "enroot"),
+        "pyxis": _in_text(root, r"^pyxis (\d+(?:\.\d+)*),", "usr/local/share/pyxis/ingot-built"),
     }
 
 

@@ -144,6 +144,14 @@ def image(name: str) -> str:
     return _made(tools_image(), "\n".join(script) + "\n", name)
 
 
+@cache
+def prepared(name: str, packages: tuple[str, ...]) -> str:
+    """The image of a system of apt with packages that a role would install, for tests of what comes after that."""
+    install = f"apt-get install -qq --yes --no-install-recommends {' '.join(packages)} >/dev/null"
+    script = f"export DEBIAN_FRONTEND=noninteractive\napt-get update -qq\n{install}\n"
+    return _made(image(name), script, f"{name}-prepared")
+
+
 def gateway() -> str:
     """The address of this machine that containers reach; Docker names it only after its second start."""
     network = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]

@@ -87,6 +87,16 @@ def test_packages_give_upstream_versions(tmp_path: Path) -> None:
     assert facts.details(tmp_path)["open_mpi"] == "4.1.4"
 
 
+def test_what_is_of_no_package_is_found_by_what_its_role_has_noted(tmp_path: Path) -> None:
+    put(tmp_path, "usr/local/share/pyxis/ingot-built", "pyxis 0.24.0, slurm 25.11.8\n")
+    for name, version in {"node_exporter": "1.11.1", "prometheus": "3.5.3"}.items():
+        put(tmp_path, f"usr/share/ingot/programs/{name}", f"{version}\n")
+        assert facts.observe(tmp_path)[name] is None
+        put(tmp_path, f"usr/local/bin/{name}")
+    seen = facts.observe(tmp_path)
+    assert (seen["pyxis"], seen["node_exporter"], seen["prometheus"]) == ("0.24.0", "1.11.1", "3.5.3")
+
+
 def test_a_removed_package_is_absent(tmp_path: Path) -> None:
     install(tmp_path, PACKAGES, status="deinstall ok config-files")
     assert facts.observe(tmp_path)["docker"] is None
