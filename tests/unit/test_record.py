@@ -191,9 +191,7 @@ def test_what_an_rpm_package_needs_is_recorded_in_the_newest_version_that_fits(
 ) -> None:
     fingerprint = vendor.make_key()
     provides = '<rpm:provides><rpm:entry name="libb.so.2()(64bit)"/></rpm:provides><file>/usr/bin/b</file>'
-    # Its own library is no reason to record another package that has it too.
-    own = '<rpm:provides><rpm:entry name="liba"/></rpm:provides>'
-    says = {"a": own + RPM_NEED.format(f'<rpm:entry {needs}/><rpm:entry name="liba"/>'), "b 2": provides, "c": own}
+    says = {"a": RPM_NEED.format(f"<rpm:entry {needs}/>"), "b 2": provides}
     vendor.rpm({"a": [("3", "1", "1.el9")], "b": [("0", each, "1") for each in "132"], "c": [("0", "1", "1")]}, says)
     lock = lock_of(vendor, fingerprint, "rpm", {"version": "1", "packages": ["a"]})
     assert closure_of(resolved(lock)) == {"a": "3:1-1.el9", "b": taken}
@@ -215,6 +213,8 @@ def test_packages_of_another_architecture_are_not_in_an_rpm_repository(vendor: V
         ({"a": "Depends: b | asked\n"}, set()),
         ({"a": "Depends: virtual\n", "d": "Provides: virtual\n"}, {"d"}),
         ({"a": "Depends: virtual (>= 2)\n", "c": "Provides: virtual\n", "d": "Provides: virtual (= 2)\n"}, {"d"}),
+        # What a package has itself is no reason for another that has it too.
+        ({"a": "Depends: d | c\n", "d": "Depends: virtual\nProvides: virtual\n", "b": "Provides: virtual\n"}, {"d"}),
         ({"a": "Depends: c | d\n", "c": "Depends: asked (>> 1)\n"}, {"d"}),
         # The distribution may have the other one.
         ({"a": "Depends: c | libfoo\n", "c": "Depends: asked (>> 1)\n"}, set()),
