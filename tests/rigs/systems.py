@@ -30,7 +30,7 @@ INSTALLED = [
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
 # What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian.
-RPM_HAS = ["/bin/sh", "bash", "dkms", "gcc", "kmod", "make", "python3-dnf-plugin-versionlock", "systemd"]
+RPM_HAS = ["/bin/sh", "bash", "dkms", "gcc", "kmod", "make", "dnf-command(versionlock)", "systemd"]
 RPM_SYSTEM = """Name: simulated-system
 Version: {version}
 Release: 1

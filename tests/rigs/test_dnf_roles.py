@@ -29,6 +29,7 @@ IMAGES = """images:
   rig: {platform: ec2, accelerator: nvidia, summary: Two roles., roles: [imex, dcgm]}
 """
 LIST = "/etc/dnf/plugins/versionlock.list"
+PLUGIN = ["/etc/dnf/plugins/versionlock.conf", "/usr/lib/python3/dist-packages/dnf-plugins/versionlock.py"]
 
 
 @pytest.fixture(scope="module", params=["al2023", pytest.param("rocky9", marks=pytest.mark.slow)])
@@ -107,6 +108,8 @@ def test_an_upgrade_leaves_what_is_held_and_a_lock_moves_it_and_back(host: str, 
 
 
 def test_check_mode_says_what_would_change_and_changes_nothing(host: str, vendors: Vendors) -> None:
+    # A system that has not had the plugin yet; it counts as having the package that brings it.
+    docker("exec", host, "rm", *PLUGIN, LIST)
     said = converge(host, vendors, vendors.lock, "--check", "--diff").stdout
     assert "+baseurl=" in said
     assert f"nvidia-imex-{vendors.lock.components['imex'].version}-1" in said

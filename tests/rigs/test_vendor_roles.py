@@ -23,8 +23,9 @@ from ingot import paths
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["fabricmanager", "nvlsm", "imex", "dcgm"]
+MORE_ROLES = ["nccl", "nvidia_container_toolkit"]
 UNITS = {"fabricmanager": "nvidia-fabricmanager", "imex": "nvidia-imex", "dcgm": "nvidia-dcgm"}
-MORE = ["ubuntu2204", "al2023", "rocky9", "rhel9"]
+MORE_SYSTEMS = ["ubuntu2204", "al2023", "rocky9", "rhel9"]
 PLAY = """\
 - hosts: all
   roles:
@@ -50,11 +51,13 @@ FAMILIES = {
 }
 
 
-@pytest.fixture(scope="module", params=["ubuntu2404", *(pytest.param(each, marks=pytest.mark.slow) for each in MORE)])
+@pytest.fixture(
+    scope="module", params=["ubuntu2404", *(pytest.param(each, marks=pytest.mark.slow) for each in MORE_SYSTEMS)]
+)
 def vendors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
     """What the lock of a system names for the roles, served where containers reach it."""
     lock = locks.load(paths.LOCKS / "2026.11" / f"{request.param}-x86_64.yml")
-    with serving(lock, ROLES, tmp_path_factory.mktemp("rig") / "vendors", gateway()) as made:
+    with serving(lock, [*ROLES, *MORE_ROLES], tmp_path_factory.mktemp("rig") / "vendors", gateway()) as made:
         yield made
 
 
@@ -96,7 +99,7 @@ def installed(host: str, vendors: Vendors) -> dict[str, tuple[bool, str]]:
     return {name: (name in held, version) for name, version in rows if name in names}
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", [*ROLES, *(pytest.param(each, marks=pytest.mark.slow) for each in MORE_ROLES)])
 def test_a_role_installs_and_holds_the_locks_packages_and_a_second_time_changes_nothing(
     host: str, vendors: Vendors, role: str
 ) -> None:
