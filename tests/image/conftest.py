@@ -42,18 +42,22 @@ def pytest_configure(config: pytest.Config) -> None:
     images, name = read_catalog(own=own_catalog()).images, config.getoption("--image")
     if name not in images:
         raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
-    config.stash[ROLES] = frozenset(images[name].roles)
-    config.stash[LOCK] = load(config.getoption("--lock")).of(images[name].roles)
+    lock, roles = load(config.getoption("--lock")), images[name].roles
+    config.stash[ROLES] = frozenset(roles)
+    config.stash[LOCK] = lock.of(roles)
+    others = (role for image in images.values() for role in image.roles)
+    config.stash[KNOWN] = frozenset([*lock.components, *lock.left_out, *others])
 
 
 LOCK = pytest.StashKey[Lock]()
 ROLES = pytest.StashKey[frozenset[str]]()
+KNOWN = pytest.StashKey[frozenset[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the tests of components that this lock leaves out or that this image does not have."""
     lock, roles, name = config.stash[LOCK], config.stash[ROLES], config.getoption("--image")
-    known = {role for image in read_catalog(own=own_catalog()).images.values() for role in image.roles}
+    known = config.stash[KNOWN]
     # What must be untouched is looked at before another test leaves something behind.
     items.sort(key=lambda item: item.get_closest_marker("sealed") is None)
     for item in items:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,9 @@ def image(name: str) -> str:
 
 
 def gateway() -> str:
-    """The address of this machine that containers reach."""
-    return docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+    """The address of this machine that containers reach; Docker names it only after its second start."""
+    network = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
+    return network.get("Gateway") or str(ip_network(network["Subnet"])[1])
 
 
 def converge(

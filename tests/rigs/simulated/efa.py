@@ -1,8 +1,8 @@
 """AWS' EFA installer, with the packages of one system in it, and the source of its plugin for NCCL.
 
-What is in an installer was seen on 2026-11-25 in public repositories: the names and versions of 1.49.0's packages in its
-package_list.txt (Amazon Linux 2023) and of others in Dockerfiles that install single packages (DEBS/UBUNTU2204 of 1.48,
-DEBS/UBUNTU2404 of 1.50.0). Of its packages those are here that something in Ingot looks for.
+What is in an installer was seen on 2026-11-25 in public repositories: the names and versions of 1.49.0's packages in
+its package_list.txt (Amazon Linux 2023) and of others in Dockerfiles that install single packages (DEBS/UBUNTU2204 of
+1.48, DEBS/UBUNTU2404 of 1.50.0). Of its packages those are here that something in Ingot looks for.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,7 +43,17 @@ for kernel in $(ls /lib/modules); do
   fi
 done
 """
+MAKEFILE = """# Simulated.
+CC ?= cc
+FLAGS = -shared -fPIC -Wl,-soname,$@ -DVERSION='"{version}"'
+all: {all}
+{rules}install: all
+	mkdir -p $(DESTDIR)@libdir@ $(DESTDIR)@prefix@/share/aws-ofi-nccl/xml
+	cp {all} $(DESTDIR)@libdir@
+{links}	cp topology/*.xml $(DESTDIR)@prefix@/share/aws-ofi-nccl/xml
+"""
 SIMULATED = "# Simulated.\n"
+PEERMEM = "etc/modules-load.d/efa_nv_peermem.conf"
 
 
 @dataclass(frozen=True)
@@ -142,6 +152,18 @@ def _open_mpi(home: str) -> Callable[[Wanted], Package]:
     return content
 
 
+def _libraries(version: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The plugin's libraries and what each is compiled of, and the links to them.
+
+    Links since 1.15.0 and 1.16.0, by the release notes; 1.20's packaging has an option for a libnccl-net.so of its own,
+    and the tuner under the name that was the link's.
+    """
+    if [int(part) for part in version.split(".")[:2]] >= [1, 20]:
+        return {"libnccl-net-ofi.so": "plugin.c", "libnccl-net.so": "plugin.c", "libnccl-tuner-ofi.so": "tuner.c"}, {}
+    links = {"libnccl-net.so": "libnccl-net-ofi.so", "libnccl-tuner-ofi.so": "libnccl-ofi-tuner.so"}
+    return {"libnccl-net-ofi.so": "plugin.c", "libnccl-ofi-tuner.so": "tuner.c"}, links
+
+
 def _plugin(wanted: Wanted) -> Package:
     """What the plugin's own packaging has: contrib/debian-template and contrib/fedora of aws/aws-ofi-nccl."""
     lib = f"{PLUGIN}/{_lib(wanted)}"
@@ -149,12 +171,10 @@ def _plugin(wanted: Wanted) -> Package:
         f"{PLUGIN}/share/aws-ofi-nccl/xml/p5.48xl-topo.xml": "<system/>\n",
         "etc/ld.so.conf.d/100_ofinccl.conf": f"/{lib}\n",
     }
+    libraries, links = _libraries(wanted.upstream)
     version = f"-DVERSION='\"{wanted.upstream}\"'"
-    build = _compile(f"{lib}/libnccl-net-ofi.so", _read("plugin.c"), version)
-    build += _compile(f"{lib}/libnccl-ofi-tuner.so", _read("tuner.c"))
-    build += f"ln -s libnccl-net-ofi.so {lib}/libnccl-net.so\n"
-    build += f"ln -s libnccl-ofi-tuner.so {lib}/libnccl-tuner-ofi.so\n"
-    return Package(files, build)
+    build = "".join(_compile(f"{lib}/{name}", _read(source), version) for name, source in libraries.items())
+    return Package(files, build + "".join(f"ln -s {to} {lib}/{name}\n" for name, to in links.items()))
 
 
 def _driver(wanted: Wanted) -> Package:
@@ -213,7 +233,7 @@ PARTS = [
     Part("openmpi50-aws", "openmpi50-aws", "", lambda facts: facts["openmpi5"], _open_mpi("openmpi5")),
     Part("efa-config", "efa-config", "", _fixed("1.18"), _file("etc/security/limits.d/efa.conf")),
     Part("efa-profile", "efa-profile", "", _fixed("1.7"), _profile),
-    Part("efa-nv-peermem", "efa-nv-peermem", "", _fixed("1.2.3-1.amzn1"), _file("etc/modules-load.d/efa_nv_peermem.conf")),
+    Part("efa-nv-peermem", "efa-nv-peermem", "", _fixed("1.2.3-1.amzn1"), _file(PEERMEM)),
     Part("efa", "efa", "efa-driver", _kmod, _driver),
     Part("libnccl-ofi", "libnccl-ofi", "", lambda facts: f"{facts['aws_ofi_nccl']}-1", _plugin),
 ]  # fmt: skip
@@ -266,9 +286,13 @@ def _installer(entry: LockedComponent, lock: Lock, file: Path, run: Callable[[st
 def _source(entry: LockedComponent, lock: Lock, file: Path, run: Callable[[str, Path], None]) -> None:
     """A release of the plugin's source, which configures and builds."""
     name = f"aws-ofi-nccl-{entry.version}"
+    libraries, links = _libraries(entry.version)
+    rules = "".join(f"{each}: src/{source}\n\t$(CC) $(FLAGS) -o $@ $<\n" for each, source in libraries.items())
+    linked = "".join(f"\tln -sf {to} $(DESTDIR)@libdir@/{each}\n" for each, to in links.items())
+    makefile = MAKEFILE.format(version=entry.version, all=" ".join(libraries), rules=rules, links=linked)
     write(file.parent / name, {
         "configure": _read("configure"),
-        "Makefile.in": _read("Makefile.in").replace("@version@", entry.version),
+        "Makefile.in": makefile,
         "src/plugin.c": _read("plugin.c"),
         "src/tuner.c": _read("tuner.c"),
         "topology/p5.48xl-topo.xml": "<system/>\n",

@@ -26,7 +26,8 @@ if [ "${TYPE}" = deb ]; then
   install() { apt-get install -y "$@"; }
   install_files() { apt-get install -y "$@"; }
   install_headers() { install "linux-headers-$1"; }
-  remove() { apt-get remove -y --purge "$1"; }
+  package_names() { cut -d _ -f 1; }
+  remove() { apt-get remove -y --purge "$@"; }
   is_installed() { dpkg-query -W --showformat='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
   has_file() {
     local name
@@ -44,7 +45,8 @@ else
     rpm -U --oldpackage --replacepkgs "$@"
   }
   install_headers() { dnf -y install "kernel-devel-$1"; }
-  remove() { rpm -e "$1"; }
+  package_names() { cat; }
+  remove() { rpm -e "$@"; }
   is_installed() { rpm -q "$1" >/dev/null 2>&1; }
   has_file() { rpm -q "$(rpm -qp "$1")" >/dev/null 2>&1; }
   update_initramfs() { dracut -f; }

@@ -16,5 +16,5 @@ static int probe(struct pci_dev *device, const struct pci_device_id *id)
 	return -ENODEV;
 }
 
-static struct pci_driver driver = { .name = "efa", .id_table = ids, .probe = probe };
-module_pci_driver(driver);
+static struct pci_driver efa = { .name = "efa", .id_table = ids, .probe = probe };
+module_pci_driver(efa);

@@ -20,7 +20,7 @@ fi
 . ./common.sh
 
 LIST=/opt/amazon/efa_installed_packages
-KMOD=1 LIMITS=1 VERIFY=1 MINIMAL=0 MPI=1 PLUGIN=1 UNATTENDED=0
+KMOD=1 LIMITS=1 VERIFY=1 MINIMAL=0 MPI=1 PLUGIN=1 UNATTENDED=0 UNINSTALL=0
 INSTALLED=()
 
 usage() {
@@ -54,6 +54,7 @@ eval set -- "${given}"
 while [ $# -gt 0 ]; do
   case "$1" in
     -y | --yes) UNATTENDED=1 ;;
+    -u | --uninstall) UNINSTALL=1 ;;
     -n | --no-verify) VERIFY=0 ;;
     -l | --skip-limit-conf) LIMITS=0 ;;
     -k | --skip-kmod) KMOD=0 ;;
@@ -79,7 +80,6 @@ if [ ${UNATTENDED} -eq 0 ]; then
   read -r -p "This script will install the EFA kernel driver and required user space packages. Continue? " answer
   [ "${answer}" = y ] || exit 1
 fi
-# shellcheck disable=SC2154
 base=$(package_folder)
 if [ -z "${base}" ] || ! [ -d "${base}" ]; then
   echo "Error: package directory ${base} does not exist." >&2
@@ -92,6 +92,22 @@ if [ ${KMOD} -eq 1 ]; then
     echo "Error: unable to detect installed kernels, exiting." >&2
     exit 1
   fi
+fi
+
+if [ ${UNINSTALL} -eq 1 ]; then
+  if ! [ -f "${LIST}" ]; then
+    echo "Error: EFA is not installed, exiting." >&2
+    exit 1
+  fi
+  echo "== Uninstalling EFA packages =="
+  # shellcheck disable=SC2046
+  if ! remove $(grep -v '^#' "${LIST}" | tr ' ' '\n' | package_names); then
+    echo "Error: failed to uninstall EFA packages, please remove them manually." >&2
+    exit 1
+  fi
+  rm "${LIST}"
+  echo "EFA uninstall complete."
+  exit 0
 fi
 
 paths=("${base}"/*."${TYPE}" "${base}"/rdma-core/*."${TYPE}")
