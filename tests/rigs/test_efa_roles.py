@@ -289,12 +289,14 @@ def test_a_running_system_gets_all_of_it_and_an_installer_that_failed_late_is_ru
         sh(host, "dpkg-deb -b /root/p /root/p.deb && dpkg -i /root/p.deb && rm -r /root/p*")
     drivers = f"/lib/modules/{kernel}/kernel/drivers/infiniband/core"
     sh(host, f"mkdir -p {drivers} && touch {drivers}/ib_uverbs.ko")
+    initramfs = "/usr/local/sbin/update-initramfs"
+    sh(host, f"printf '#!/bin/sh\\nexit 1\\n' > {initramfs} && chmod +x {initramfs}")
     given = {"efa_kmod": True, "efa_kernel": release, "efa_nvidia": True}
     done = apply(host, vendors, "efa", **given)
     assert done.returncode != 0
     assert "failed to generate new initramfs image" in done.stdout
     assert "EFA installer version: 1.50.0" in sh(host, f"cat {LIST}")
-    sh(host, "printf '#!/bin/sh\\n' > /usr/sbin/update-initramfs && chmod +x /usr/sbin/update-initramfs")
+    sh(host, f"printf '#!/bin/sh\\n' > {initramfs}")
     applied(host, vendors, "efa", **given)
     assert {"efa", "efa-nv-peermem"} <= installed(host)
     assert "efa_3.3.0-1.amzn1" in sh(host, f"cat {LIST}")

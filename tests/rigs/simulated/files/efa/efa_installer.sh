@@ -4,7 +4,7 @@
 # - the whole installer of 1.20, in public repositories (its text begins "Installation script for the Elastic Fabric
 #   Adapter"): flags, folders, order, version file, kernel check;
 # - 1.49.0's lists of what --minimal keeps, from its package_list.txt and its lines 908-916;
-# - flags of 1.48 and later: aws-samples/awsome-distributed-training, which gives them from 1.48 on only.
+# - flags of 1.48 and later: awslabs/awsome-distributed-ai, which gives them from 1.48 on only.
 # It holds packages of one system and architecture alone.
 set -u
 
