@@ -42,8 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
     images, name = read_catalog(own=own_catalog()).images, config.getoption("--image")
     if name not in images:
         raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
-    config.stash[ROLES] = frozenset(images[name].roles)
-    config.stash[LOCK] = load(config.getoption("--lock")).of(images[name].roles)
+    lock, roles = load(config.getoption("--lock")), images[name].roles
+    config.stash[ROLES] = frozenset(roles)
+    config.stash[LOCK] = lock.of(roles)
 
 
 LOCK = pytest.StashKey[Lock]()
