@@ -113,10 +113,11 @@ def _digest(artifact: Artifact, tell: Tell) -> str:
 
 
 def _one(entry: LockedComponent, package: str, index: Index) -> VendorPackage:
-    """The package in its exact version if that is known, else the newest build of the component's version."""
+    """The package in its exact version, else the newest build of its version or, if none is known, the component's."""
     there = index.packages.get(package, [])
     exact = entry.exact.get(package)
-    fits = [each for each in there if (each.version == exact if exact else _is_of(each.version, entry.version))]
+    fits = [each for each in there if each.version == exact]
+    fits = fits or [each for each in there if _is_of(each.version, exact or entry.version)]
     if not fits:
         listed = ", ".join(sorted({each.version for each in there}, key=_order)[-5:]) or "nothing of that name"
         raise IngotError(

@@ -117,6 +117,11 @@ class Key:
         subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
 
 
+def _built(version: str) -> str:
+    """A version with a build, which a lock leaves to the repository's index where nobody has published it."""
+    return version if "-" in version else f"{version}-1"
+
+
 def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str, tuple[Wanted, Package]]:
     """Every package of a repository that the lock names, and those that come with them.
 
@@ -125,7 +130,7 @@ def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str,
     kernel = str(lock.components["kernel"].facts.get("release", "")) if "kernel" in lock.components else ""
     found: dict[str, tuple[Wanted, Package]] = {}
     waiting = {
-        name: entry.exact.get(name, f"{entry.version}-1")
+        name: _built(entry.exact.get(name, entry.version))
         for entry in lock.components.values()
         if entry.source == source
         for name in entry.packages

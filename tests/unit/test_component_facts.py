@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import lzma
 import sqlite3
 import struct
@@ -208,3 +209,22 @@ def test_a_package_in_the_journal_of_rpms_database_is_installed(tmp_path: Path) 
     database = install_rpms(tmp_path / "var/lib/rpm/rpmdb.sqlite", header("nvlsm", "2025.03.9", "1"))
     assert facts.installed(tmp_path) == {"nvlsm": "2025.03.9-1"}
     database.close()
+
+
+def test_neuron_is_of_the_release_that_its_packages_are_of(tmp_path: Path) -> None:
+    packages = {"aws-neuronx-dkms": "2.29.0.0", "aws-neuronx-tools": "2.31.15.0"}
+    install(tmp_path, packages)
+    assert facts.observe(tmp_path)["neuron"] == "2.29.0.0"
+    put(tmp_path, "usr/share/ingot/neuron.json", json.dumps({"version": "2.31.1", "packages": packages}))
+    assert facts.observe(tmp_path)["neuron"] == "2.31.1"
+    install(tmp_path, {**packages, "aws-neuronx-dkms": "2.30.2.0"})
+    assert facts.observe(tmp_path)["neuron"] == "2.30.2.0"
+
+
+def test_tools_of_aws_are_of_their_package_or_of_where_their_link_leads(tmp_path: Path) -> None:
+    install(tmp_path, {"amazon-ssm-agent": "3.3.4624.0-1", "amazon-cloudwatch-agent": "1.300072.0b1766-1"})
+    put(tmp_path, "usr/local/aws-cli/v2/2.36.9/dist/aws")
+    (tmp_path / "usr/local/aws-cli/v2/current").symlink_to("/usr/local/aws-cli/v2/2.36.40")
+    observed = facts.observe(tmp_path)
+    wanted = {"ssm_agent": "3.3.4624.0", "cloudwatch_agent": "1.300072.0b1766", "aws_cli": "2.36.40"}
+    assert {name: observed[name] for name in wanted} == wanted

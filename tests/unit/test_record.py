@@ -133,6 +133,15 @@ def test_an_exact_version_is_taken_where_it_is_known(vendor: Vendor) -> None:
     assert done.components["nccl"].files["libnccl2"].version == "2.31.2-1+cuda12.9"
 
 
+def test_of_a_version_without_its_build_the_newest_build_is_taken(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.apt({"aws-neuronx-runtime-lib": ["2.33.10.0-a1", "2.33.10.0-b2", "2.34.10.0-c3"]})
+    entry = {"version": "2.31.1", "packages": ["aws-neuronx-runtime-lib"]}
+    entry |= {"exact": {"aws-neuronx-runtime-lib": "2.33.10.0"}}
+    (file,) = resolved(lock_of(vendor, fingerprint, "apt", entry)).components["nccl"].files.values()
+    assert file.version == "2.33.10.0-b2"
+
+
 def test_packages_of_an_rpm_repository_are_recorded_with_their_epoch(vendor: Vendor) -> None:
     fingerprint = vendor.make_key()
     vendor.rpm({"nvidia-open": [("3", "580.126.20", "1.el9"), ("3", "595.71.05", "1.el9")]})
