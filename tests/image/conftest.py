@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Package:
-    """A package that dpkg has installed; `needs` are the packages that it needs in one exact version."""
+    """A package that is installed; `needs` are the packages that dpkg knows it to need in one exact version."""
 
     version: str
     held: bool
@@ -148,7 +149,11 @@ def pin(request: pytest.FixtureRequest, lock: Lock) -> LockedComponent:
 
 @pytest.fixture(scope="session")
 def installed(host: Host) -> dict[str, Package]:
-    """Every package that dpkg has installed, asked once."""
+    """Every package that dpkg or rpm has installed, asked once."""
+    return _by_dpkg(host) if host.exists("dpkg-query") else _by_rpm(host)
+
+
+def _by_dpkg(host: Host) -> dict[str, Package]:
     fields = "${db:Status-Status}\\t${Package}\\t${Version}\\t${db:Status-Want}\\t${Pre-Depends}, ${Depends}\\n"
     packages = {}
     for line in host.check_output("dpkg-query --show --showformat=%s", fields).splitlines():
@@ -156,6 +161,16 @@ def installed(host: Host) -> dict[str, Package]:
         if status == "installed":
             exact = frozenset(re.findall(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)? \(= ", needs))
             packages[name] = Package(version, want == "hold", exact)
+    return packages
+
+
+def _by_rpm(host: Host) -> dict[str, Package]:
+    rows = host.check_output("rpm --query --all --queryformat=%s", "%{NAME}\\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n")
+    held = host.run("cat /etc/dnf/plugins/versionlock.list").stdout.split()
+    packages = {}
+    for name, version in (row.split("\t") for row in rows.splitlines()):
+        is_held = any(fnmatch(f"{name}-{version}.{host.system_info.arch}", pattern) for pattern in held)
+        packages[name] = Package(version.removeprefix("0:"), is_held, frozenset())
     return packages
 
 

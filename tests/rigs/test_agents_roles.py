@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["aws_cli", "ssm_agent", "cloudwatch_agent"]
 FILES = {"aws_cli": ".zip", "ssm_agent": "amazon-ssm-agent.deb", "cloudwatch_agent": "amazon-cloudwatch-agent.deb"}
-OTHERS = ["ubuntu2204"]
+OTHERS = ["ubuntu2204", "rocky9", "rhel9"]
 NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 CLI = "/usr/local/aws-cli"
 # In the place of snapd's program, for the one thing that is asked of it.
