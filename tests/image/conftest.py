@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -84,7 +83,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Package:
-    """A package that is installed; `needs` are the packages that dpkg knows it to need in one exact version."""
+    """A package that dpkg or rpm has installed; `needs` are the packages that it needs in one exact version."""
 
     version: str
     held: bool
@@ -147,16 +146,27 @@ def pin(request: pytest.FixtureRequest, lock: Lock) -> LockedComponent:
     return lock.components[_component_of(request.node)]
 
 
+# A line of a package: name, version, whether it is held, and what it needs: `name (= version)`, or `name = version`.
+DPKG = "${db:Status-Status}\\t${Package}\\t${Version}\\t${db:Status-Want}\\t${Pre-Depends}, ${Depends}\\n"
+RPM_NEEDS = "[%{REQUIRENAME}%{REQUIREFLAGS:depflags}%{REQUIREVERSION}, ]"
+RPM = f"%{{NAME}}\\t%|EPOCH?{{%{{EPOCH}}:}}|%{{VERSION}}-%{{RELEASE}}\\t{RPM_NEEDS}\\n"
+
+
 @pytest.fixture(scope="session")
-def installed(host: Host) -> dict[str, Package]:
+def family(lock: Lock) -> str:
+    """The family of the image's system, as Ansible calls it: `Debian` or `RedHat`."""
+    return read_catalog(own=own_catalog()).operating_systems[lock.os].family
+
+
+@pytest.fixture(scope="session")
+def installed(host: Host, family: str) -> dict[str, Package]:
     """Every package that dpkg or rpm has installed, asked once."""
-    return _by_dpkg(host) if host.exists("dpkg-query") else _by_rpm(host)
+    return _rpms(host) if family == "RedHat" else _debs(host)
 
 
-def _by_dpkg(host: Host) -> dict[str, Package]:
-    fields = "${db:Status-Status}\\t${Package}\\t${Version}\\t${db:Status-Want}\\t${Pre-Depends}, ${Depends}\\n"
+def _debs(host: Host) -> dict[str, Package]:
     packages = {}
-    for line in host.check_output("dpkg-query --show --showformat=%s", fields).splitlines():
+    for line in host.check_output("dpkg-query --show --showformat=%s", DPKG).splitlines():
         status, name, version, want, needs = line.split("\t")
         if status == "installed":
             exact = frozenset(re.findall(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)? \(= ", needs))
@@ -164,13 +174,15 @@ def _by_dpkg(host: Host) -> dict[str, Package]:
     return packages
 
 
-def _by_rpm(host: Host) -> dict[str, Package]:
-    rows = host.check_output("rpm --query --all --queryformat=%s", "%{NAME}\\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n")
-    held = host.run("cat /etc/dnf/plugins/versionlock.list").stdout.split()
+def _rpms(host: Host) -> dict[str, Package]:
+    # dnf's versionlock excludes what is not in its list, which it writes as name-epoch:version-release.arch.
+    listed = host.run("cat /etc/dnf/plugins/versionlock.list").stdout
     packages = {}
-    for name, version in (row.split("\t") for row in rows.splitlines()):
-        is_held = any(fnmatch(f"{name}-{version}.{host.system_info.arch}", pattern) for pattern in held)
-        packages[name] = Package(version.removeprefix("0:"), is_held, frozenset())
+    for line in host.check_output("rpm --query --all --queryformat %s", RPM).splitlines():
+        name, version, needs = line.split("\t")
+        entry = f"{name}-{version if ':' in version else f'0:{version}'}.*"
+        exact = frozenset(re.findall(r"(?:^|, )([\w+.-]+) *=", needs))
+        packages[name] = Package(version.removeprefix("0:"), entry in listed.splitlines(), exact)
     return packages
 
 
