@@ -12,11 +12,11 @@ PLUGIN = "/usr/local/lib/slurm/spank_pyxis.so"
 @pytest.fixture(scope="module")
 def settings(host: Host) -> str:
     """The folder of Slurm's settings."""
-    return "/opt/slurm/etc" if host.file("/opt/slurm/bin/srun").exists else "/etc/slurm"
+    return "/opt/slurm/etc" if host.file("/opt/slurm/sbin/slurmd").exists else "/etc/slurm"
 
 
 def test_it_was_built_against_the_slurm_of_the_image(host: Host, pin: LockedComponent) -> None:
-    slurm = host.check_output(f"{SLURM} srun --version").split()[-1]
+    slurm = host.check_output(f"{SLURM} slurmd -V").split()[-1]
     assert host.file("/usr/local/share/pyxis/ingot-built").content_string == f"pyxis {pin.version}, slurm {slurm}\n"
 
 

@@ -120,6 +120,7 @@ def test_another_slurm_is_built_and_pyxis_with_it(place: Make) -> None:
     lock = locked("ubuntu2404")
     vendors, host = place(lock)
     assert converge(host, vendors, "slurm", "pyxis").returncode == 0
+    ask(host, "/usr/lib/ingot/slurm-node")
     plugin = "stat -c %i /usr/local/lib/slurm/spank_pyxis.so"
     before = ask(host, plugin)
     newer = lock.components["slurm"].model_copy(update={"version": "26.5.3"})
@@ -151,7 +152,7 @@ def test_a_build_that_was_cut_off_is_done_again(place: Make, role: str) -> None:
     ask(host, f"rm {CUT_OFF}")
     done = converge(host, vendors, role)
     assert done.returncode == 0, done.stdout
-    assert ask(host, "/opt/slurm/bin/srun --version") == "slurm 25.11.8"
+    assert ask(host, "/opt/slurm/sbin/slurmd -V") == "slurm 25.11.8"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <slurm/spank.h>
 
 int spank_option_register(spank_t spank, struct spank_option *opt)
@@ -67,6 +68,11 @@ static int read_stack(const char *path)
 
 int main(int ac, char **av)
 {
+	/* As the real ones: slurmd says its version without a configuration, the others do not. */
+	if (!strstr(av[0], "slurmd") && access(SYSCONFDIR "/node.conf", R_OK)) {
+		slurm_error("fatal: Unable to process configuration file");
+		return 1;
+	}
 	if (ac > 1 && (!strcmp(av[1], "--version") || !strcmp(av[1], "-V"))) {
 		puts("slurm " SLURM_VERSION_STRING);
 		return 0;
