@@ -74,7 +74,7 @@ EOF
 START = """
 nvidia-container-runtime --cgroup-manager=disabled create look >/bundle/said 2>&1 || { cat /bundle/said; exit 1; }
 crun start look
-while crun state look | grep -q -e created -e running; do :; done
+while crun state look | grep -Eq '"status": "(created|running)"'; do :; done
 cat /bundle/said
 crun delete look
 """
@@ -255,9 +255,10 @@ def toolkit() -> Path:
     return folder
 
 
-@pytest.fixture
-def real(host: str, toolkit: Path) -> None:
+@pytest.fixture(scope="module")
+def real(host: str, vendors: Vendors, toolkit: Path) -> None:
     """The real toolkit in place of the simulated one, and what starts a container of one static program."""
+    assert converge(host, vendors, "docker", "nvidia_container_toolkit").returncode == 0
     for name in PROGRAMS:
         docker("cp", str(toolkit / name), f"{host}:/usr/bin/{name}")
     docker("exec", host, "sh", "-euc", "apt-get install -qq --yes --no-install-recommends crun >/dev/null 2>&1")
