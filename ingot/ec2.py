@@ -1,10 +1,14 @@
-"""Asks EC2 which instance types there are and which images are the newest; the only module that talks to AWS.
+"""Asks EC2 which instance types there are and which images are the newest, and finishes images that a build has made.
 
-boto3 is imported only here, and only to ask.
+boto3 is imported only here.
 """
 
+import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
@@ -79,25 +83,80 @@ def newest_images(rows: Mapping[Platform, BaseImage], arch: Arch, region: str) -
     found: dict[Platform, RecordedImage] = {}
     with _session(region, "ec2:DescribeImages and ssm:GetParameter") as session:
         _known(session, region)
-        client = session.client("ec2", region_name=region)
         for platform, row in rows.items():
-            asked: dict[str, Any] = {}
-            if row.ssm:
-                answer = session.client("ssm", region_name=region).get_parameter(Name=row.ssm)
-                asked["ImageIds"] = [answer["Parameter"]["Value"]]
-            else:
-                asked["Owners"] = [row.owner]
-                filters = {
-                    "name": row.name,
-                    "architecture": EC2_ARCH[arch],
-                    "state": "available",
-                }
-                asked["Filters"] = [{"Name": key, "Values": [value]} for key, value in filters.items()]
-            images = client.describe_images(**asked)["Images"]
-            if not images:
-                raise IngotError(f"there is no image for {platform}: {row.ssm or row.name}", place=region)
-            newest = max(images, key=lambda image: str(image["CreationDate"]))
+            newest = _newest(session, row, row.name, arch, region)
             found[platform] = RecordedImage(
                 name=newest["Name"], owner=newest["OwnerId"], created=newest["CreationDate"][:10]
             )
     return found
+
+
+def _newest(session: Any, row: BaseImage, name: str, arch: Arch, region: str) -> dict[str, Any]:
+    """What EC2 says of the newest image of a row; of `name` instead of the row's where there is one."""
+    asked: dict[str, Any] = {}
+    if row.ssm and not name:
+        answer = session.client("ssm", region_name=region).get_parameter(Name=row.ssm)
+        asked["ImageIds"] = [answer["Parameter"]["Value"]]
+    else:
+        asked["Owners"] = [row.owner] if row.owner else []
+        filters = {"name": name, "architecture": EC2_ARCH[arch], "state": "available"}
+        asked["Filters"] = [{"Name": key, "Values": [value]} for key, value in filters.items()]
+    images = session.client("ec2", region_name=region).describe_images(**asked)["Images"]
+    if not images:
+        raise IngotError(f"there is no image {name or row.ssm}", place=region, hint="`ingot lock --record` finds newer")
+    newest: dict[str, Any] = max(images, key=lambda image: str(image["CreationDate"]))
+    return newest
+
+
+@dataclass(frozen=True)
+class Base:
+    """An image to build on: its id in the region, and its root volume's device and size in GiB."""
+
+    id: str
+    root_device: str
+    gib: int
+
+
+def base_image(row: BaseImage, recorded: RecordedImage | None, arch: Arch, region: str) -> Base:
+    """The image that a lock has recorded, or else the newest of its row; IngotError when the region has none."""
+    with _session(region, "ec2:DescribeImages and ssm:GetParameter") as session:
+        _known(session, region)
+        if recorded:
+            row = row.model_copy(update={"owner": recorded.owner, "name": recorded.name, "ssm": ""})
+        image = _newest(session, row, row.name, arch, region)
+    root = image.get("RootDeviceName", "/dev/xvda")
+    sizes = {each["DeviceName"]: each.get("Ebs", {}).get("VolumeSize", 0) for each in image["BlockDeviceMappings"]}
+    return Base(image["ImageId"], root, sizes.get(root, 0))
+
+
+def endpoint() -> str:
+    """The address of an emulator of EC2 as boto3 takes it from the environment; empty is EC2 itself."""
+    return os.environ.get("AWS_ENDPOINT_URL_EC2") or os.environ.get("AWS_ENDPOINT_URL", "")
+
+
+def _snapshots(image: Mapping[str, Any]) -> list[str]:
+    return [each["Ebs"]["SnapshotId"] for each in image["BlockDeviceMappings"] if "SnapshotId" in each.get("Ebs", {})]
+
+
+def finish(ami: str, region: str, passed: int, manifest: bytes) -> None:
+    """Tag an image and its snapshots as finished: the suite has passed on an instance of it."""
+    said = {
+        "ingot:suite": f"passed {passed}",
+        "ingot:manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+        "ingot:finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
+    with _session(region, "ec2:DescribeImages and ec2:CreateTags") as session:
+        client = session.client("ec2", region_name=region)
+        (image,) = client.describe_images(ImageIds=[ami])["Images"]
+        tags = [{"Key": key, "Value": value} for key, value in said.items()]
+        client.create_tags(Resources=[ami, *_snapshots(image)], Tags=tags)
+
+
+def remove(ami: str, region: str) -> None:
+    """Take an image away, and its snapshots."""
+    with _session(region, "ec2:DeregisterImage and ec2:DeleteSnapshot") as session:
+        client = session.client("ec2", region_name=region)
+        for image in client.describe_images(ImageIds=[ami])["Images"]:
+            client.deregister_image(ImageId=ami)
+            for snapshot in _snapshots(image):
+                client.delete_snapshot(SnapshotId=snapshot)
