@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ingot import __version__, cli_container, cli_image, cli_launch, cli_mirror, cli_stack
+from ingot import __version__, cli_ami_build, cli_container, cli_image, cli_launch, cli_mirror, cli_stack
 from ingot.errors import IngotError
 from ingot.options import ArchOption, JsonOption, StackOption, find_stack, print_json, types
 
@@ -44,6 +44,7 @@ def _main(
 
 
 app.add_typer(cli_image.app)
+app.add_typer(cli_ami_build.app, name="ami")
 app.add_typer(cli_stack.app)
 app.add_typer(cli_container.app)
 app.add_typer(cli_mirror.app)

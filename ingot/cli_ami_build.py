@@ -23,9 +23,7 @@ def build(
         list[str] | None,
         typer.Option("--instance-type", help="Build on this one; may be repeated, first choice first."),
     ] = None,
-    subnets: Annotated[
-        list[str] | None, typer.Option("--subnet", help="Build in this one; may be repeated, first choice first.")
-    ] = None,
+    subnets: Annotated[list[str] | None, typer.Option("--subnet", help="Build in this one; may be repeated.")] = None,
     on_demand: Annotated[bool, typer.Option("--on-demand", help="Do not try spot instances first.")] = False,
     instance_profile: Annotated[
         str, typer.Option("--instance-profile", help="Log in by Session Manager, with this profile's permissions.")
