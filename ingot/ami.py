@@ -31,6 +31,7 @@ OWN = frozenset(
 MOST_TAGS = 50
 # How many values a filter takes, and how many entries a page of most listings.
 MOST_VALUES = PAGE = 200
+MOST_IMAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ def described(region: Region, **values: str | Sequence[str]) -> list[Ami]:
     """This account's own AMIs that fit the filters, the newest first."""
     # Disabled ones are left out unless they are asked for.
     asked: dict[str, Any] = {"Owners": ["self"], "Filters": filters(**values), "IncludeDisabled": True}
-    found = [of(each, region.name) for each in region.all("ec2", "describe_images", "Images", **asked)]
+    found = [
+        of(each, region.name) for each in region.all("ec2", "describe_images", "Images", page=MOST_IMAGES, **asked)
+    ]
     return sorted(found, key=lambda ami: (ami.created, ami.name, ami.id), reverse=True)
 
 

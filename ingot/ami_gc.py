@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ingot import channels
-from ingot.ami import Ami, described, filters
+from ingot.ami import MOST_IMAGES, Ami, described, filters
 from ingot.aws import Region, at_once, everywhere, tolerated
 from ingot.console import Progress
 from ingot.references import references, shared
@@ -53,7 +53,8 @@ def collect(regions: Sequence[Region], keep: int, progress: Progress, *, dry_run
 
 def _collect(region: Region, keep: int, progress: Progress, dry_run: bool) -> Iterator[Verdict]:
     # Snapshots before images: one that is made meanwhile is no orphan.
-    snapshots = region.all("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=filters(tag_image="*"))
+    asked: dict[str, Any] = {"page": MOST_IMAGES, "OwnerIds": ["self"], "Filters": filters(tag_image="*")}
+    snapshots = region.all("ec2", "describe_snapshots", "Snapshots", **asked)
     amis = described(region)
     ours = [ami for ami in amis if ami.tag("image")]
     safe = {**_newest(ours, keep), **_unripe(ours)}

@@ -72,9 +72,9 @@ KINDS = (
         "key pair",
         "describe_key_pairs",
         "KeyPairs",
-        "KeyPairId",
+        "KeyName",
         "CreateTime",
-        lambda ec2, each: ec2.delete_key_pair(KeyPairId=each),
+        lambda ec2, each: ec2.delete_key_pair(KeyName=each),
     ),
     # EC2 does not say when a security group was made.
     Kind(
@@ -86,7 +86,10 @@ KINDS = (
         lambda ec2, each: ec2.delete_security_group(GroupId=each),
     ),
 )
-OWNED: dict[str, dict[str, Any]] = {"image": {"Owners": ["self"], "IncludeDisabled": True}, "snapshot": {"OwnerIds": ["self"]}}
+OWNED: dict[str, dict[str, Any]] = {
+    "image": {"Owners": ["self"], "IncludeDisabled": True},
+    "snapshot": {"OwnerIds": ["self"]},
+}
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def _listed(region: Region, kind: Kind) -> list[Leftover]:
     tagged = [{"Name": "tag-key", "Values": [BUILD]}]
     if kind is KINDS[0]:
         tagged += ami.filters(instance_state_name=LIVES)
-    answer = region.all("ec2", kind.operation, kind.key, Filters=tagged, **OWNED.get(kind.name, {}))
+    answer = region.all("ec2", kind.operation, kind.key, page=ami.PAGE, Filters=tagged, **OWNED.get(kind.name, {}))
     entries = [each for row in answer for each in (row["Instances"] if kind is KINDS[0] else [row])]
     return [Leftover(kind, each[kind.id], _tags(each)[BUILD], _time(each.get(kind.time)), each) for each in entries]
 

@@ -87,7 +87,9 @@ def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = Fal
         out.print(f"{key.replace('_', ' '):20}{text or '–'}", markup=False)
 
 
-@app.command(epilog="Example: ingot ami diff stable:ec2/al2023/x86_64 candidate:ec2/al2023/x86_64")
+@app.command(
+    epilog="Example: ingot ami diff stable:parallelcluster/al2023/x86_64 candidate:parallelcluster/al2023/x86_64"
+)
 def diff(before: AmiArg, after: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
     """Compare what two AMIs hold, by their tags, and print release notes in Markdown."""
     from ingot import ami, aws
@@ -101,7 +103,9 @@ def diff(before: AmiArg, after: AmiArg, region: RegionOption = "", as_json: Json
     print(notes(old, new), end="")
 
 
-@app.command(epilog="Example: ingot ami share stable:ec2/al2023/x86_64 --account 111122223333 --region us-east-1")
+@app.command(
+    epilog="Example: ingot ami share stable:parallelcluster/al2023/x86_64 --account 111122223333 --region us-east-1"
+)
 def share(
     reference: AmiArg,
     account: Annotated[list[str] | None, typer.Option("--account", help="An account; may be repeated.")] = None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingot import channels
-from ingot.ami import MOST_VALUES, PAGE, filters, launch_permissions
+from ingot.ami import MOST_IMAGES, MOST_VALUES, PAGE, filters, launch_permissions
 from ingot.aws import Region, at_once
 
 SSM = "resolve:ssm:"
@@ -143,7 +143,7 @@ def _instances(region: Region, amis: Sequence[str]) -> list[dict[str, Any]]:
 
     def one(part: list[str]) -> list[dict[str, Any]]:
         asked = filters(image_id=part, instance_state_name=LIVES)
-        found = region.all("ec2", "describe_instances", "Reservations", Filters=asked)
+        found = region.all("ec2", "describe_instances", "Reservations", page=MOST_IMAGES, Filters=asked)
         return [instance for each in found for instance in each["Instances"]]
 
     return [instance for part in at_once(one, parts) for instance in part]
