@@ -6,6 +6,7 @@ carries the build's id, so that what a killed build leaves can be found.
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -16,10 +17,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ingot import ami as amis
 from ingot import ec2, paths, sbom
 from ingot import lock as locks
+from ingot.ami_gc import delete_ami
+from ingot.aws import Region, everywhere, regions
 from ingot.build import git_commit, inputs_digest
 from ingot.catalog import Catalog
+from ingot.channels import publish
 from ingot.console import Progress
 from ingot.diff import notes, state
 from ingot.errors import IngotError, UsageError
@@ -133,7 +138,7 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
             "inputs_sha256": inputs,
             "git_commit": git_commit(),
             "region": request.region,
-            "endpoint": ec2.endpoint(),
+            "endpoint": os.environ.get("AWS_ENDPOINT_URL_EC2") or os.environ.get("AWS_ENDPOINT_URL", ""),
             "base_ami": base.id,
             "root_device": base.root_device,
             "volume_gib": str(max(64, base.gib)),
@@ -177,12 +182,14 @@ def _build(
         suite = json.loads((request.dir / "suite-check.json").read_text())
         manifest = (request.dir / "manifest.json").read_bytes()
         with progress.phase("tags"):
-            ec2.finish(ami, request.region, suite["passed"], manifest)
+            _finish(ami, request.region, suite["passed"], manifest)
     except BaseException as error:
-        ec2.remove(ami, request.region)
+        _remove(ami, request.region)
         if isinstance(error, PackerError):
             raise _explained(error, None, request.dir / "suite-check.json", log) from None
         raise
+    with progress.phase("publish"):
+        channel = publish(request.region, ami)
     packages = (request.dir / "packages.tsv").read_text()
     wheels = [(name, wheel.version) for name, wheel in lock.wheels.items()]
     bill = sbom.make(lock, request.image, packages, wheels, variables["inputs_sha256"])
@@ -192,6 +199,7 @@ def _build(
         "ami": ami,
         "name": variables["ami_name"],
         "region": request.region,
+        "parameter": channel,
         "base_ami": variables["base_ami"],
         "build": variables["build_id"],
         "bought": str(way),
@@ -259,6 +267,27 @@ def _tags(request: Request, lock: Lock, lock_path: Path, base: str, build_id: st
 def _made(report: Path) -> str:
     """The id of the image that Packer has made: its artifact is REGION:ID."""
     return str(json.loads(report.read_text())["builds"][-1]["artifact_id"]).rpartition(":")[2]
+
+
+def _finish(ami: str, region: str, passed: int, manifest: bytes) -> None:
+    """Tag an image and its snapshots as finished: the suite has passed on an instance of it."""
+    said = {
+        "ingot:suite": f"passed {passed}",
+        "ingot:manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+        "ingot:finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+    def tag(there: Region) -> None:
+        found = amis.find(there, ami)
+        tags = [{"Key": key, "Value": value} for key, value in said.items()]
+        there.ec2.create_tags(Resources=[ami, *found.snapshots], Tags=tags)
+
+    everywhere(regions([region], "build"), "build", tag)
+
+
+def _remove(ami: str, region: str) -> None:
+    """Take an image away, and its snapshots."""
+    everywhere(regions([region], "build"), "build", lambda there: delete_ami(there, amis.find(there, ami)))
 
 
 def _explained(error: PackerError, failure: Mapping[str, Any] | None, suite: Path, log: Path) -> IngotError:

@@ -51,4 +51,5 @@ def build(
         print_json(report)
         return
     out.print(f"{report['ami']} {report['name']} in {report['region']}", markup=False)
+    out.print(f"{report['parameter']} names it", markup=False)
     out.print(f"suite on an instance of it: {report['suite']['passed']} passed; more in {report['dir']}", markup=False)

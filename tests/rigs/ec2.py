@@ -23,18 +23,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-REGION = "us-east-1"
-def _only_ours() -> None:
-    """Let moto begin without images: an empty list, in a file that is gone again."""
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        file.write("[]")
-        file.flush()
-        os.environ["MOTO_AMIS_PATH"] = file.name
-        import moto.ec2.models.amis
-
-
-_only_ours()
-
 from moto.core.responses import ActionResult, BaseResponse
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami, AmiBackend
@@ -42,11 +30,12 @@ from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses import EC2Response
 from moto.server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
-from systems import SYSTEMS, _made, container, docker, image
+from systems import SYSTEMS, _made, docker, image
 
 from ingot.catalog import read_catalog
 from ingot.models import EC2_ARCH
 
+REGION = "us-east-1"
 ACCOUNT = "123456789012"
 # What an image of EC2 has beside its packages: a user who may do everything, and sshd.
 LOGIN = """export DEBIAN_FRONTEND=noninteractive
@@ -200,7 +189,10 @@ def _mend(rig: Rig) -> None:
     def call_action(self: Any) -> Any:
         action = self._get_action()
         with rig.calls.open("a") as file:
-            file.write(json.dumps({"action": action, "asked": self._get_params() if self.querystring else {}}, default=str) + "\n")
+            file.write(
+                json.dumps({"action": action, "asked": self._get_params() if self.querystring else {}}, default=str)
+                + "\n"
+            )
         waiting = rig.faults.read_text().splitlines() if rig.faults.exists() else []
         for number, line in enumerate(waiting):
             name, _, code = line.partition(" ")
@@ -210,6 +202,8 @@ def _mend(rig: Rig) -> None:
                 return 400, self.response_headers, body
         return call(self)
 
+    # So that no image but ours is there.
+    AmiBackend._load_amis = lambda _: None
     InstanceBackend.run_instances = run_instances
     InstanceBackend.terminate_instances = terminate_instances
     AmiBackend.create_image = create_image
