@@ -63,5 +63,5 @@ def deprecate(
                 region.ec2.disable_image(ImageId=ami.id)
         return {"region": region.name, "id": ami.id, "name": ami.name, "at": f"{at:%Y-%m-%dT%H:%MZ}"}
 
-    with progress.phase(f"deprecate in {len(regions)} regions"):
+    with progress.phase(f"deprecate in {', '.join(region.name for region in regions)}"):
         return everywhere(regions, "deprecate", one)

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from ingot.ami_share import OPERATIONS
 from ingot.channels import ROOT
 from ingot.errors import UsageError
 from ingot.yamlfile import nearest
@@ -62,7 +63,7 @@ REFERENCES = (
     ),
     HELD_ALL,
     # A launch template may name any parameter in place of an AMI.
-    Allow(("ssm:GetParameters",), ("arn:aws:ssm:*:*:parameter/*",)),
+    Allow(("ssm:GetParameter",), ("arn:aws:ssm:*:*:parameter/*",)),
 )
 COPY = (
     SNAPSHOTS,
@@ -96,7 +97,8 @@ COMMANDS: dict[str, tuple[Allow, ...]] = {
         SNAPSHOTS,
         Allow(("ec2:ModifyImageAttribute",), (IMAGE,), OURS),
         Allow(("ec2:ModifySnapshotAttribute",), (SNAPSHOT,), OURS),
-        Allow(("kms:CreateGrant", "kms:DescribeKey", "kms:GetKeyPolicy"), (KEY,)),
+        Allow(("kms:DescribeKey", "kms:GetKeyPolicy"), (KEY,)),
+        Allow(("kms:CreateGrant",), (KEY,), {"ForAllValues:StringEquals": {"kms:GrantOperations": OPERATIONS}}),
     ),
     "copy": (FIND, HELD, *COPY),
     "promote": (FIND, HELD, WRITE, PUT_BACK, *COPY),

@@ -48,7 +48,7 @@ def promote(
 
     changes = everywhere(regions, "promote", change)
     if not dry_run:
-        with progress.phase(f"{to} in {len(regions)} regions"):
+        with progress.phase(f"{to} in {', '.join(region.name for region in regions)}"):
             channels.write(name, changes, f"Promoted: {ami.name}", "promote")
     return _told(name, ami.name, changes)
 
@@ -75,7 +75,7 @@ def rollback(
         )
     changes = [change for change, _ in found]
     if not dry_run:
-        with progress.phase(f"{channel} back in {len(regions)} regions"):
+        with progress.phase(f"{channel} back in {', '.join(region.name for region in regions)}"):
             channels.write(name, changes, channels.TAKEN_BACK, "rollback")
     return _told(name, next(iter(names.values())), changes)
 

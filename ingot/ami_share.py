@@ -94,7 +94,7 @@ def share(
         named = [next(iter(each.values())) for each in to.permissions]
         return {"region": region.name, "id": ami.id, "name": ami.name, "shared_with": named, "keys": keys[region.name]}
 
-    with progress.phase(f"share in {len(regions)} regions"):
+    with progress.phase(f"share in {', '.join(region.name for region in regions)}"):
         return everywhere(regions, "share", one)
 
 

@@ -26,6 +26,9 @@ HINTS = {
     "ExpiredToken": RENEW,
     "ExpiredTokenException": RENEW,
     "RequestExpired": RENEW,
+    "SSOTokenLoadError": RENEW,
+    "UnauthorizedSSOTokenError": RENEW,
+    "TokenRetrievalError": RENEW,
     "AuthFailure": INVALID,
     "InvalidClientTokenId": INVALID,
     "UnrecognizedClientException": INVALID,
@@ -44,12 +47,13 @@ HINTS = {
     "InvalidAMIName.Duplicate": "another AMI that is no copy of this one has the name: deregister that one first",
     "InvalidKmsKey.NotFound": "name a key of that region, or an alias that every region has: alias/ingot",
     "NotFoundException": "name a key of that region, or an alias that every region has: alias/ingot",
+    "WaiterError": "run it again: it waits for what takes longer, and makes anew what failed",
     "KMSInvalidStateException": "enable the key, or name another one",
 }
 # What something else still uses; for what has gone meanwhile EC2 has a code a kind: https://docs.aws.amazon.com/
 # AWSEC2/latest/APIReference/errors-overview.html
 IN_USE = frozenset({"InvalidSnapshot.InUse", "VolumeInUse", "DependencyViolation", "InvalidGroup.InUse"})
-GONE = re.compile(r"Invalid\w+\.(?:NotFound|Unavailable)|ParameterNotFound")
+GONE = re.compile(r"Invalid\w+\.(?:NotFound|Unavailable)|Parameter(?:Version)?NotFound")
 # AWS slows down who asks more at a time; boto3 then waits, and asks again.
 AT_ONCE = 8
 TRIES = 10
@@ -93,6 +97,7 @@ def session(where: str, needs: str, instead: str = "") -> Iterator[Any]:
         hint = HINTS.get(name, "").format(needs=needs)
         offer = other if name in ("NoCredentialsError", "EndpointConnectionError") else ""
         said = "AWS refused" if isinstance(error, exceptions.ClientError) else "AWS did not answer"
+        said = "AWS has not finished" if name == "WaiterError" else said
         raise IngotError(f"{said}: {error}", place=where, hint=hint + offer) from None
 
 

@@ -70,8 +70,7 @@ def values(region: Region, names: Iterable[str]) -> dict[str, str]:
     wanted = sorted(set(names))
     parts = [wanted[start : start + MOST_NAMES] for start in range(0, len(wanted), MOST_NAMES)]
     answers = at_once(lambda part: region.client("ssm").get_parameters(Names=part)["Parameters"], parts)
-    # A name may ask for a version or a label, NAME:3; the answer has that apart.
-    return {each["Name"] + each.get("Selector", ""): each["Value"] for answer in answers for each in answer}
+    return {each["Name"]: each["Value"] for answer in answers for each in answer}
 
 
 def held(region: Region, channel: str, image: str, os_name: str, arch: str) -> str:

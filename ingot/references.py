@@ -9,7 +9,7 @@ from typing import Any
 
 from ingot import channels
 from ingot.ami import MOST_IMAGES, MOST_VALUES, PAGE, filters, launch_permissions
-from ingot.aws import Region, at_once
+from ingot.aws import Region, at_once, tolerated
 
 SSM = "resolve:ssm:"
 LIVES = ["pending", "running", "stopping", "stopped"]
@@ -118,10 +118,17 @@ def templates(region: Region) -> Templates:
 
 
 def aliases(region: Region, images: Iterable[str]) -> dict[str, str]:
-    """The AMIs that `resolve:ssm:PARAMETER` stands for just now, by the whole alias."""
-    names = {image: image.removeprefix(SSM) for image in images if image.startswith(SSM)}
-    values = channels.values(region, names.values()) if names else {}
-    return {image: values[name] for image, name in names.items() if name in values}
+    """The AMIs that `resolve:ssm:PARAMETER` stands for just now, by the whole alias; those that lead nowhere not."""
+    found: dict[str, str] = {}
+
+    def one(image: str) -> None:
+        # One by one, for an answer for several does not say which name, version or ARN it is for.
+        with tolerated([]):
+            answer = region.client("ssm").get_parameter(Name=image.removeprefix(SSM))
+            found[image] = answer["Parameter"]["Value"]
+
+    at_once(one, sorted({image for image in images if image.startswith(SSM)}))
+    return found
 
 
 def node_groups(region: Region) -> list[dict[str, Any]]:

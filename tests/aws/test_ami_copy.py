@@ -47,6 +47,21 @@ def test_a_copy_that_is_under_way_is_waited_for_and_one_that_failed_is_made_anew
     assert again["id"] != row["id"]
 
 
+def test_a_copy_that_fails_while_it_is_waited_for_is_an_error_that_says_to_run_it_again() -> None:
+    made = ami()
+
+    def fail(operation: str, region: str, arguments: dict[str, Any]) -> None:
+        if operation == "DescribeImages" and "ImageIds" in arguments and region == OTHER:
+            for each in backend(OTHER).amis.values():
+                each.state = "failed"
+
+    with calls(fail):
+        done = ingot("ami", "copy", made, "--to", OTHER)
+    assert done.returncode == 1
+    assert f"error: {OTHER}: AWS has not finished" in done.stderr
+    assert "makes anew what failed" in done.stderr
+
+
 def test_a_copy_of_a_copy_says_where_the_first_came_from() -> None:
     made = ami()
     (row,) = answer(ingot("ami", "copy", made, "--to", OTHER, "--json"))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from commandline import ingot
 from world import (
+    ACCOUNT,
     OTHER,
     REGION,
     STABLE,
@@ -42,6 +43,22 @@ def older_version(made: str) -> None:
 def aliased_template(made: str) -> None:
     client("ssm").put_parameter(Name="/team/ami", Value=made, Type="String")
     template("resolve:ssm:/team/ami")
+
+
+def template_with_version_of_alias(made: str) -> None:
+    hold("/team/ami", made)
+    hold("/team/ami", ami(image="parallelcluster-cpu"))
+    template("resolve:ssm:/team/ami:1")
+
+
+def template_that_leads_nowhere(made: str) -> None:
+    template("resolve:ssm:/team/gone", "broken")
+    aliased_template(made)
+
+
+def template_with_arn(made: str) -> None:
+    hold("/team/ami", made)
+    template(f"resolve:ssm:arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/team/ami")
 
 
 def group(**more: Any) -> None:
@@ -114,6 +131,9 @@ REFERRERS: list[tuple[Callable[[str], object], str]] = [
     (template, "launch template web version 1"),
     (older_version, "launch template web version 2"),
     (aliased_template, "launch template web version 1"),
+    (template_with_version_of_alias, "launch template web version 1"),
+    (template_that_leads_nowhere, "launch template web version 1"),
+    (template_with_arn, "launch template web version 1"),
     (group_by_configuration, "auto scaling group workers"),
     (group_by_configuration, "launch configuration old"),
     (group_by_template, "auto scaling group workers"),
@@ -133,7 +153,7 @@ def test_what_is_referred_to_is_kept_and_the_verdict_names_what_refers(
     made, free, newest = ami(), ami(), ami()
     refer(made)
     verdicts = {each["id"]: each for each in answer(ingot(*KEEP_ONE))}
-    assert amis() == {made, newest}
+    assert amis() & {made, free, newest} == {made, newest}
     assert verdicts[made]["keep"]
     assert why in "; ".join(verdicts[made]["why"])
     assert not verdicts[free]["keep"]
