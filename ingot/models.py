@@ -379,6 +379,22 @@ class Images(Strict):
     images: dict[str, Image]
 
 
+class Builders(Strict):
+    """Where AMIs are built: instance types by architecture in the order that they are tried, and by operating system
+    whom its base image lets log in."""
+
+    instance_types: dict[Arch, list[str]]
+    logins: dict[str, str]
+    source: str
+    checked: date
+
+
+class BuildersFile(Strict):
+    """The file `builders.yml`."""
+
+    builders: Builders
+
+
 class Container(Strict):
     """A framework container: the container it is made from (empty at the root), and the variants it has.
 

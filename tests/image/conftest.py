@@ -125,7 +125,9 @@ def place(host: Host) -> Place:
     ).split()
     booted, machine = "booted" in seen, "machine" in seen
     gpu = any(line.startswith("/sys/") for line in seen)
-    return Place(booted, booted and machine, gpu, not gpu, not booted)
+    # Where one logs in to it, it has been started, with an init or without.
+    sealed = not booted and host.backend.get_connection_type() == "docker"
+    return Place(booted, booted and machine, gpu, not gpu, sealed)
 
 
 @pytest.fixture(autouse=True)

@@ -42,6 +42,8 @@ class Upgrade:
 def guarded(lock: Lock, installed: dict[str, Any]) -> dict[str, str]:
     """The packages that must not move: the held ones and what they need in one exact version; name -> version."""
     names = {name for part in lock.components.values() if part.hold for name in part.packages}
+    if not names:
+        pytest.skip("the lock holds nothing that this image has")
     found: set[str] = set()
     todo = {name for name in names if name in installed and installed[name].held}
     while todo:
