@@ -284,6 +284,7 @@ def _observe(root, packages, built):
         "dcgm": _package(packages, "datacenter-gpu-manager-4-core", "datacenter-gpu-manager"),
         "cuda": _cuda(root, packages),
         "nccl": _nccl(root, packages),
+        "gdrcopy": _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/gdrcopy/ingot-version"),
         "nccl_tests": _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/nccl-tests/version"),
         "efa": efa_installer(root) or libfabric(root, packages),
         "aws_ofi_nccl": _aws_ofi_nccl(root),
