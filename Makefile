@@ -82,7 +82,7 @@ test: setup ## run every check but the slow ones; a local build with boot is amo
 	@$(BIN)/pytest $(ARGS)
 
 test-fast: setup ## run the checks that need neither Docker nor QEMU, within a minute
-	@$(BIN)/pytest -n 2 tests/unit tests/aws tests/static $(ARGS)
+	@$(BIN)/pytest -n 2 tests/unit tests/static $(ARGS)
 
 test-all: setup ## run the slow checks as well
 	@$(BIN)/pytest -m '' $(ARGS)
