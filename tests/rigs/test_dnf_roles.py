@@ -107,6 +107,7 @@ def test_an_upgrade_leaves_what_is_held_and_a_lock_moves_it_and_back(host: str, 
         assert docker("exec", host, "cat", LIST) == f"# Added by hand\nbash-0:5.1.8-9.*\n{held}\n"
 
 
+@pytest.mark.slow
 def test_check_mode_says_what_would_change_and_changes_nothing(host: str, vendors: Vendors) -> None:
     # A system that has not had the plugin yet; it counts as having the package that brings it.
     docker("exec", host, "rm", *PLUGIN, LIST)
