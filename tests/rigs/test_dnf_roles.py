@@ -123,7 +123,7 @@ def test_check_mode_says_what_would_change_and_changes_nothing(host: str, vendor
 
 
 def test_an_index_that_its_key_has_not_signed_is_refused_and_the_next_run_succeeds(host: str, vendors: Vendors) -> None:
-    vendors.faults["repomd.xml"] = ["altered"] * 99
+    vendors.faults["repomd.xml.asc"] = ["altered"] * 99
     done = converge(host, vendors, vendors.lock)
     assert done.returncode != 0
     assert "cuda_rpm" in done.stdout
