@@ -107,6 +107,7 @@ def test_an_upgrade_leaves_what_is_held_and_a_lock_moves_it_and_back(host: str, 
         assert docker("exec", host, "cat", LIST) == f"# Added by hand\nbash-0:5.1.8-9.*\n{held}\n"
 
 
+@pytest.mark.slow
 def test_check_mode_says_what_would_change_and_changes_nothing(host: str, vendors: Vendors) -> None:
     # A system that has not had the plugin yet; it counts as having the package that brings it.
     docker("exec", host, "rm", *PLUGIN, LIST)
@@ -122,7 +123,7 @@ def test_check_mode_says_what_would_change_and_changes_nothing(host: str, vendor
 
 
 def test_an_index_that_its_key_has_not_signed_is_refused_and_the_next_run_succeeds(host: str, vendors: Vendors) -> None:
-    vendors.faults["repomd.xml"] = ["altered"] * 99
+    vendors.faults["repomd.xml.asc"] = ["altered"] * 99
     done = converge(host, vendors, vendors.lock)
     assert done.returncode != 0
     assert "cuda_rpm" in done.stdout

@@ -47,7 +47,7 @@ class Family:
 
 FAMILIES = {
     "apt": Family("cuda_deb", "InRelease", ".deb", "="),
-    "rpm": Family("cuda_rpm", "repomd.xml", ".rpm", "-"),
+    "rpm": Family("cuda_rpm", "repomd.xml.asc", ".rpm", "-"),
 }
 
 
