@@ -63,6 +63,11 @@ def test_it_observes_every_component_that_has_a_role(tmp_path: Path) -> None:
     assert catalog & {path.name for path in (root / "roles").iterdir()} <= set(facts.observe(tmp_path))
 
 
+def test_gdrcopys_role_has_noted_its_version(tmp_path: Path) -> None:
+    put(tmp_path, "opt/gdrcopy/ingot-version", "2.6\n")
+    assert facts.observe(tmp_path)["gdrcopy"] == "2.6"
+
+
 @pytest.mark.parametrize("name", ["nvidia-fabricmanager", "nvidia-fabricmanager-580", "nvidia-fabric-manager"])
 def test_packages_of_the_driver_are_found_under_every_name_that_they_had(tmp_path: Path, name: str) -> None:
     install(tmp_path, {name: "580.126.20-1", "nvidia-imex-580": "580.126.20-1", "nvidia-fabricmanager-dev-580": "1-1"})
