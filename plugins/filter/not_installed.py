@@ -18,6 +18,11 @@ options:
     description: The version of each installed package, by name.
     type: dict
     required: true
+  manager:
+    description: The package manager that is to take them.
+    type: str
+    choices: [apt, dnf]
+    default: apt
 """
 
 EXAMPLES = r"""
@@ -28,15 +33,22 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(name=version) of each package that is missing or has another version, as apt takes it.
+  description: >-
+    Each package that is missing or has another version, as the package manager takes it: C(name=version), or
+    C(name-epoch:version-release) of dnf.
   type: list
   elements: str
 """
 
 
-def not_installed(pins, installed):
-    """`name=version` of each pin that `installed` does not have at that version."""
-    return [f"{pin['name']}={pin['version']}" for pin in pins if installed.get(pin["name"]) != pin["version"]]
+# Between a package's name and its version.
+SIGNS = {"apt": "=", "dnf": "-"}
+
+
+def not_installed(pins, installed, manager="apt"):
+    """Name and version of each pin that `installed` does not have at that version, as `manager` takes it."""
+    missing = [pin for pin in pins if installed.get(pin["name"]) != pin["version"]]
+    return [f"{pin['name']}{SIGNS[manager]}{pin['version']}" for pin in missing]
 
 
 class FilterModule:

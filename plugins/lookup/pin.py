@@ -34,6 +34,7 @@ RETURN = r"""
 _raw:
   description: >-
     For each term a dictionary with C(name), C(version), C(source), C(packages) (a list of C(name) and C(version)),
+    C(closure) (the same with those of the vendor's packages that they need),
     C(wheels) (a list of C(name), C(version), C(filename) and C(sha256)), C(artifact) (for a vendor's file its C(url)
     and C(sha256)), C(hold), C(facts), C(repositories) (the vendor's repository that the packages come from, if they
     do, with C(name), C(kind), C(url), C(suites), C(components), C(key_url) and C(key_fingerprint)) and C(missing) (what
@@ -100,7 +101,7 @@ def _entry(lock: dict, name: str) -> dict:
     """What `lock` says of component `name`."""
     missing = {each: why for each, why in lock["left_out"].items() if each == name or each.startswith(f"{name}.")}
     if name in missing:
-        empty = {"packages": [], "wheels": [], "facts": {}, "repositories": []}
+        empty = {"packages": [], "closure": [], "wheels": [], "facts": {}, "repositories": []}
         return {"name": name, "left_out": missing[name], "missing": missing, **empty}
     if name not in lock["components"]:
         known = sorted([*lock["components"], *lock["left_out"]])
@@ -121,11 +122,13 @@ def _entry(lock: dict, name: str) -> dict:
             f"`ingot lock --os {lock['os']} --arch {lock['arch']} --record` records what vendors' hosts answer"
         )
     packages = [{"name": each, "version": exact[each]["version"]} for each in entry.get("packages", [])]
+    needed = {each: file for each, file in entry.get("files", {}).items() if each not in entry.get("packages", [])}
+    closure = packages + [{"name": each, "version": file["version"]} for each, file in needed.items()]
     wheels = [{"name": each, **lock["wheels"][each]} for each in entry.get("wheels", [])]
     # Where the distribution's own archive is, its owner decides; a vendor's has an address and a key.
     vendor = lock["repositories"].get(entry["source"], {})
     repositories = [{"suites": [], "components": [], **vendor, "name": entry["source"]}] if vendor.get("url") else []
-    return {**entry, "packages": packages, "wheels": wheels, "repositories": repositories}
+    return {**entry, "packages": packages, "closure": closure, "wheels": wheels, "repositories": repositories}
 
 
 class LookupModule(LookupBase):

@@ -11,12 +11,19 @@ import gzip
 import lzma
 import mmap
 import re
+import struct
 from pathlib import Path
+from urllib.parse import quote
 
 UPSTREAM = re.compile(r"^(?:\d+:)?(\d+(?:\.\d+)*)")
 LIBRARIES = ("usr/local/cuda*/lib64", "usr/local/cuda*/targets/*/lib", "usr/lib", "usr/lib64", "usr/lib/*-linux-gnu")
 OFI_PLUGIN_HOMES = ("opt/amazon/ofi-nccl", "opt/amazon/aws-ofi-nccl", "opt/aws-ofi-nccl", "usr/local", "usr")
 WATCHED_MODULES = re.compile(r"^(nvidia[\w-]*|efa|gdrdrv|neuron)\.ko(\.(xz|gz|zst))?$")
+# Where Fedora and its younger descendants have it, and where the others have it.
+RPM_DATABASES = ("usr/lib/sysimage/rpm/rpmdb.sqlite", "var/lib/rpm/rpmdb.sqlite")
+# https://rpm-software-management.github.io/rpm/manual/tags.html; a type of 6 is one string, an epoch is a number.
+RPM_TAGS = {1000: "name", 1001: "version", 1002: "release", 1003: "epoch"}
+RPM_STRING = 6
 
 
 def upstream(version):
@@ -41,6 +48,52 @@ def dpkg(root):
         if fields.get("Status", "").endswith(" installed"):
             packages[fields["Package"]] = fields["Version"]
     return packages
+
+
+def rpm(root):
+    """The rpm packages installed below `root`: name -> version, as `3:580.126.20-1.el9`; of several the last one.
+
+    The format of the database's headers: https://rpm-software-management.github.io/rpm/manual/format_header.html
+    """
+    database = next((path for path in (Path(root, place) for place in RPM_DATABASES) if path.is_file()), None)
+    if database is None:
+        return {}
+    import sqlite3  # what Python is made of in small Debian images lacks it
+
+    # Reading leaves nothing behind, unless rpm was interrupted and the journal has what the database lacks.
+    journal = Path(f"{database}-wal")
+    how = "mode=ro" if journal.is_file() and journal.stat().st_size else "immutable=1"
+    connection = sqlite3.connect(f"file:{quote(str(database))}?{how}", uri=True)
+    try:
+        headers = [blob for (blob,) in connection.execute("SELECT blob FROM Packages ORDER BY hnum")]
+    finally:
+        connection.close()
+    packages = {}
+    for fields in map(_rpm_fields, headers):
+        # A key that rpm trusts is kept as a package.
+        if fields["name"] != "gpg-pubkey":
+            epoch = f"{fields['epoch']}:" if fields.get("epoch") else ""
+            packages[fields["name"]] = f"{epoch}{fields['version']}-{fields['release']}"
+    return packages
+
+
+def _rpm_fields(header):
+    """Name, version, release and epoch of a header of rpm's database: an index, 16 bytes an entry, then the values."""
+    (entries,) = struct.unpack_from(">I", header)
+    values = 8 + 16 * entries
+    fields = {}
+    for tag, kind, offset, _count in struct.iter_unpack(">4I", header[8:values]):
+        if tag in RPM_TAGS and kind == RPM_STRING:
+            text = header[values + offset : header.index(b"\0", values + offset)]
+            fields[RPM_TAGS[tag]] = text.decode(errors="replace")
+        elif tag in RPM_TAGS:
+            fields[RPM_TAGS[tag]] = struct.unpack_from(">I", header, values + offset)[0]
+    return fields
+
+
+def installed(root):
+    """The packages installed below `root`, of either family: name -> version."""
+    return {**dpkg(root), **rpm(root)}
 
 
 def _files(root, *patterns):
@@ -171,14 +224,14 @@ def efa_installer(root="/"):
 def libfabric(root="/", packages=None):
     """The version of libfabric: the EFA installer's, else the distribution's."""
     own = _in_text(root, r"^Version:\s*(\d+(?:\.\d+)*)", "opt/amazon/efa/lib*/pkgconfig/libfabric.pc")
-    return own or _package(dpkg(root) if packages is None else packages, "libfabric1")
+    return own or _package(installed(root) if packages is None else packages, "libfabric1")
 
 
 def open_mpi(root="/", packages=None):
     """The version of Open MPI: the EFA installer's, else the distribution's."""
     places = [f"opt/amazon/{name}/lib*/pkgconfig/ompi.pc" for name in ("openmpi5", "openmpi")]
     own = _in_text(root, r"^Version:\s*(\d+(?:\.\d+)*)", *places)
-    return own or _package(dpkg(root) if packages is None else packages, "openmpi-bin")
+    return own or _package(installed(root) if packages is None else packages, "openmpi-bin")
 
 
 def _aws_ofi_nccl(root):
@@ -226,15 +279,15 @@ def _details(root, packages, built):
 
 def observe(root="/"):
     """Every component that Ingot knows -> its version below `root`, as a lock writes it, or None where it is absent."""
-    return _observe(root, dpkg(root), modules(root))
+    return _observe(root, installed(root), modules(root))
 
 
 def details(root="/"):
     """What lies behind the versions: EFA's parts, kernels, and modules with their vermagic."""
-    return _details(root, dpkg(root), modules(root))
+    return _details(root, installed(root), modules(root))
 
 
 def everything(root="/"):
     """(observe, details, packages), reading everything once."""
-    packages, built = dpkg(root), modules(root)
+    packages, built = installed(root), modules(root)
     return _observe(root, packages, built), _details(root, packages, built), packages

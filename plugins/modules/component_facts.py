@@ -50,7 +50,7 @@ details:
   type: dict
 packages:
   description:
-    - Package to version, of every package that is installed.
+    - Package to version, of every package of dpkg's or rpm's that is installed.
     - Unlike M(ansible.builtin.package_facts) it leaves no cache of apt behind.
   returned: always
   type: dict

@@ -29,6 +29,28 @@ INSTALLED = [
 ]  # fmt: skip
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
+# What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian.
+RPM_HAS = ["/bin/sh", "bash", "dkms", "gcc", "kmod", "make", "python3-dnf-plugin-versionlock", "systemd"]
+RPM_SYSTEM = """Name: simulated-system
+Version: {version}
+Release: 1
+Summary: Says that there is what Ingot's rig has from Debian
+License: Apache-2.0
+BuildArch: noarch
+{provides}
+%description
+Simulated by Ingot's rig of vendors.
+%files
+"""
+# Its own packages are rpm's, and what Debian has installed is no package any more. Debian's dnf brings plugins along
+# that others have in packages of their own.
+RPM = """rpm --initdb
+rpmbuild -bb --quiet --define '_topdir /simulated' /simulated.spec
+rpm --install /simulated/RPMS/noarch/*.rpm
+cd /usr/lib/python3/dist-packages/dnf-plugins
+rm local.py show_leaves.py system_upgrade.py
+rm -rf /simulated* /etc/apt /usr/bin/apt* /usr/bin/dpkg* /var/lib/apt /var/lib/dpkg/info /var/lib/dpkg/status*
+"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,12 @@ def _ubuntu(version: str, codename: str) -> System:
 
 def _redhat(name: str, ident: str, version: str, release: str) -> System:
     text = f'NAME="{name}"\nID="{ident}"\nID_LIKE="fedora"\nVERSION="{version}"\nVERSION_ID="{version}"\n'
-    return System("rpm", files={"/etc/os-release": text, release: f"{name} release {version}\n"})
+    files = {"/etc/os-release": text, release: f"{name} release {version}\n"}
+    has = [*RPM_HAS, f"system-release = {version}"]
+    files["/simulated.spec"] = RPM_SYSTEM.format(
+        version=version, provides="".join(f"Provides: {each}\n" for each in has)
+    )
+    return System("rpm", files=files)
 
 
 SYSTEMS = {
@@ -113,8 +140,7 @@ def image(name: str) -> str:
     removed = ["/etc/os-release", *(["/etc/debian_version"] if system.kind == "rpm" else [])]
     script = [f"rm -f {' '.join(removed)}"]
     script += [f"cat > {path} <<'EOF'\n{text}EOF" for path, text in system.files.items()]
-    # `rpm --import` and dnf keep their database where those systems have it.
-    script += ["rpm --initdb"] if system.kind == "rpm" else []
+    script += [RPM] if system.kind == "rpm" else []
     return _made(tools_image(), "\n".join(script) + "\n", name)
 
 

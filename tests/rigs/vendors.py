@@ -38,7 +38,7 @@ Faults = dict[str, list[int | str]]
 # Each rpm is signed, and an index made; dnf checks both.
 SIGN = """export GNUPGHOME={home}
 rpmsign --define '_gpg_name {fingerprint}' --addsign ./*.rpm >&2
-createrepo_c --quiet .
+createrepo_c --quiet --general-compress-type gz .
 gpgconf --kill all
 """
 

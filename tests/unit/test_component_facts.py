@@ -3,6 +3,8 @@
 import ast
 import importlib.util
 import lzma
+import sqlite3
+import struct
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,55 @@ def test_the_efa_installer_and_its_parts_are_found(tmp_path: Path, home: str) ->
 
 def test_it_runs_on_the_oldest_python_of_a_target() -> None:
     ast.parse(SOURCE.read_text(), feature_version=(3, 9))
+
+
+def header(name: str, version: str, release: str, epoch: int | None = None) -> bytes:
+    """A header of rpm's database: its index, then the values; the summary is one that nobody asks for."""
+    index, values = b"", b""
+    for tag, text in ((1000, name), (1001, version), (1002, release), (1004, "Simulated")):
+        index += struct.pack(">4I", tag, 6, len(values), 1)
+        values += text.encode() + b"\0"
+    if epoch is not None:
+        values += b"\0" * (-len(values) % 4)
+        index += struct.pack(">4I", 1003, 4, len(values), 1)
+        values += struct.pack(">I", epoch)
+    return struct.pack(">2I", len(index) // 16, len(values)) + index + values
+
+
+def install_rpms(path: Path, *headers: bytes) -> sqlite3.Connection:
+    """A database of rpm's that has the packages, open."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+    database.executemany("INSERT INTO Packages (blob) VALUES (?)", ((each,) for each in headers))
+    database.commit()
+    return database
+
+
+@pytest.mark.parametrize("place", ["var/lib/rpm", "usr/lib/sysimage/rpm"])
+def test_packages_of_rpm_are_found_and_the_one_installed_last_counts(tmp_path: Path, place: str) -> None:
+    database = tmp_path / place / "rpmdb.sqlite"
+    install_rpms(
+        database,
+        header("gpg-pubkey", "d42d0685", "62589a51"),
+        header("nvidia-driver", "580.126.20", "1.el9", 3),
+        header("libnccl", "2.31.2", "1+cuda13.4", 0),
+        header("kernel", "5.14.0", "687.el9"),
+        header("kernel", "5.14.0", "611.el9"),
+    ).close()
+    before = sorted(database.parent.iterdir())
+    observed, _, packages = facts.everything(tmp_path)
+    assert packages == {
+        "nvidia-driver": "3:580.126.20-1.el9",
+        "libnccl": "2.31.2-1+cuda13.4",
+        "kernel": "5.14.0-611.el9",
+    }
+    assert observed["nccl"] == "2.31.2"
+    assert sorted(database.parent.iterdir()) == before
+
+
+def test_a_package_in_the_journal_of_rpms_database_is_installed(tmp_path: Path) -> None:
+    database = install_rpms(tmp_path / "var/lib/rpm/rpmdb.sqlite", header("nvlsm", "2025.03.9", "1"))
+    assert facts.installed(tmp_path) == {"nvlsm": "2025.03.9-1"}
+    database.close()

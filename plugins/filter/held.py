@@ -1,0 +1,56 @@
+"""Filter: the list of dnf's plugin versionlock with a component's packages held at the pinned versions."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: held
+author: Ingot
+short_description: The list of dnf's plugin versionlock with packages held at the pinned versions
+description:
+  - Entries of the same packages in other versions go, entries and comments of others stay as they are.
+options:
+  _input:
+    description: The text of the list.
+    type: str
+    required: true
+  pins:
+    description: A list of dictionaries with C(name) and C(version), as P(ingot.ml.pin#lookup) returns it.
+    type: list
+    elements: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show what would be held
+  ansible.builtin.debug:
+    msg: "{{ '' | ingot.ml.held(lookup('ingot.ml.pin', 'fabricmanager').closure) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The text of the list.
+  type: str
+"""
+
+import re
+
+# name-epoch:version-release.arch, with a ! before it where that one version is refused.
+ENTRY = re.compile(r"!?(?P<name>.+)-\d+:[^-]+-[^-]+")
+
+
+def held(text, pins):
+    """`text` with one entry for each of `pins`, in the place of all others of the same names."""
+    names = {pin["name"] for pin in pins}
+    found = ((line, ENTRY.fullmatch(line.strip())) for line in text.splitlines())
+    kept = [line for line, entry in found if not entry or entry["name"] not in names]
+    versions = {pin["name"]: pin["version"] for pin in pins}
+    ours = [f"{name}-{version if ':' in version else f'0:{version}'}.*" for name, version in sorted(versions.items())]
+    return "".join(f"{line}\n" for line in [*kept, *ours])
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self):
+        """By name."""
+        return {"held": held}

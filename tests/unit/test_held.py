@@ -1,0 +1,33 @@
+"""The list of dnf's versionlock holds a component's packages at the lock's versions, and what others wrote stays."""
+
+import importlib.util
+
+import pytest
+
+from ingot import paths
+
+spec = importlib.util.spec_from_file_location("held", paths.ROOT / "plugins" / "filter" / "held.py")
+assert spec and spec.loader
+held = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(held)
+
+PINS = [{"name": "nvidia-imex", "version": "580.126.20-1"}, {"name": "nvidia-driver", "version": "3:580.126.20-1.el9"}]
+OURS = "nvidia-driver-3:580.126.20-1.el9.*\nnvidia-imex-0:580.126.20-1.*\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("", ""),
+        (OURS, ""),
+        ("nvidia-imex-0:570.1-1.*\nnvidia-driver-3:570.1-1.el9.x86_64\n", ""),
+        ("!nvidia-imex-0:590.1-1.*\n", ""),
+        ("# Added lock on Monday\nbash-0:5.1.8-9.el9.*\n", "# Added lock on Monday\nbash-0:5.1.8-9.el9.*\n"),
+        # Others, of the driver's branch and of a name that begins alike.
+        ("nvidia-imex-570-0:570.1-1.*\nnvidia-driver-libs-3:570.1-1.*\nnvidia-imex", None),
+    ],
+)
+def test_the_packages_are_held_at_their_versions_and_nothing_else_moves(text: str, kept: str | None) -> None:
+    expected = (f"{text}\n" if kept is None else kept) + OURS
+    assert held.held(text, PINS) == expected
+    assert held.held(expected, PINS) == expected
