@@ -261,7 +261,9 @@ def real(host: str, vendors: Vendors, toolkit: Path) -> None:
     assert converge(host, vendors, "docker", "nvidia_container_toolkit").returncode == 0
     for name in PROGRAMS:
         docker("cp", str(toolkit / name), f"{host}:/usr/bin/{name}")
-    docker("exec", host, "sh", "-euc", "apt-get install -qq --yes --no-install-recommends crun >/dev/null 2>&1")
+    # In place of the engine's runc, which starts nothing without cgroups that it may write.
+    install = "apt-get install -qq --yes --no-install-recommends crun >/dev/null 2>&1; ln -sf crun /usr/bin/runc"
+    docker("exec", host, "sh", "-euc", install)
     docker("exec", "-i", host, "sh", "-euc", BUNDLE)
 
 
