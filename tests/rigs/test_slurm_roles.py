@@ -138,7 +138,8 @@ def test_another_slurm_is_built_and_pyxis_with_it(place: Make) -> None:
     assert ask(host, "cat /usr/local/share/pyxis/ingot-built") == "pyxis 0.24.0, slurm 26.5.3"
 
 
-@pytest.mark.parametrize("role", ["slurm", pytest.param("pyxis", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["slurm", "pyxis"])
 def test_a_build_that_was_cut_off_is_done_again(place: Make, role: str) -> None:
     vendors, host = place(locked("ubuntu2404"))
     if role == "pyxis":
@@ -155,10 +156,9 @@ def test_a_build_that_was_cut_off_is_done_again(place: Make, role: str) -> None:
     assert ask(host, "/opt/slurm/sbin/slurmd -V") == "slurm 25.11.8"
 
 
-@pytest.mark.parametrize(
-    "fault", ["altered", pytest.param("truncated", marks=pytest.mark.slow), pytest.param(404, marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize("role", ["enroot", pytest.param("slurm", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["altered", "truncated", 404])
+@pytest.mark.parametrize("role", ROLES[:2])
 def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
     place: Make, role: str, fault: int | str
 ) -> None:
