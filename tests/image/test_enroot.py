@@ -39,5 +39,5 @@ def test_the_fastest_disk_is_looked_for_at_boot(unit_files: dict[str, str]) -> N
 @pytest.mark.booted
 def test_every_user_can_write_where_images_lie(host: Host) -> None:
     assert host.run(f"systemctl is-active {STORAGE}").stdout.strip() == "active"
-    places = host.check_output("stat -L -c %%a /run/enroot /run/enroot/storage/cache /run/enroot/storage/data").split()
+    places = host.check_output("stat -L -c %a /run/enroot /run/enroot/storage/cache /run/enroot/storage/data").split()
     assert places == ["1777"] * 3

@@ -17,7 +17,7 @@ from ingot import paths
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["node_exporter", "prometheus", "grafana", "dcgm_exporter"]
-OTHERS = ["ubuntu2204"]
+OTHERS = ["ubuntu2204", "al2023", "rocky9", "rhel9"]
 NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 PROGRAMS = {"node_exporter": "node_exporter", "prometheus": "promtool"}
 

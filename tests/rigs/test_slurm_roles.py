@@ -115,6 +115,19 @@ def test_slurm_enroot_and_pyxis_are_as_the_lock_has_them_and_a_second_time_chang
     assert found == "/run/enroot/storage/data/user-65534"
 
 
+# What Slurm is built with is of the systems' own archives, which the rig has of apt's family only.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["al2023", "rocky9", "rhel9"])
+def test_enroot_is_as_the_lock_has_it_where_packages_are_of_rpm(place: Make, name: str) -> None:
+    vendors, host = place(locked(name))
+    first = converge(host, vendors, "enroot")
+    assert first.returncode == 0, first.stdout
+    second = converge(host, vendors, "enroot")
+    assert "changed=0 " in second.stdout, second.stdout
+    verified = suite(host, vendors.lock_file, ["enroot"])
+    assert verified.returncode == 0, verified.stdout
+
+
 @pytest.mark.slow
 def test_another_slurm_is_built_and_pyxis_with_it(place: Make) -> None:
     lock = locked("ubuntu2404")
