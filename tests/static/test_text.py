@@ -56,8 +56,8 @@ def _commands() -> list[tuple[str, str]]:
 
 
 def test_named_make_targets_exist() -> None:
-    targets = re.findall(r"^([a-z-]+)%?:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    named = [(name, word) for name, line in _commands() for word in re.findall(r"\bmake ([a-z][a-z-]*)", line)]
+    targets = re.findall(r"^([a-z0-9-]+)%?:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = [(name, word) for name, line in _commands() for word in re.findall(r"\bmake ([a-z][a-z0-9-]*)", line)]
     assert named
     patterns = tuple(word for word in targets if word.endswith("-"))
     assert [(n, word) for n, word in named if word not in targets and not word.startswith(patterns)] == []
