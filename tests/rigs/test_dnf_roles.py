@@ -133,6 +133,7 @@ def test_an_index_that_its_key_has_not_signed_is_refused_and_the_next_run_succee
     assert installed(host) == wanted(vendors.lock, *ROLES)
 
 
+@pytest.mark.slow
 def test_a_package_that_its_vendor_has_not_signed_is_refused_though_the_index_names_it(
     host: str, vendors: Vendors
 ) -> None:

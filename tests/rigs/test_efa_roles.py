@@ -203,6 +203,7 @@ def refused(host: str, vendors: Vendors, said: str) -> None:
     assert (installed(host), leftovers(host), sh(host, "ls /opt")) == (set(), "", "")
 
 
+@pytest.mark.slow
 def test_a_signature_by_another_key_is_refused_though_the_digest_is_right(
     host: str, vendors: Vendors, served: Path, other: Key
 ) -> None:
@@ -230,6 +231,7 @@ def test_another_key_than_the_locks_is_refused_before_it_is_trusted(
     )
 
 
+@pytest.mark.slow
 def test_a_key_that_has_expired_is_refused(host: str, vendors: Vendors, served: Path, tmp_path: Path) -> None:
     home = tmp_path / "expired"
     home.mkdir(mode=0o700)

@@ -158,7 +158,7 @@ def test_another_key_is_named_beside_the_locks(host: str, vendors: Vendors, fami
     assert (installed(host, vendors), trusted(host)) == ({}, "")
 
 
-@pytest.mark.parametrize("fault", [[500, 503], [429]], ids=str)
+@pytest.mark.parametrize("fault", [[500, 503], pytest.param([429], marks=pytest.mark.slow)], ids=str)
 def test_a_busy_host_is_asked_again(host: str, vendors: Vendors, family: Family, fault: list[int | str]) -> None:
     paths = ("/key.asc", family.index, family.suffix)
     vendors.faults |= {path: [*fault] for path in paths}
@@ -167,7 +167,10 @@ def test_a_busy_host_is_asked_again(host: str, vendors: Vendors, family: Family,
     assert vendors.faults == {path: [] for path in paths}
 
 
-@pytest.mark.parametrize("fault", ["altered", pytest.param("truncated", marks=pytest.mark.slow), 404], ids=str)
+SPOILT = ["altered", *(pytest.param(each, marks=pytest.mark.slow) for each in ("truncated", 404))]
+
+
+@pytest.mark.parametrize("fault", SPOILT, ids=str)
 def test_a_package_that_is_not_as_signed_is_not_installed_and_the_next_run_succeeds(
     host: str, vendors: Vendors, family: Family, fault: int | str
 ) -> None:
