@@ -121,8 +121,7 @@ def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str,
     """Every package of a repository that the lock names, and those that come with them."""
     found: dict[str, tuple[Wanted, Package]] = {}
     waiting = {
-        # Where nobody has published a version, any will do.
-        name: entry.exact.get(name, f"{entry.version or '1.0'}-1")
+        name: entry.exact.get(name, f"{entry.version}-1")
         for entry in lock.components.values()
         if entry.source == source
         for name in entry.packages
