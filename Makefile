@@ -1,5 +1,7 @@
 # Everything a user or a developer runs. `make help` lists it.
 
+# AMIs are of a system that EC2 has base images of, images of this machine of one that is resolved from its archive.
+AMI_OS := $(or $(OS),ubuntu2404)
 OS ?= debian13
 ARCH ?= x86_64
 # The first of these that runs and is new enough; a name on PATH alone may be a stub.
@@ -17,7 +19,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build
 
 .DEFAULT_GOAL := help
-.PHONY: setup lock lock-check requirements docs test test-fast test-all lint bench mirror-rig fmt clean help
+.PHONY: setup lock lock-check requirements docs test test-fast test-all lint bench mirror-rig ec2-rig ami fmt clean help
 
 # The parts: Python packages, the command line, and the collection where Ansible finds it under its name.
 # tools.pth: programs of the environment find each other (molecule asks ansible-config) without its activation.
@@ -44,6 +46,12 @@ setup: $(INSTALLED) $(COLLECTION) ## install what is missing: Python packages, D
 
 local-%: $(INSTALLED) $(COLLECTION) ## build image %, boot it, verify it (OS=debian13 ARCH=x86_64 ARGS=--rebuild)
 	@ingot local $* --os $(OS) --arch $(ARCH) $(ARGS)
+
+ami-%: setup ## build AMI % and verify it (OS=ubuntu2404 ARCH=x86_64 REGION=… ARGS='--subnet subnet-…')
+	@ingot ami build $* --os $(AMI_OS) --arch $(ARCH) $(if $(REGION),--region $(REGION)) $(if $(STACK),--stack $(STACK)) $(ARGS)
+
+ami: setup ## build every AMI, side by side
+	+@$(MAKE) --no-print-directory --jobs --output-sync=line $(addprefix ami-,$(shell sed -n 's/^  \([a-z0-9-]*\):$$/\1/p' catalog/images.yml))
 
 container-%: setup ## build framework container % and what it is FROM (OS=debian13 ARGS='--accelerator cpu')
 	@ingot container $* --os $(OS) --arch $(ARCH) $(ARGS)
@@ -84,6 +92,9 @@ lint: setup ## run the static checks alone
 
 mirror-rig: setup ## serve simulated packages of vendors, signed, as the lock of OS=ubuntu2404 names them
 	@$(BIN)/python tests/rigs/vendors.py $(OS)
+
+ec2-rig: setup ## serve an emulator of EC2 with machines behind it; it prints the address for AWS_ENDPOINT_URL
+	@$(BIN)/python tests/rigs/ec2.py
 
 bench: setup ## measure the numbers of benchmarks/RESULTS.md (ARGS=boot for one part)
 	@$(BIN)/python benchmarks/run.py $(ARGS)

@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/run.py            all of it, about 20 minutes on 2 cores
     .venv/bin/python benchmarks/run.py boot       one part, whose rows alone are renewed: converge, boot, size,
-                                                  commands, solving, mirror, tests
+                                                  commands, solving, mirror, tests, amis
 
 Wants an image that has been built (`make local-parallelcluster`): packages are cached, and its disk is there.
 """
@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import amis
 
 from ingot import lock as locks
 from ingot import paths
@@ -269,13 +271,29 @@ def mirroring() -> list[Row]:
 
 def tests() -> list[Row]:
     """The tests that need no image."""
-    took = seconds([BIN / "pytest", "-q", "-n", "2", "tests/unit", "tests/static"])
+    took = seconds([BIN / "pytest", "-q", "-n", "2", "tests/unit", "tests/aws", "tests/static"])
     return [("fast tests", "60 s", f"{took:.0f} s", took <= 60)]
+
+
+def life() -> list[Row]:
+    """AMIs in the emulator: many of them listed and collected, and one copied to one region and to ten."""
+    listed, collected = amis.many()
+    one, ten = amis.copies()
+    whole = listed + collected
+    return [
+        (f"{amis.MANY:,} AMIs listed and collected, in the emulator", "20 s", f"{whole:.1f} s", whole <= 20),
+        (
+            "an AMI copied to ten regions : to one",
+            "1.2",
+            f"{ten / one:.2f} ({ten:.1f} s : {one:.1f} s)",
+            ten <= 1.2 * one,
+        ),
+    ]
 
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "converge": converge, "boot": booting, "size": size, "commands": commands, "solving": solving,
-    "mirror": mirroring, "tests": tests,
+    "mirror": mirroring, "tests": tests, "amis": life,
 }  # fmt: skip
 
 

@@ -168,7 +168,7 @@ def _converge(
     }
     with Follower(request.dir / "events.jsonl", roles, progress.tell) as follower:
         try:
-            packer_build(variables, log=log)
+            packer_build("docker.image", variables, log=log)
         except IngotError as error:
             failed = error
         else:

@@ -13,6 +13,8 @@ from ingot.models import (
     DISTRIBUTION,
     LOCAL_ARCH,
     Arch,
+    Builders,
+    BuildersFile,
     Component,
     Container,
     Containers,
@@ -38,6 +40,7 @@ class Catalog:
     images: dict[str, Image]
     stacks: dict[str, Stack]
     repositories: Repositories
+    builders: Builders
     containers: dict[str, Container] = field(default_factory=dict)
     own: Path | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
@@ -150,7 +153,8 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
         repositories={name: row for each in known for name, row in each.repositories.items()},
     )
     stacks = {name: extended(name, written, files) for name in written}
-    catalog = Catalog(path, components, systems, images, stacks, repositories, containers, own, files)
+    builders = [load(file, BuildersFile).builders for file in _there(folders, "builders.yml")][-1]
+    catalog = Catalog(path, components, systems, images, stacks, repositories, builders, containers, own, files)
     check_names(catalog)
     return catalog
 

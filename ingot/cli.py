@@ -8,7 +8,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ingot import __version__, cli_container, cli_image, cli_launch, cli_mirror, cli_stack
+from ingot import (
+    __version__,
+    cli_ami,
+    cli_ami_build,
+    cli_container,
+    cli_image,
+    cli_launch,
+    cli_mirror,
+    cli_stack,
+)
 from ingot.errors import IngotError
 from ingot.options import ArchOption, JsonOption, StackOption, find_stack, print_json, types
 
@@ -48,6 +57,8 @@ app.add_typer(cli_stack.app)
 app.add_typer(cli_container.app)
 app.add_typer(cli_mirror.app)
 app.add_typer(cli_launch.app)
+cli_ami.app.add_typer(cli_ami_build.app)
+app.add_typer(cli_ami.app, name="ami")
 catalog_app = typer.Typer(help="Write generated parts of the catalog.", rich_markup_mode=None)
 app.add_typer(catalog_app, name="catalog")
 

@@ -32,8 +32,9 @@ def lock(
 
     Vendors' systems are resolved offline, from what is known to be published; what is not known is listed under
     unresolved. With --record, digests are recorded from downloads and from the indexes of vendors' repositories, which
-    their keys must have signed; what cannot be had is named, stays unresolved, and the exit status is 1. With --region,
-    the names of the newest base images are recorded, which needs AWS credentials.
+    their keys must have signed, of packages and of what they need there; what cannot be had is named, stays unresolved,
+    and the exit status is 1. With --region, the names of the newest base images are recorded, which needs AWS
+    credentials.
     """
     from ingot import lock as locks
     from ingot import record

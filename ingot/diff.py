@@ -43,17 +43,19 @@ def state(path: Path) -> State:
     return State(title, components, packages, declared.get("left_out", {}))
 
 
+def changed(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
+    """What differs, by name: what it was and what it is; None where it is not there."""
+    names = sorted({*before, *after})
+    return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
+
+
 def _table(
     heading: str, before: Mapping[str, str], after: Mapping[str, str], columns: tuple[str, str, str]
 ) -> list[str]:
-    changed = [
-        f"| {name} | {before.get(name, '–')} | {after.get(name, '–')} |"
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
-    ]
-    if not changed:
+    rows = [f"| {name} | {old or '–'} | {new or '–'} |" for name, (old, new) in changed(before, after).items()]
+    if not rows:
         return []
-    return [f"## {heading}", "", f"| {' | '.join(columns)} |", "|---|---|---|", *changed, ""]
+    return [f"## {heading}", "", f"| {' | '.join(columns)} |", "|---|---|---|", *rows, ""]
 
 
 def notes(before: State, after: State) -> str:

@@ -1,62 +1,16 @@
-"""Asks EC2 which instance types there are and which images are the newest; the only module that talks to AWS.
+"""Asks EC2 which instance types there are and which images are the newest."""
 
-boto3 is imported only here, and only to ask.
-"""
-
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib import import_module
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ingot.errors import IngotError, UsageError
+from ingot.aws import known as _known
+from ingot.aws import session as _session
+from ingot.errors import IngotError
 from ingot.locked import RecordedImage
 from ingot.models import EC2_ARCH, Arch, BaseImage, Platform
-from ingot.yamlfile import nearest
 
 INSTEAD = "or take a file: aws ec2 describe-instance-types --output json > FILE"
-RENEW = "renew the credentials, for example with `aws sso login`"
-# By the error's code, or by its class where AWS was not reached.
-HINTS = {
-    "NoCredentialsError": "set AWS_PROFILE, or log in with `aws sso login`",
-    "ExpiredToken": RENEW,
-    "ExpiredTokenException": RENEW,
-    "RequestExpired": RENEW,
-    "AuthFailure": "the credentials are not valid in this region: it may have to be enabled for the account",
-    "UnauthorizedOperation": "allow {needs}",
-    "AccessDeniedException": "allow {needs}",
-    "ParameterNotFound": "mend the parameter in operating_systems.yml",
-    "EndpointConnectionError": "is there a network?",
-}
-
-
-@contextmanager
-def _session(where: str, needs: str, instead: str = "") -> Iterator[Any]:
-    """A boto3 session; what goes wrong in the block is one error that says what to do about it."""
-    other = f", {instead}" if instead else ""
-    try:
-        boto3, exceptions = import_module("boto3"), import_module("botocore.exceptions")
-    except ImportError:
-        raise IngotError("boto3 is not installed", hint=f"pip install boto3{other}") from None
-    try:
-        yield boto3.Session()
-    except (exceptions.BotoCoreError, exceptions.ClientError) as error:
-        name = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
-        hint = HINTS.get(name, "").format(needs=needs)
-        offer = other if name in ("NoCredentialsError", "EndpointConnectionError") else ""
-        raise IngotError(f"EC2 did not answer: {error}", place=where, hint=hint + offer) from None
-
-
-def _known(session: Any, region: str) -> str:
-    """`region` if there is such a region; UsageError with the nearest name if not."""
-    known = {
-        each
-        for partition in session.get_available_partitions()
-        for each in session.get_available_regions("ec2", partition)
-    }
-    if region not in known:
-        what = f"unknown region {region!r}" if region else "no region is set"
-        raise UsageError(what, hint=f"--region: {nearest(region, known)}")
-    return region
 
 
 def instance_types(regions: list[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
@@ -79,25 +33,47 @@ def newest_images(rows: Mapping[Platform, BaseImage], arch: Arch, region: str) -
     found: dict[Platform, RecordedImage] = {}
     with _session(region, "ec2:DescribeImages and ssm:GetParameter") as session:
         _known(session, region)
-        client = session.client("ec2", region_name=region)
         for platform, row in rows.items():
-            asked: dict[str, Any] = {}
-            if row.ssm:
-                answer = session.client("ssm", region_name=region).get_parameter(Name=row.ssm)
-                asked["ImageIds"] = [answer["Parameter"]["Value"]]
-            else:
-                asked["Owners"] = [row.owner]
-                filters = {
-                    "name": row.name,
-                    "architecture": EC2_ARCH[arch],
-                    "state": "available",
-                }
-                asked["Filters"] = [{"Name": key, "Values": [value]} for key, value in filters.items()]
-            images = client.describe_images(**asked)["Images"]
-            if not images:
-                raise IngotError(f"there is no image for {platform}: {row.ssm or row.name}", place=region)
-            newest = max(images, key=lambda image: str(image["CreationDate"]))
+            newest = _newest(session, row, row.name, arch, region)
             found[platform] = RecordedImage(
                 name=newest["Name"], owner=newest["OwnerId"], created=newest["CreationDate"][:10]
             )
     return found
+
+
+def _newest(session: Any, row: BaseImage, name: str, arch: Arch, region: str) -> dict[str, Any]:
+    """What EC2 says of the newest image of a row; of `name` instead of the row's where there is one."""
+    asked: dict[str, Any] = {}
+    if row.ssm and not name:
+        answer = session.client("ssm", region_name=region).get_parameter(Name=row.ssm)
+        asked["ImageIds"] = [answer["Parameter"]["Value"]]
+    else:
+        asked["Owners"] = [row.owner] if row.owner else []
+        filters = {"name": name, "architecture": EC2_ARCH[arch], "state": "available"}
+        asked["Filters"] = [{"Name": key, "Values": [value]} for key, value in filters.items()]
+    images = session.client("ec2", region_name=region).describe_images(**asked)["Images"]
+    if not images:
+        raise IngotError(f"there is no image {name or row.ssm}", place=region, hint="`ingot lock --record` finds newer")
+    newest: dict[str, Any] = max(images, key=lambda image: str(image["CreationDate"]))
+    return newest
+
+
+@dataclass(frozen=True)
+class Base:
+    """An image to build on: its id in the region, and its root volume's device and size in GiB."""
+
+    id: str
+    root_device: str
+    gib: int
+
+
+def base_image(row: BaseImage, recorded: RecordedImage | None, arch: Arch, region: str) -> Base:
+    """The image that a lock has recorded, or else the newest of its row; IngotError when the region has none."""
+    with _session(region, "ec2:DescribeImages and ssm:GetParameter") as session:
+        _known(session, region)
+        if recorded:
+            row = row.model_copy(update={"owner": recorded.owner, "name": recorded.name, "ssm": ""})
+        image = _newest(session, row, row.name, arch, region)
+    root = image.get("RootDeviceName", "/dev/xvda")
+    sizes = {each["DeviceName"]: each.get("Ebs", {}).get("VolumeSize", 0) for each in image["BlockDeviceMappings"]}
+    return Base(image["ImageId"], root, sizes.get(root, 0))

@@ -48,7 +48,8 @@ def driver_needs(facts: dict[str, Any]) -> list[Need]:
     reason = f"{facts['name']} has {facts['device']}, {facts['generation']} [{facts['sources'][0]}]"
     needs = [Need("nvidia_driver", facts["driver"], reason)] if facts["driver"] != "*" else []
     if facts["module"] in ("open", "closed"):
-        needs.append(Need("nvidia_driver", "*", reason, facts={"module": facts["module"]}))
+        # An image with both modules takes the one that the GPU needs.
+        needs.append(Need("nvidia_driver", "*", reason, facts={"module": facts["module"]}, or_=("auto",)))
     return needs
 
 

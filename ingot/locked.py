@@ -73,8 +73,8 @@ class LockedComponent(Strict):
     """A component as decided: its version, the packages asked for by name, and why this version.
 
     `source` is `debian`, `pypi`, `distribution`, `base_image`, `download` or the name of a vendor's repository. `exact`
-    holds the exact versions of a vendor's packages that are published, `files` what has been recorded of its
-    repository. `version` is empty where nobody has published it.
+    holds the versions of a vendor's packages as far as they are published, `files` what has been recorded of its
+    repository: the packages, and what they need of it. `version` is empty where nobody has published it.
     """
 
     version: str

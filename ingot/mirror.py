@@ -223,7 +223,8 @@ def vendors_plan(dest: Path, lock: Lock, tell: Callable[[str], None]) -> tuple[d
         for name, home in used.items()
         for path, content in read_index(name, lock.repositories[name], lock.arch, tell).files.items()
     }
-    return indexes, files
+    # Components share what they need.
+    return indexes, list({file.path: file for file in files}.values())
 
 
 def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made:

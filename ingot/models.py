@@ -188,9 +188,9 @@ class WheelOffer(Strict):
 class RepositoryOffer(Strict):
     """Packages of a vendor's repository, or of the system's own one where `name` is `distribution`.
 
-    `packages` maps a package to its exact version; empty where only the repository's index says it. `{version}`,
-    `{major}` (580) and `{dashed}` (13-0) are replaced. What the platform's base image brings (`name` is `base_image`)
-    has none.
+    `packages` maps a package to its exact version, without the build where only the repository's index says it, and
+    empty where the version is the component's. `{version}`, `{major}` (580) and `{dashed}` (13-0) are replaced. What
+    the platform's base image brings (`name` is `base_image`) has none.
     """
 
     name: str
@@ -377,6 +377,22 @@ class Images(Strict):
     """The file `images.yml`."""
 
     images: dict[str, Image]
+
+
+class Builders(Strict):
+    """Where AMIs are built: instance types by architecture in the order that they are tried, and by operating system
+    whom its base image lets log in."""
+
+    instance_types: dict[Arch, list[str]]
+    logins: dict[str, str]
+    source: str
+    checked: date
+
+
+class BuildersFile(Strict):
+    """The file `builders.yml`."""
+
+    builders: Builders
 
 
 class Container(Strict):

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 import typer
 
 
-def _images() -> list[str]:
+def images() -> list[str]:
+    """The images of the catalog, for completion."""
     return sorted(find_stack("")[0].images)
 
 
-def _systems() -> list[str]:
+def systems() -> list[str]:
+    """The operating systems of the catalog, for completion."""
     return sorted(find_stack("")[0].operating_systems)
 
 
@@ -21,8 +23,8 @@ def types() -> list[str]:
     return sorted(read_types().types)
 
 
-ImageArg = Annotated[str, typer.Argument(help="An image of catalog/images.yml.", autocompletion=_images)]
-OsOption = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=_systems)]
+ImageArg = Annotated[str, typer.Argument(help="An image of catalog/images.yml.", autocompletion=images)]
+OsOption = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=systems)]
 ArchOption = Annotated[str, typer.Option("--arch", help="Architecture.")]
 StackOption = Annotated[str, typer.Option("--stack", help="Stack; the newest by default.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]

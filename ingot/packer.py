@@ -1,9 +1,9 @@
-"""Runs one Packer build: variables in, log out, and no container left behind however it ends."""
+"""Runs one Packer build: variables in, log out, and nothing left behind however it ends."""
 
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ingot.errors import IngotError
@@ -16,12 +16,19 @@ TEMPLATE = ROOT / "packer"
 CLEAN_UP_SECONDS = 30
 
 
-def packer_build(variables: Mapping[str, str], *, log: Path) -> None:
-    """Run `packer build` with `variables`; what it prints is appended to `log`.
+class PackerError(IngotError):
+    """Packer failed; `said` is all that it printed."""
 
-    Raises IngotError with the last lines when it fails. On an interrupt Packer is told, and waited for.
+    said: str = ""
+
+
+def packer_build(source: str, variables: Mapping[str, str], *, log: Path, options: Sequence[str] = ()) -> None:
+    """Run `packer build` of one source, as `docker.image`; what it prints is appended to `log`.
+
+    Raises PackerError with the last lines when it fails. On an interrupt Packer is told, and waited for. The container
+    that `variables` name is removed.
     """
-    words: list[str | Path] = [ensure_packer(), "build", "-color=false"]
+    words: list[str | Path] = [ensure_packer(), "build", "-color=false", f"-only=*.{source}", *options]
     words += [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
     # Killed the hard way we cannot tell Packer; the kernel does. Packer heeds this signal from anyone, but an interrupt
     # only when its whole process group gets it.
@@ -43,12 +50,16 @@ def packer_build(variables: Mapping[str, str], *, log: Path) -> None:
             _interrupt(process)
             raise
         finally:
-            _remove(variables["container_name"])
+            if "container_name" in variables:
+                _remove(variables["container_name"])
     if code != 0:
         with log.open() as said:
             said.seek(start)
-            lines = said.read().strip().splitlines()[-TAIL_LINES:]
-        raise IngotError(f"Packer failed (exit {code})\n  " + "\n  ".join(lines), hint=f"full log: {log}")
+            text = said.read()
+        lines = text.strip().splitlines()[-TAIL_LINES:]
+        error = PackerError(f"Packer failed (exit {code})\n  " + "\n  ".join(lines), hint=f"full log: {log}")
+        error.said = text
+        raise error
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> None:

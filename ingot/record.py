@@ -1,22 +1,23 @@
 """Records what nobody has published: digests of vendors' files, packages of vendors' repositories, base images.
 
 A file is downloaded and hashed, and its signature checked if it has one. A repository's index is read and checked up to
-the key that the lock names; of it, the packages that the lock asks for are recorded. What an earlier lock has recorded
-of the same version is kept, so that a lock is the same whoever makes it.
+the key that the lock names; of it, the packages that the lock asks for are recorded, and what they need of it. What an
+earlier lock has recorded of the same version is kept, so that a lock is the same whoever makes it.
 """
 
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from ingot.archive import upstream
+from ingot.closure import Closures, Need
 from ingot.errors import IngotError
-from ingot.locked import Artifact, Lock, LockedComponent, RecordedImage, Repository, VendorPackage
-from ingot.models import Arch, Platform
+from ingot.locked import Artifact, Lock, LockedComponent, RecordedImage, VendorPackage
+from ingot.models import Platform
+from ingot.package_versions import KEYS
 from ingot.signed import Keyring, Tell, download
 from ingot.vendor import DIGEST, DIGESTS
-from ingot.vendor_index import Index, read_index
+from ingot.vendor_index import read_index
 
 
 def keep(lock: Lock, old: Lock | None) -> Lock:
@@ -28,7 +29,7 @@ def keep(lock: Lock, old: Lock | None) -> Lock:
             continue
         if entry.artifact and before.artifact and entry.artifact.url == before.artifact.url:
             found[name] = _hashed(entry, before.artifact.sha256)
-        elif before.version == entry.version and set(before.files) == set(entry.packages):
+        elif _is_recorded(entry, before):
             found[name] = entry.model_copy(update={"files": before.files})
     images = {
         platform: image
@@ -36,6 +37,17 @@ def keep(lock: Lock, old: Lock | None) -> Lock:
         if old and lock.base_images.get(platform) == old.base_images.get(platform)
     }
     return with_images(_with(lock, found), images)
+
+
+def _is_recorded(entry: LockedComponent, before: LockedComponent) -> bool:
+    """Whether `before` has recorded what `entry` asks for; there is more in it where packages need others."""
+    same = (before.version, before.packages) == (entry.version, entry.packages)
+    versions = {name: file.version for name, file in before.files.items()}
+    wanted = dict.fromkeys(entry.packages, "") | entry.exact
+    return same and all(
+        name in versions and (not exact or versions[name] == exact or _is_of(versions[name], exact))
+        for name, exact in wanted.items()
+    )
 
 
 def with_images(lock: Lock, images: Mapping[Platform, RecordedImage]) -> Lock:
@@ -54,32 +66,49 @@ def record(lock: Lock, tell: Tell = lambda _: None) -> tuple[Lock, dict[str, Ing
     """
     found: dict[str, LockedComponent] = {}
     failed: dict[str, IngotError] = {}
-    indexes: dict[str, Index | IngotError] = {}
     for name, entry in lock.components.items():
-        try:
-            if entry.artifact and entry.artifact.sha256 is None:
+        if entry.artifact and entry.artifact.sha256 is None:
+            try:
                 found[name] = _hashed(entry, _digest(entry.artifact, tell))
-            repository = lock.repositories.get(entry.source)
-            # Without a version, or without an address, there is nothing to look for; the lock says so.
-            if repository and repository.url and entry.version and not entry.files:
-                if entry.source not in indexes:
-                    indexes[entry.source] = _index(entry.source, repository, lock.arch, tell)
-                index = indexes[entry.source]
-                if isinstance(index, IngotError):
-                    raise index
-                files = {package: _one(entry, package, index) for package in entry.packages}
-                found[name] = entry.model_copy(update={"files": files})
-        except IngotError as error:
-            failed[name] = error
+            except IngotError as error:
+                failed[name] = error
+    for source, repository in lock.repositories.items():
+        # Without a version, or without an address, there is nothing to look for; the lock says so.
+        mine = {name: each for name, each in lock.components.items() if each.source == source and each.version}
+        lacking = [name for name, entry in mine.items() if entry.packages and not entry.files]
+        if repository.url and lacking:
+            try:
+                closures = Closures(
+                    read_index(source, repository, lock.arch, tell),
+                    {package: file.version for entry in mine.values() for package, file in entry.files.items()},
+                )
+            except IngotError as error:
+                failed |= dict.fromkeys(lacking, error)
+                continue
+            more, without = _with_closures(mine, closures)
+            found |= more
+            failed |= without
     return _with(lock, found), failed
 
 
-def _index(name: str, repository: Repository, arch: Arch, tell: Tell) -> Index | IngotError:
-    """A repository's index, or why there is none: it is asked once, whatever the number of its components."""
-    try:
-        return read_index(name, repository, arch, tell)
-    except IngotError as error:
-        return error
+def _with_closures(
+    entries: Mapping[str, LockedComponent], closures: Closures
+) -> tuple[dict[str, LockedComponent], dict[str, IngotError]]:
+    """A repository's components with their packages and what these need; and those that this was not possible for.
+
+    All that fit together are recorded; what has been recorded before comes first.
+    """
+    asked: dict[str, list[Need]] = {}
+    answer: dict[str, dict[str, VendorPackage]] = {}
+    failed: dict[str, IngotError] = {}
+    for name in sorted(entries, key=lambda name: not entries[name].files):
+        try:
+            more = {name: [_asked(name, entries[name], package, closures) for package in entries[name].packages]}
+            answer = closures.of(asked | more)
+            asked |= more
+        except IngotError as error:
+            failed[name] = error
+    return {name: entries[name].model_copy(update={"files": files}) for name, files in answer.items()}, failed
 
 
 def _hashed(entry: LockedComponent, digest: str | None) -> LockedComponent:
@@ -112,26 +141,22 @@ def _digest(artifact: Artifact, tell: Tell) -> str:
         return digest
 
 
-def _one(entry: LockedComponent, package: str, index: Index) -> VendorPackage:
-    """The package in its exact version if that is known, else the newest build of the component's version."""
-    there = index.packages.get(package, [])
+def _asked(name: str, entry: LockedComponent, package: str, closures: Closures) -> Need:
+    """The package in its exact version, else builds of its version or, if none is known, of the component's."""
+    there = closures.packages.get(package, [])
     exact = entry.exact.get(package)
-    fits = [each for each in there if (each.version == exact if exact else _is_of(each.version, entry.version))]
+    fits = [each for each in there if each.version == exact]
+    fits = fits or [each for each in there if _is_of(each.version, exact or entry.version)]
     if not fits:
-        listed = ", ".join(sorted({each.version for each in there}, key=_order)[-5:]) or "nothing of that name"
+        versions = sorted({each.version for each in there}, key=KEYS[closures.kind])
         raise IngotError(
-            f"{entry.source} no longer has {package} {exact or entry.version}; it has {listed}",
+            f"{entry.source} no longer has {package} {exact or entry.version}; it has "
+            f"{', '.join(versions[-5:]) or 'nothing of that name'}",
             hint="choose another version in the stack, or mend the package's name or version in the catalog",
         )
-    return max(fits, key=lambda each: _order(each.version))
+    return Need(package, tuple(fits), f"{name} asks for {package} {exact or entry.version}")
 
 
 def _is_of(full: str, version: str) -> bool:
     """Whether a package's version is a build of an upstream one: `3:580.126.20-1.el9` of 580.126.20."""
     return upstream(full) == version
-
-
-def _order(version: str) -> list[tuple[int, int, str]]:
-    """A key that sorts versions by their numbers."""
-    parts = re.findall(r"(\d+)|([A-Za-z~]+)", version)
-    return [(1, int(number), "") if number else (0, 0, letters) for number, letters in parts]

@@ -51,7 +51,7 @@ class Part:
 class Need:
     """A range that a component must be in, or with `refuses` must be outside of, and who says so.
 
-    With `facts` it must have those as well. `rule` is the rule that asks, if one does.
+    With `facts` it must have those as well, or one of the values `or_`. `rule` is the rule that asks, if one does.
     """
 
     component: str
@@ -60,10 +60,11 @@ class Need:
     refuses: bool = False
     facts: Facts = field(default_factory=dict)
     rule: str = ""
+    or_: tuple[str, ...] = ()
 
     def allows(self, part: Part) -> bool:
         """Whether `part` satisfies this need; nothing is known against an unknown version."""
-        if any(part.facts.get(name) != value for name, value in self.facts.items()):
+        if any(part.facts.get(name) not in (value, *self.or_) for name, value in self.facts.items()):
             return False
         return part.version is None or contains(self.spec, part.version) != self.refuses
 

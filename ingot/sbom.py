@@ -14,10 +14,16 @@ from packageurl import PackageURL
 from ingot.locked import Lock
 
 QUERY = "${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\n"
+RPM_QUERY = "%{NAME}\\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\tinstalled\\n"
+# For a shell on either family.
+LIST = f"if command -v rpm >/dev/null; then rpm -qa --qf '{RPM_QUERY}'; else dpkg-query -W -f '{QUERY}'; fi"
+# Namespaces of packages' URLs: https://github.com/package-url/purl-spec, its types deb and rpm.
+NAMESPACES = {"al2023": "amzn", "rhel9": "redhat", "rocky9": "rocky"}
 
 
-def make(lock: Lock, image: str, dpkg: str, wheels: Iterable[tuple[str, str]], inputs_sha256: str) -> str:
-    """CycloneDX 1.6 JSON of what is installed: `dpkg` is dpkg-query's answer to QUERY, `wheels` names and versions.
+def make(lock: Lock, image: str, listed: str, wheels: Iterable[tuple[str, str]], inputs_sha256: str) -> str:
+    """CycloneDX 1.6 JSON of what is installed: `listed` is what LIST, or dpkg-query of QUERY, says of the image,
+    `wheels` names and versions.
 
     A package that is installed as the lock has it carries the lock's SHA-256. The same inputs give the same serial.
     """
@@ -26,13 +32,16 @@ def make(lock: Lock, image: str, dpkg: str, wheels: Iterable[tuple[str, str]], i
     bom.metadata.component = Component(
         type=ComponentType.OPERATING_SYSTEM, name=f"ingot-{image}", version=f"{lock.stack}-{lock.key}"
     )
-    for line in dpkg.splitlines():
+    family = "rpm" if lock.os in NAMESPACES else "deb"
+    namespace = NAMESPACES.get(lock.os, lock.os.rstrip("0123456789"))
+    files = {name: file for entry in lock.components.values() for name, file in entry.files.items()}
+    for line in listed.splitlines():
         name, version, arch, status = line.split("\t")
         if status != "installed":
             continue
-        locked = lock.packages.get(name)
+        locked = lock.packages.get(name) or files.get(name)
         same = locked is not None and locked.version == version
-        url = PackageURL("deb", "debian", name, version, {"arch": arch, "distro": lock.os})
+        url = PackageURL(family, namespace, name, version, {"arch": arch, "distro": lock.os})
         hashes = [HashType(alg=HashAlgorithm.SHA_256, content=locked.sha256)] if locked and same else []
         bom.components.add(
             Component(type=ComponentType.LIBRARY, name=name, version=version, purl=url, bom_ref=str(url), hashes=hashes)

@@ -1,10 +1,11 @@
-"""Reads which packages a vendor's repository has, from its signed index: apt's, flat or with suites, and rpm's."""
+"""Reads which packages a vendor's repository has and what they need, from its signed index: apt's, flat or with suites,
+and rpm's."""
 
 import gzip
 import lzma
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,13 +14,31 @@ from ingot.archive import DEB_ARCH
 from ingot.errors import IngotError
 from ingot.locked import Repository, VendorPackage
 from ingot.models import Arch
+from ingot.package_versions import Kind, Relation
 from ingot.signed import Keyring, Tell, download
 
 RPM = {
     "common": "{http://linux.duke.edu/metadata/common}",
     "repo": "{http://linux.duke.edu/metadata/repo}",
+    "rpm": "{http://linux.duke.edu/metadata/rpm}",
 }
+# What signs of versions mean, of Debian's fields and of rpm's index: exactly, at most, less than.
+SIGNS = {"<<": "<", ">>": ">", "<": "<=", ">": ">=", "EQ": "=", "LT": "<", "LE": "<=", "GE": ">=", "GT": ">"}
+FIELD = re.compile(r"^([A-Za-z0-9-]+):[ \t]*(.*(?:\n[ \t].*)*)$", re.MULTILINE)
+RELATION = re.compile(r"([^\s(]+?)(?::any)?\s*(?:\(\s*([<>=]+)\s*([^\s)]+)\s*\))?")
 UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress, ".xml": bytes, "": bytes}
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """One package in one version: what it needs (of each, alternatives) and provides. Without `file` it is the
+    distribution's."""
+
+    name: str
+    version: str = ""
+    file: VendorPackage | None = None
+    needs: tuple[tuple[Relation, ...], ...] = ()
+    provides: tuple[Relation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,7 +48,8 @@ class Index:
     The paths of `files` are relative to the repository's address.
     """
 
-    packages: dict[str, list[VendorPackage]] = field(default_factory=dict)
+    kind: Kind
+    packages: dict[str, list[Build]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -39,7 +59,7 @@ def read_index(name: str, repository: Repository, arch: Arch, tell: Tell = lambd
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
         tell(f"reading {repository.url}")
         reader = (_Apt if repository.kind == "apt" else _Rpm)(repository, keyring, Path(folder))
-        return Index(reader.read(arch), reader.files)
+        return Index(repository.kind, reader.read(arch), reader.files)
 
 
 class _Reader:
@@ -74,27 +94,23 @@ class _Reader:
 class _Apt(_Reader):
     """InRelease names the digests of Packages files, which name those of packages."""
 
-    def read(self, arch: Arch) -> dict[str, list[VendorPackage]]:
-        """Every package of the suites and components."""
+    def read(self, arch: Arch) -> dict[str, list[Build]]:
+        """Every package of the suites and components that is for `arch`."""
         suites = [f"dists/{suite}/" for suite in self._suites] or [""]
         folders = [f"{component}/binary-{DEB_ARCH[arch]}/" for component in self._components] or [""]
-        found: dict[str, list[VendorPackage]] = {}
+        found: dict[str, list[Build]] = {}
         for suite in suites:
             release = self._keyring.text(self._fetch(f"{suite}InRelease"))
             named = re.findall(r"^ ([0-9a-f]{64}) +\d+ (\S+)$", release, re.MULTILINE)
             digests = {path: digest for digest, path in named}
             for folder in folders:
                 for stanza in self._packages(suite, folder, digests).split("\n\n"):
-                    fields = dict(re.findall(r"^([A-Za-z0-9-]+): (.*)$", stanza, re.MULTILINE))
-                    if {"Package", "Version", "Filename", "SHA256"} <= set(fields):
-                        found.setdefault(fields["Package"], []).append(
-                            VendorPackage(
-                                version=fields["Version"],
-                                path=fields["Filename"].removeprefix("./"),
-                                size=int(fields["Size"]),
-                                sha256=fields["SHA256"],
-                            )
-                        )
+                    fields = dict(FIELD.findall(stanza))
+                    # A flat repository has packages of other architectures beside these.
+                    if {"Package", "Version", "Filename", "SHA256"} <= set(fields) and fields.get(
+                        "Architecture", "all"
+                    ) in (DEB_ARCH[arch], "all"):
+                        found.setdefault(fields["Package"], []).append(_deb(fields))
         return found
 
     def _packages(self, suite: str, folder: str, digests: dict[str, str]) -> str:
@@ -105,12 +121,40 @@ class _Apt(_Reader):
         raise IngotError(f"the index of {self._url}/{suite} names no {folder}Packages")
 
 
+def _deb(fields: Mapping[str, str]) -> Build:
+    """A package as a stanza of Packages has it."""
+
+    def relations(field: str) -> list[tuple[Relation, ...]]:
+        groups = [group for group in fields.get(field, "").split(",") if group.strip()]
+        return [tuple(_relation(each.strip()) for each in group.split("|")) for group in groups]
+
+    file = VendorPackage(
+        version=fields["Version"],
+        path=fields["Filename"].removeprefix("./"),
+        size=int(fields["Size"]),
+        sha256=fields["SHA256"],
+    )
+    return Build(
+        fields["Package"],
+        file.version,
+        file,
+        needs=tuple(relations("Pre-Depends") + relations("Depends")),
+        provides=tuple(each for group in relations("Provides") for each in group),
+    )
+
+
+def _relation(text: str) -> Relation:
+    """`libnccl2:any (>= 2.31)`, `libnccl2`."""
+    match = RELATION.fullmatch(text)
+    name, sign, version = match.groups("") if match else (text, "", "")
+    return Relation(name, SIGNS.get(sign, sign), version)
+
+
 class _Rpm(_Reader):
     """repomd.xml names the digest of primary.xml, which names those of packages; its signature lies beside it."""
 
-    def read(self, arch: Arch) -> dict[str, list[VendorPackage]]:
-        """Every package; `arch` says nothing here, as an address is of one architecture."""
-        del arch
+    def read(self, arch: Arch) -> dict[str, list[Build]]:
+        """Every package for `arch`; an address is of one architecture, but may have 32-bit libraries."""
         repomd = self._fetch("repodata/repomd.xml")
         self._keyring.check(repomd, self._fetch("repodata/repomd.xml.asc"))
         named = ElementTree.fromstring(repomd.read_bytes()).find(f"{RPM['repo']}data[@type='primary']")
@@ -119,24 +163,46 @@ class _Rpm(_Reader):
         if href is None or digest is None or not digest.text:
             raise IngotError(f"the index of {self._url} has no primary.xml with a SHA-256")
         text = self._verified(href.attrib["href"], digest.text)
-        found: dict[str, list[VendorPackage]] = {}
+        found: dict[str, list[Build]] = {}
         for package in ElementTree.fromstring(text).iter(f"{RPM['common']}package"):
-            name, one = self._package(package)
-            found.setdefault(name, []).append(one)
+            if package.findtext(f"{RPM['common']}arch", "noarch") in (arch, "noarch"):
+                build = self._package(package)
+                found.setdefault(build.name, []).append(build)
         return found
 
-    def _package(self, package: ElementTree.Element) -> tuple[str, VendorPackage]:
+    def _package(self, package: ElementTree.Element) -> Build:
         def part(name: str) -> ElementTree.Element:
             there = package.find(f"{RPM['common']}{name}")
             if there is None:
                 raise IngotError(f"a package of {self._url} has no {name}")
             return there
 
-        number = part("version").attrib
-        epoch = "" if number.get("epoch", "0") == "0" else f"{number['epoch']}:"
-        return part("name").text or "", VendorPackage(
-            version=f"{epoch}{number['ver']}-{number['rel']}",
+        def relations(name: str) -> list[Relation]:
+            entries = package.iterfind(f"{RPM['common']}format/{RPM['rpm']}{name}/{RPM['rpm']}entry")
+            return [
+                Relation(one.attrib["name"], SIGNS[one.attrib["flags"]], _evr(one.attrib))
+                if "flags" in one.attrib
+                else Relation(one.attrib["name"])
+                for one in entries
+            ]
+
+        file = VendorPackage(
+            version=_evr(part("version").attrib),
             path=part("location").attrib["href"],
             size=int(part("size").attrib["package"]),
             sha256=part("checksum").text or "",
         )
+        files = [Relation(each.text or "") for each in package.iterfind(f"{RPM['common']}format/{RPM['common']}file")]
+        return Build(
+            part("name").text or "",
+            file.version,
+            file,
+            needs=tuple((each,) for each in relations("requires")),
+            provides=(*relations("provides"), *files),
+        )
+
+
+def _evr(number: Mapping[str, str]) -> str:
+    """Epoch, version and release as they are written together: `3:580.126.20-1.el9`."""
+    epoch = "" if number.get("epoch", "0") == "0" else f"{number['epoch']}:"
+    return f"{epoch}{number['ver']}" + (f"-{number['rel']}" if "rel" in number else "")

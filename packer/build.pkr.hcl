@@ -2,21 +2,28 @@ build {
   name    = var.image
   sources = ["source.docker.image"]
 
+  source "source.amazon-ebs.image" {
+    name       = "image"
+    source_ami = var.base_ami
+  }
+
+  # The finished AMI, started to be verified; nothing is made of it.
+  source "source.amazon-ebs.image" {
+    name            = "check"
+    source_ami      = var.ami
+    skip_create_ami = true
+  }
+
   provisioner "ansible" {
-    command       = local.ansible_playbook
-    playbook_file = "${local.root}/playbooks/image.yml"
-    use_proxy     = false
-    ansible_env_vars = [
-      "ANSIBLE_COLLECTIONS_PATH=${local.root}/build",
-      "ANSIBLE_CALLBACKS_ENABLED=ingot.ml.progress",
-      "ANSIBLE_REMOTE_TMP=/dev/shm/ingot",
-      "ANSIBLE_NOCOLOR=1",
-      "INGOT_EVENTS=${var.events}",
-    ]
+    except           = ["amazon-ebs.check"]
+    command          = local.ansible_playbook
+    playbook_file    = "${local.root}/playbooks/image.yml"
+    use_proxy        = false
+    ansible_env_vars = local.ansible_environment
     extra_arguments = [
-      "--extra-vars", "ansible_host=${var.container_name} ansible_connection=docker ansible_python_interpreter=/usr/bin/python3",
+      "--extra-vars", jsonencode(source.type == "docker" ? local.in_container : local.on_instance),
       "--extra-vars", jsonencode({
-        ingot_roles            = local.row.roles
+        ingot_roles            = [for role in local.row.roles : role if source.type == "docker" || role != "sysprep"]
         ingot_lock             = local.lock_path
         manifest_image         = var.image
         manifest_inputs_sha256 = var.inputs_sha256
@@ -25,8 +32,49 @@ build {
     ]
   }
 
+  # The suite, on the instance before it becomes an image, and on one that was started from the image.
+  provisioner "shell-local" {
+    only   = ["amazon-ebs.image", "amazon-ebs.check"]
+    inline = ["'${local.root}/packer/verify.sh'"]
+    env = {
+      INGOT         = var.ingot
+      FOLDER        = var.folder
+      SOURCE        = source.name
+      SSH_HOST      = build.Host
+      SSH_PORT      = build.Port
+      SSH_USER      = build.User
+      SSH_KEY       = build.SSHPrivateKey
+      IMAGE         = var.image
+      SYSTEM        = var.os
+      ARCH          = var.arch
+      STACK         = var.stack
+      INGOT_CATALOG = var.catalog
+      PACKAGES      = var.packages
+    }
+  }
+
+  # Last of all, as it takes away the key that Packer has logged in with.
+  provisioner "ansible" {
+    only             = ["amazon-ebs.image"]
+    command          = local.ansible_playbook
+    playbook_file    = "${local.root}/playbooks/image.yml"
+    use_proxy        = false
+    ansible_env_vars = local.ansible_environment
+    extra_arguments = [
+      "--extra-vars", jsonencode(local.on_instance),
+      "--extra-vars", jsonencode({ ingot_roles = ["sysprep"], ingot_lock = local.lock_path }),
+    ]
+  }
+
   post-processor "docker-tag" {
+    only       = ["docker.image"]
     repository = split(":", local.result)[0]
     tags       = [split(":", local.result)[1]]
+  }
+
+  post-processor "manifest" {
+    only       = ["amazon-ebs.image"]
+    output     = "${var.folder}/packer.json"
+    strip_path = true
   }
 }

@@ -11,6 +11,24 @@ locals {
 
   result           = var.result_image != "" ? var.result_image : "ingot/${var.image}:${var.os}-${var.arch}"
   ansible_playbook = var.ansible_playbook != "" ? var.ansible_playbook : "${local.root}/.venv/bin/ansible-playbook"
+  ansible_environment = [
+    "ANSIBLE_COLLECTIONS_PATH=${local.root}/build",
+    "ANSIBLE_CALLBACKS_ENABLED=ingot.ml.progress",
+    "ANSIBLE_REMOTE_TMP=/dev/shm/ingot",
+    "ANSIBLE_NOCOLOR=1",
+    "INGOT_EVENTS=${var.events}",
+  ]
+  in_container = {
+    ansible_host               = var.container_name
+    ansible_connection         = "docker"
+    ansible_python_interpreter = "/usr/bin/python3"
+  }
+  on_instance = {
+    ansible_become             = true
+    ansible_python_interpreter = "/usr/bin/python3"
+  }
+  build_tags = { "Name" = var.ami_name, "ingot:build" = var.build_id }
+
   # In memory, so that the mount leaves no folder behind in the image: wheels. apt's folder is there anyway.
   volumes = merge(
     var.apt_archives != "" ? { (var.apt_archives) = "/var/cache/apt/archives" } : {},

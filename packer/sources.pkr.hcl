@@ -16,3 +16,52 @@ source "docker" "image" {
     "CMD [\"/bin/bash\"]",
   ]
 }
+
+# What is made carries the build's id, so that what a killed build leaves is found; the AMI's own tags say what is in it.
+source "amazon-ebs" "image" {
+  region                     = var.region
+  custom_endpoint_ec2        = var.endpoint
+  skip_credential_validation = var.endpoint != ""
+  skip_metadata_api_check    = var.endpoint != ""
+
+  # Spot first or on demand, as the caller tries them.
+  instance_type       = length(var.spot_instance_types) == 0 ? var.instance_type : null
+  spot_instance_types = length(var.spot_instance_types) == 0 ? null : var.spot_instance_types
+  spot_price          = length(var.spot_instance_types) == 0 ? null : "auto"
+  subnet_id           = var.subnet
+
+  ssh_username            = var.user
+  temporary_key_pair_type = "ed25519"
+  iam_instance_profile    = var.instance_profile
+  ssh_interface           = var.instance_profile != "" ? "session_manager" : "public_ip"
+  # Of Session Manager's own network address nothing needs to be open to the world.
+  associate_public_ip_address               = var.instance_profile == "" ? true : null
+  temporary_security_group_source_public_ip = var.instance_profile == "" && var.endpoint == ""
+
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 1
+  }
+  imds_support = "v2.0"
+
+  # gp3 above its base line of 125 MiB/s: what a build writes is limited by it.
+  launch_block_device_mappings {
+    device_name           = var.root_device
+    volume_type           = "gp3"
+    volume_size           = var.volume_gib
+    iops                  = 3000
+    throughput            = 250
+    encrypted             = true
+    kms_key_id            = var.kms_key
+    delete_on_termination = true
+  }
+
+  ami_name        = var.ami_name
+  ami_description = "Ingot ${var.image} on ${var.os} ${var.arch}, stack ${var.stack}"
+  deprecate_at    = var.deprecate_at
+  tags            = var.tags
+  snapshot_tags   = var.tags
+  run_tags        = local.build_tags
+  run_volume_tags = local.build_tags
+}

@@ -119,3 +119,117 @@ variable "ansible_playbook" {
   description = "The ansible-playbook to run; empty takes the checkout's own."
   default     = ""
 }
+
+variable "region" {
+  type        = string
+  description = "AMI: the region that is built in."
+  default     = "us-east-1"
+}
+
+variable "endpoint" {
+  type        = string
+  description = "AMI: the address of an emulator of EC2, as in AWS_ENDPOINT_URL; empty is EC2 itself."
+  default     = ""
+}
+
+variable "base_ami" {
+  type        = string
+  description = "AMI: the id of the image to start from; `ingot ami build` finds it."
+  default     = "ami-00000000000000000"
+}
+
+variable "ami" {
+  type        = string
+  description = "AMI: the id of the finished image, to verify."
+  default     = "ami-00000000000000000"
+}
+
+variable "ami_name" {
+  type        = string
+  description = "AMI: the name of the image, unlike that of any other."
+  default     = "ingot"
+}
+
+variable "root_device" {
+  type        = string
+  description = "AMI: the name of the base image's root device."
+  default     = "/dev/xvda"
+}
+
+variable "volume_gib" {
+  type        = number
+  description = "AMI: the size of the root volume in GiB."
+  default     = 64
+}
+
+variable "user" {
+  type        = string
+  description = "AMI: whom the base image lets log in."
+  default     = "ec2-user"
+}
+
+variable "instance_type" {
+  type        = string
+  description = "AMI: the instance type to build on; no GPU is needed."
+  default     = "c7i.4xlarge"
+}
+
+variable "spot_instance_types" {
+  type        = list(string)
+  description = "AMI: spot instances of whichever of these types there is, in the place of instance_type."
+  default     = []
+}
+
+variable "subnet" {
+  type        = string
+  description = "AMI: the subnet to build in; empty takes the default VPC's."
+  default     = ""
+}
+
+variable "instance_profile" {
+  type        = string
+  description = "AMI: an instance profile with AmazonSSMManagedInstanceCore, to log in by Session Manager; may be empty."
+  default     = ""
+}
+
+variable "kms_key" {
+  type        = string
+  description = "AMI: the key that volumes are encrypted with; empty takes the account's own for EBS."
+  default     = ""
+}
+
+variable "deprecate_at" {
+  type        = string
+  description = "AMI: when it is deprecated, as 2027-11-30T00:00:00Z."
+  default     = ""
+}
+
+variable "tags" {
+  type        = map(string)
+  description = "AMI: the tags of the image and of its snapshots."
+  default     = {}
+}
+
+variable "build_id" {
+  type        = string
+  description = "AMI: what all that this build makes is tagged with."
+  default     = ""
+}
+
+variable "folder" {
+  type        = string
+  description = "AMI: the folder for the suite's result, the manifest and the image's id."
+  default     = "."
+}
+
+variable "ingot" {
+  type        = string
+  description = "AMI: the command line that runs the suite."
+  default     = "ingot"
+}
+
+variable "packages" {
+  type        = string
+  description = "AMI: the command that lists the image's packages for its SBOM."
+  default     = "true"
+}

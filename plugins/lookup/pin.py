@@ -34,9 +34,10 @@ RETURN = r"""
 _raw:
   description: >-
     For each term a dictionary with C(name), C(version), C(source), C(packages) (a list of C(name) and C(version)),
-    C(closure) (the same with those of the vendor's packages that they need),
-    C(wheels) (a list of C(name), C(version), C(filename) and C(sha256)), C(artifact) (for a vendor's file its C(url)
-    and C(sha256)), C(hold), C(facts), C(repositories) (the vendor's repository that the packages come from, if they
+    C(closure) (the same with those of the vendor's packages that they need), C(wheels) (a list of C(name), C(version),
+    C(filename) and C(sha256)), C(artifact) (for a vendor's file its C(url) and C(sha256)), C(unpacked) (C(url) and
+    C(sha256) of a package that is not installed, but whose files are used, which the fact of that name names; it is not
+    among C(packages)), C(hold), C(facts), C(repositories) (the vendor's repository that the packages come from, if they
     do, with C(name), C(kind), C(url), C(suites), C(components), C(key_url) and C(key_fingerprint)) and C(missing) (what
     is left out of it, with the reason); or, for a component that the operating system does not have, C(name),
     C(left_out) with the reason, and empty lists.
@@ -121,13 +122,19 @@ def _entry(lock: dict, name: str) -> dict:
             f"{name} of {lock['os']}-{lock['arch']} is not resolved, the lock lacks {what}: {', '.join(unknown)}; "
             f"`ingot lock --os {lock['os']} --arch {lock['arch']} --record` records what vendors' hosts answer"
         )
-    packages = [{"name": each, "version": exact[each]["version"]} for each in entry.get("packages", [])]
+    # One of them may be there for its files alone, as it cannot be installed beside the others.
+    unpacked = entry["facts"].get("unpacked")
+    names = [each for each in entry.get("packages", []) if each != unpacked]
+    packages = [{"name": each, "version": exact[each]["version"]} for each in names]
     needed = {each: file for each, file in entry.get("files", {}).items() if each not in entry.get("packages", [])}
     closure = packages + [{"name": each, "version": file["version"]} for each, file in needed.items()]
     wheels = [{"name": each, **lock["wheels"][each]} for each in entry.get("wheels", [])]
     # Where the distribution's own archive is, its owner decides; a vendor's has an address and a key.
     vendor = lock["repositories"].get(entry["source"], {})
     repositories = [{"suites": [], "components": [], **vendor, "name": entry["source"]}] if vendor.get("url") else []
+    if unpacked:
+        file = exact[unpacked]
+        entry["unpacked"] = {"url": f"{vendor['url'].rstrip('/')}/{file['path']}", "sha256": file["sha256"]}
     return {**entry, "packages": packages, "closure": closure, "wheels": wheels, "repositories": repositories}
 
 

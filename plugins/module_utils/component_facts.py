@@ -8,6 +8,7 @@ standard library only, Python 3.9 or later.
 from __future__ import annotations
 
 import gzip
+import json
 import lzma
 import mmap
 import re
@@ -18,7 +19,7 @@ from urllib.parse import quote
 UPSTREAM = re.compile(r"^(?:\d+:)?(\d+(?:\.\d+)*)")
 LIBRARIES = ("usr/local/cuda*/lib64", "usr/local/cuda*/targets/*/lib", "usr/lib", "usr/lib64", "usr/lib/*-linux-gnu")
 OFI_PLUGIN_HOMES = ("opt/amazon/ofi-nccl", "opt/amazon/aws-ofi-nccl", "opt/aws-ofi-nccl", "usr/local", "usr")
-WATCHED_MODULES = re.compile(r"^(nvidia[\w-]*|efa|gdrdrv|neuron)\.ko(\.(xz|gz|zst))?$")
+WATCHED_MODULES = re.compile(r"^(nvidia[\w-]*|efa|gdrdrv|lustre|neuron)\.ko(\.(xz|gz|zst))?$")
 # Where Fedora and its younger descendants have it, and where the others have it.
 RPM_DATABASES = ("usr/lib/sysimage/rpm/rpmdb.sqlite", "var/lib/rpm/rpmdb.sqlite")
 # https://rpm-software-management.github.io/rpm/manual/tags.html; a type of 6 is one string, an epoch is a number.
@@ -244,6 +245,33 @@ def _aws_ofi_nccl(root):
     return None
 
 
+def _neuron(root, packages):
+    """The release of the SDK that the packages are of, as the role has written it down; else the driver's version."""
+    note = Path(root, "usr/share/ingot/neuron.json")
+    release = json.loads(note.read_text()) if note.is_file() else {"packages": {"aws-neuronx-dkms": ""}}
+    if all(packages.get(name) == version for name, version in release["packages"].items()):
+        return release["version"]
+    return _package(packages, "aws-neuronx-dkms", "aws-neuronx-tools")
+
+
+def _aws_cli(root):
+    """The version that the link of the installation leads to."""
+    link = Path(root, "usr/local/aws-cli/v2/current")
+    return link.readlink().name if link.is_symlink() else None
+
+
+def _without_build(version):
+    """A package's version without epoch and build, letters and all: `1.300072.0b1766-1` -> `1.300072.0b1766`."""
+    return version.rpartition(":")[2].rpartition("-")[0] if version else None
+
+
+def _program(root, name):
+    """The version of a program of no package, as the role has noted it beside it; it would have to be run to ask it."""
+    if not Path(root, f"usr/local/bin/{name}").is_file():
+        return None
+    return _in_text(root, r"^(\d+(?:\.\d+)*)$", f"usr/share/ingot/programs/{name}")
+
+
 def _observe(root, packages, built):
     slurm = _in_text(root, r"^Version:\s*(\d+(?:\.\d+)*)", "opt/slurm/lib*/pkgconfig/slurm.pc")
     return {
@@ -256,14 +284,24 @@ def _observe(root, packages, built):
         "dcgm": _package(packages, "datacenter-gpu-manager-4-core", "datacenter-gpu-manager"),
         "cuda": _cuda(root, packages),
         "nccl": _nccl(root, packages),
+        "gdrcopy": _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/gdrcopy/ingot-version"),
         "nccl_tests": _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/nccl-tests/version"),
         "efa": efa_installer(root) or libfabric(root, packages),
         "aws_ofi_nccl": _aws_ofi_nccl(root),
         "slurm": slurm or _package(packages, "slurmd", "slurm-client"),
         "docker": _package(packages, "docker.io", "docker-ce", "moby-engine"),
         "nvidia_container_toolkit": _package(packages, "nvidia-container-toolkit"),
-        "node_exporter": _package(packages, "prometheus-node-exporter"),
-        "neuron": _package(packages, "aws-neuronx-dkms", "aws-neuronx-tools"),
+        "neuron": _neuron(root, packages),
+        "lustre": _package(packages, "lustre-client-utils", "lustre-client"),
+        "aws_cli": _aws_cli(root),
+        "ssm_agent": _package(packages, "amazon-ssm-agent"),
+        "cloudwatch_agent": _without_build(packages.get("amazon-cloudwatch-agent")),
+        "node_exporter": _program(root, "node_exporter") or _package(packages, "prometheus-node-exporter"),
+        "prometheus": _program(root, "prometheus") or _package(packages, "prometheus"),
+        "grafana": _package(packages, "grafana", "grafana-enterprise"),
+        "dcgm_exporter": _package(packages, "datacenter-gpu-manager-exporter"),
+        "enroot": _package(packages, "enroot"),
+        "pyxis": _in_text(root, r"^pyxis (\d+(?:\.\d+)*),", "usr/local/share/pyxis/ingot-built"),
     }
 
 

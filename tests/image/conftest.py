@@ -17,7 +17,7 @@ from testinfra.host import Host
 from ingot.catalog import read_catalog
 from ingot.lock import load
 from ingot.locked import Lock, LockedComponent
-from ingot.paths import own_catalog
+from ingot.paths import ROOT, own_catalog
 
 MANIFEST = "/usr/share/ingot/manifest.json"
 MARKERS = {
@@ -42,8 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
     images, name = read_catalog(own=own_catalog()).images, config.getoption("--image")
     if name not in images:
         raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
-    config.stash[ROLES] = frozenset(images[name].roles)
-    config.stash[LOCK] = load(config.getoption("--lock")).of(images[name].roles)
+    lock, roles = load(config.getoption("--lock")), images[name].roles
+    config.stash[ROLES] = frozenset(roles)
+    config.stash[LOCK] = lock.of(roles)
 
 
 LOCK = pytest.StashKey[Lock]()
@@ -53,7 +54,7 @@ ROLES = pytest.StashKey[frozenset[str]]()
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the tests of components that this lock leaves out or that this image does not have."""
     lock, roles, name = config.stash[LOCK], config.stash[ROLES], config.getoption("--image")
-    known = {role for image in read_catalog(own=own_catalog()).images.values() for role in image.roles}
+    known = {path.name for path in (ROOT / "roles").iterdir()}
     # What must be untouched is looked at before another test leaves something behind.
     items.sort(key=lambda item: item.get_closest_marker("sealed") is None)
     for item in items:
@@ -83,7 +84,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Package:
-    """A package that dpkg has installed; `needs` are the packages that it needs in one exact version."""
+    """A package that dpkg or rpm has installed; `needs` are the packages that it needs in one exact version."""
 
     version: str
     held: bool
@@ -124,7 +125,9 @@ def place(host: Host) -> Place:
     ).split()
     booted, machine = "booted" in seen, "machine" in seen
     gpu = any(line.startswith("/sys/") for line in seen)
-    return Place(booted, booted and machine, gpu, not gpu, not booted)
+    # Where one logs in to it, it has been started, with an init or without.
+    sealed = not booted and host.backend.get_connection_type() == "docker"
+    return Place(booted, booted and machine, gpu, not gpu, sealed)
 
 
 @pytest.fixture(autouse=True)
@@ -146,16 +149,43 @@ def pin(request: pytest.FixtureRequest, lock: Lock) -> LockedComponent:
     return lock.components[_component_of(request.node)]
 
 
+# A line of a package: name, version, whether it is held, and what it needs: `name (= version)`, or `name = version`.
+DPKG = "${db:Status-Status}\\t${Package}\\t${Version}\\t${db:Status-Want}\\t${Pre-Depends}, ${Depends}\\n"
+RPM_NEEDS = "[%{REQUIRENAME}%{REQUIREFLAGS:depflags}%{REQUIREVERSION}, ]"
+RPM = f"%{{NAME}}\\t%|EPOCH?{{%{{EPOCH}}:}}|%{{VERSION}}-%{{RELEASE}}\\t{RPM_NEEDS}\\n"
+
+
 @pytest.fixture(scope="session")
-def installed(host: Host) -> dict[str, Package]:
-    """Every package that dpkg has installed, asked once."""
-    fields = "${db:Status-Status}\\t${Package}\\t${Version}\\t${db:Status-Want}\\t${Pre-Depends}, ${Depends}\\n"
+def family(lock: Lock) -> str:
+    """The family of the image's system, as Ansible calls it: `Debian` or `RedHat`."""
+    return read_catalog(own=own_catalog()).operating_systems[lock.os].family
+
+
+@pytest.fixture(scope="session")
+def installed(host: Host, family: str) -> dict[str, Package]:
+    """Every package that dpkg or rpm has installed, asked once."""
+    return _rpms(host) if family == "RedHat" else _debs(host)
+
+
+def _debs(host: Host) -> dict[str, Package]:
     packages = {}
-    for line in host.check_output("dpkg-query --show --showformat=%s", fields).splitlines():
+    for line in host.check_output("dpkg-query --show --showformat=%s", DPKG).splitlines():
         status, name, version, want, needs = line.split("\t")
         if status == "installed":
             exact = frozenset(re.findall(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)? \(= ", needs))
             packages[name] = Package(version, want == "hold", exact)
+    return packages
+
+
+def _rpms(host: Host) -> dict[str, Package]:
+    # dnf's versionlock excludes what is not in its list, which it writes as name-epoch:version-release.arch.
+    listed = host.run("cat /etc/dnf/plugins/versionlock.list").stdout
+    packages = {}
+    for line in host.check_output("rpm --query --all --queryformat %s", RPM).splitlines():
+        name, version, needs = line.split("\t")
+        entry = f"{name}-{version if ':' in version else f'0:{version}'}.*"
+        exact = frozenset(re.findall(r"(?:^|, )([\w+.-]+) *=", needs))
+        packages[name] = Package(version.removeprefix("0:"), entry in listed.splitlines(), exact)
     return packages
 
 
@@ -171,9 +201,8 @@ def unpacked(host: Host) -> dict[str, str]:
 @pytest.fixture
 def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package], unpacked: dict[str, str]) -> dict[str, str]:
     """The packages and wheels of this file's component that are not as the lock says: name -> what is there instead."""
-    # A vendor's packages are recorded with their component, a distribution's together.
-    exact = {**pin.files, **lock.packages}
-    wanted = {name: exact[name].version for name in pin.packages}
+    exact = {**lock.packages, **pin.files}
+    wanted = {name: exact[name].version for name in pin.packages if name != pin.facts.get("unpacked")}
     wanted |= {name: lock.wheels[name].version for name in pin.wheels}
     found = {name: package.version for name, package in installed.items()} | unpacked
     return {

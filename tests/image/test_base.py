@@ -24,8 +24,8 @@ def test_no_package_has_another_version_than_in_the_lock(lock: Lock, installed: 
     } == {}
 
 
-def test_no_package_is_half_installed(host: Host) -> None:
-    assert host.check_output("dpkg --audit") == ""
+def test_no_package_is_half_installed(host: Host, family: str) -> None:
+    assert host.check_output("dnf --quiet check" if family == "RedHat" else "dpkg --audit") == ""
 
 
 def test_services_of_the_bare_system_start_at_boot(unit_files: dict[str, str]) -> None:

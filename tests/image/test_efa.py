@@ -7,27 +7,50 @@ from testinfra.host import Host
 
 from ingot.locked import Lock, LockedComponent
 
+INSTALLED = "/opt/amazon/efa_installed_packages"
+
+
+@pytest.fixture
+def login(host: Host) -> Callable[..., str]:
+    """What a command says after a login, which is when AWS' own programs are on the PATH."""
+    return lambda command, *words: host.check_output("sh -l -c %s", host.backend.quote(command, *words))
+
 
 def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
     assert drift == {}
 
 
-def test_libfabric_is_of_the_lock(host: Host, pin: LockedComponent) -> None:
-    assert f"libfabric: {pin.version}" in host.check_output("fi_info --version").splitlines()
+def test_the_installer_is_of_the_lock(host: Host, pin: LockedComponent) -> None:
+    """It says so when it is through; a version alone would be there of one that was interrupted, too."""
+    if pin.artifact is None:
+        pytest.skip("the packages are the distribution's")
+    assert host.file(INSTALLED).content_string.startswith(f"# EFA installer version: {pin.version}\n")
+    assert not host.file("/opt/amazon/.efa-unfinished").exists
+
+
+def test_libfabric_is_of_the_lock(login: Callable[..., str], pin: LockedComponent) -> None:
+    version = str(pin.facts.get("libfabric", pin.version)).split("-")[0]
+    assert f"libfabric: {version}" in login("fi_info --version").splitlines()
 
 
 @pytest.mark.part("provider")
-def test_libfabric_has_the_efa_provider(host: Host) -> None:
-    assert "efa:" in host.check_output("fi_info --list").splitlines()
+def test_libfabric_has_the_efa_provider(login: Callable[..., str]) -> None:
+    assert "efa:" in login("fi_info --list").splitlines()
 
 
-def test_libfabric_finds_a_tcp_endpoint(host: Host) -> None:
-    assert "provider: tcp" in host.check_output("fi_info --provider tcp")
+def test_libfabric_finds_a_tcp_endpoint(login: Callable[..., str]) -> None:
+    assert "provider: tcp" in login("fi_info --provider tcp")
 
 
-def test_an_mpi_program_of_two_processes_runs(host: Host, compiled: Callable[..., str]) -> None:
-    program = compiled("mpi_hello.c", compiler="mpicc")
-    said = host.check_output("mpirun --allow-run-as-root --oversubscribe -n 2 %s", program)
+def test_there_is_one_libfabric(host: Host) -> None:
+    """Open MPI, and the plugin of NCCL, would take the first of several."""
+    found = host.check_output("ldconfig -p").splitlines()
+    assert len([line for line in found if line.split()[:1] == ["libfabric.so.1"]]) == 1
+
+
+def test_an_mpi_program_of_two_processes_runs(login: Callable[..., str], compiled: Callable[..., str]) -> None:
+    program = compiled("mpi_hello.c", compiler=login("command -v mpicc"))
+    said = login("mpirun --allow-run-as-root --oversubscribe -n 2 %s", program)
     assert sorted(said.splitlines()) == ["0 of 2", "1 of 2"]
 
 

@@ -67,6 +67,27 @@ def test_programs_find_the_library_of_the_same_version(host: Host, pin: LockedCo
     assert host.check_output("realpath %s", found).endswith(f"{library.removesuffix('.1')}.{pin.version}")
 
 
+def test_the_other_flavour_is_there_where_the_gpu_chooses(
+    host: Host, lock: Lock, pin: LockedComponent, unit_files: dict[str, str]
+) -> None:
+    if pin.facts["module"] != "auto":
+        pytest.skip(f"the image has one flavour: facts.module is {pin.facts['module']}")
+    assert unit_files.get("ingot-nvidia-flavour.service") == "enabled"
+    release = lock.components["kernel"].facts["release"]
+    closed = f"/lib/modules/{release}/ingot-nvidia-closed/nvidia.ko*"
+    assert host.check_output(f"modinfo -F license {closed}") == "NVIDIA"
+    assert host.check_output(f"modinfo -F version {closed}") == pin.version
+    assert host.check_output(f"modinfo -F vermagic {closed}").split()[0] == release
+
+
+def test_dkms_has_the_driver_once_and_nothing_half_built(host: Host, lock: Lock, pin: LockedComponent) -> None:
+    release = lock.components["kernel"].facts["release"]
+    lines = host.check_output("dkms status -k %s | grep ^nvidia", release).splitlines()
+    states = {line.split(",")[0]: line.rpartition(": ")[2] for line in lines}
+    ahead = {f"nvidia-closed/{pin.version}": "built"} if pin.facts["module"] == "auto" else {}
+    assert states == {f"{pin.facts['dkms']}/{pin.version}": "installed", **ahead}
+
+
 def test_nouveau_is_kept_out(host: Host) -> None:
     rules = host.check_output("modprobe --showconfig | grep -w nouveau; true").splitlines()
     assert "blacklist nouveau" in rules

@@ -7,11 +7,14 @@ from testinfra.host import Host
 
 from ingot.locked import LockedComponent
 
+# Where it is built from source; elsewhere its programs are where all are.
+SLURM = "PATH=/opt/slurm/bin:/opt/slurm/sbin:$PATH"
+
 
 @pytest.fixture
 def idle_node(host: Host, eventually: Callable[..., None]) -> None:
     """Wait until the controller, which starts after ssh, has its node."""
-    ready = "sinfo --noheader --format=%T"
+    ready = f"{SLURM} sinfo --noheader --format=%T"
     eventually(lambda: host.run(ready).stdout.split() == ["idle"], within=90, what="the Slurm node is idle")
 
 
@@ -38,20 +41,20 @@ def test_the_munge_key_was_made_after_the_image(host: Host, newer_than_the_image
 
 @pytest.mark.machine
 def test_srun_answers(host: Host, idle_node: None) -> None:
-    assert host.check_output("srun hostname") == host.check_output("hostname")
+    assert host.check_output(f"{SLURM} srun hostname") == host.check_output("hostname")
 
 
 @pytest.mark.machine
 def test_a_job_may_lock_any_amount_of_memory(host: Host, idle_node: None) -> None:
-    assert host.check_output("srun sh -c %s", "ulimit -H -l") == "unlimited"
+    assert host.check_output(f"{SLURM} srun sh -c %s", "ulimit -H -l") == "unlimited"
 
 
 @pytest.mark.machine
 def test_a_batch_job_runs(host: Host, idle_node: None, workdir: str, eventually: Callable[..., None]) -> None:
     said = f"{workdir}/batch"
-    host.check_output("sbatch --quiet --chdir=/ --output=%s --wrap=%s", said, "srun echo done")
+    host.check_output(f"{SLURM} sbatch --quiet --chdir=/ --output=%s --wrap=%s", said, "srun echo done")
     eventually(lambda: host.run("cat %s", said).stdout == "done\n", within=60, what="the batch job has ended")
 
 
 def test_slurm_is_of_the_lock(host: Host, pin: LockedComponent) -> None:
-    assert host.check_output("slurmd -V").split()[-1] == pin.version
+    assert host.check_output(f"{SLURM} slurmd -V").split()[-1] == pin.version

@@ -3,9 +3,11 @@
 Compilers and packers run in a container of the rig's own image, so that nothing of them is needed on this machine.
 """
 
+import io
 import shlex
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +67,7 @@ class Wanted:
     @property
     def upstream(self) -> str:
         """The version without epoch and build: `3:580.126.20-1.el9` -> `580.126.20`."""
-        return self.version.rpartition(":")[2].rpartition("-")[0]
+        return self.version.rpartition(":")[2].rsplit("-", 1)[0]
 
     @property
     def libraries(self) -> str:
@@ -175,3 +177,21 @@ def clean(folder: Path) -> None:
     shutil.rmtree(folder / "roots")
     for arch in ("x86_64", "aarch64"):
         shutil.rmtree(folder / arch, ignore_errors=True)
+
+
+def tarball(file: Path, files: Mapping[str, str]) -> None:
+    """Pack files into one archive, in a folder of the archive's name as vendors do."""
+    folder = file.name.removesuffix(".tar.gz")
+    with tarfile.open(file, "w:gz") as archive:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(f"{folder}/{path}")
+            entry.size, entry.mode = len(text.encode()), 0o755 if text.startswith("#!") else 0o644
+            archive.addfile(entry, io.BytesIO(text.encode()))
+
+
+def package_file(wanted: Wanted, package: Package, file: Path, run: Callable[[str, Path], None]) -> None:
+    """Make a package that its vendor publishes as a file by itself."""
+    run(script(wanted, package, file.parent), file.parent)
+    clean(file.parent)
+    made = next(each for each in file.parent.iterdir() if each.suffix == file.suffix)
+    made.rename(file)

@@ -30,7 +30,7 @@ INSTALLED = [
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
 # What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian.
-RPM_HAS = ["/bin/sh", "bash", "dkms", "gcc", "kmod", "make", "python3-dnf-plugin-versionlock", "systemd"]
+RPM_HAS = ["/bin/sh", "bash", "dkms", "gcc", "kmod", "make", "dnf-command(versionlock)", "systemd"]
 RPM_SYSTEM = """Name: simulated-system
 Version: {version}
 Release: 1
@@ -44,7 +44,9 @@ Simulated by Ingot's rig of vendors.
 """
 # Its own packages are rpm's, and what Debian has installed is no package any more. Debian's dnf brings plugins along
 # that others have in packages of their own.
-RPM = """rpm --initdb
+# One of rpm's plugins asks for namespaces, which a container does not get; with it no package's script would run.
+RPM = """rm /usr/lib/rpm/macros.d/macros.transaction_unshare
+rpm --initdb
 rpmbuild -bb --quiet --define '_topdir /simulated' /simulated.spec
 rpm --install /simulated/RPMS/noarch/*.rpm
 cd /usr/lib/python3/dist-packages/dnf-plugins
@@ -142,6 +144,14 @@ def image(name: str) -> str:
     script += [f"cat > {path} <<'EOF'\n{text}EOF" for path, text in system.files.items()]
     script += [RPM] if system.kind == "rpm" else []
     return _made(tools_image(), "\n".join(script) + "\n", name)
+
+
+@cache
+def prepared(name: str, packages: tuple[str, ...]) -> str:
+    """The image of a system of apt with packages that a role would install, for tests of what comes after that."""
+    install = f"apt-get install -qq --yes --no-install-recommends {' '.join(packages)} >/dev/null"
+    script = f"export DEBIAN_FRONTEND=noninteractive\napt-get update -qq\n{install}\n"
+    return _made(image(name), script, f"{name}-prepared")
 
 
 def gateway() -> str:

@@ -1,16 +1,19 @@
-"""Roles whose packages come from vendors' repositories, converged against a simulated vendor on a simulated Ubuntu.
+"""Roles whose packages come from vendors' repositories, converged against a simulated vendor on simulated systems.
 
-The system is a Debian container that presents itself as Ubuntu 24.04; apt, keys, signatures and packages are real.
+A system is a Debian container that presents itself as Ubuntu 24.04, Amazon Linux 2023 and so on; apt, dnf, rpm, keys,
+signatures and packages are real.
 """
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
-from systems import container, docker, gateway, image
+from systems import SYSTEMS, container, docker, gateway, image
 from systems import converge as run_play
 from vendors import Vendors, serving
 
@@ -20,7 +23,9 @@ from ingot import paths
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["fabricmanager", "nvlsm", "imex", "dcgm"]
+MORE_ROLES = ["nccl", "nvidia_container_toolkit"]
 UNITS = {"fabricmanager": "nvidia-fabricmanager", "imex": "nvidia-imex", "dcgm": "nvidia-dcgm"}
+MORE_SYSTEMS = ["ubuntu2204", "al2023", "rocky9", "rhel9"]
 PLAY = """\
 - hosts: all
   roles:
@@ -28,19 +33,45 @@ PLAY = """\
 """
 
 
-@pytest.fixture(scope="module")
-def vendors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
-    """What the lock of Ubuntu 24.04 names for the roles, served where containers reach it."""
-    lock = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml")
-    with serving(lock, ROLES, tmp_path_factory.mktemp("rig") / "vendors", gateway()) as made:
+@dataclass(frozen=True)
+class Family:
+    """How the systems of a package manager name things: NVIDIA's repository, the index that is signed, the end of a
+    package's file, and what is between a package's name and version.
+    """
+
+    repository: str
+    index: str
+    suffix: str
+    sign: str
+
+
+FAMILIES = {
+    "apt": Family("cuda_deb", "InRelease", ".deb", "="),
+    "rpm": Family("cuda_rpm", "repomd.xml", ".rpm", "-"),
+}
+
+
+@pytest.fixture(
+    scope="module", params=["ubuntu2404", *(pytest.param(each, marks=pytest.mark.slow) for each in MORE_SYSTEMS)]
+)
+def vendors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
+    """What the lock of a system names for the roles, served where containers reach it."""
+    lock = locks.load(paths.LOCKS / "2026.11" / f"{request.param}-x86_64.yml")
+    with serving(lock, [*ROLES, *MORE_ROLES], tmp_path_factory.mktemp("rig") / "vendors", gateway()) as made:
         yield made
 
 
 @pytest.fixture
+def family(vendors: Vendors) -> Family:
+    """The family of the system."""
+    return FAMILIES[SYSTEMS[vendors.lock.os].kind]
+
+
+@pytest.fixture
 def host(vendors: Vendors) -> Iterator[str]:
-    """A container that presents itself as Ubuntu 24.04."""
+    """A container that presents itself as the lock's system."""
     vendors.faults.clear()
-    with container(image("ubuntu2404")) as name:
+    with container(image(vendors.lock.os)) as name:
         yield name
 
 
@@ -51,16 +82,24 @@ def converge(host: str, vendors: Vendors, role: str) -> subprocess.CompletedProc
     return run_play(host, play, vendors.lock_file)
 
 
-def installed(host: str) -> dict[str, tuple[str, str]]:
-    """package -> (what dpkg wants of it, version), of the packages that the vendor has."""
-    shown = docker("exec", host, "dpkg-query", "-W", "-f", "${Package} ${db:Status-Want} ${Version}\n")
+RPM = "%{NAME} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n"
+
+
+def installed(host: str, vendors: Vendors) -> dict[str, tuple[bool, str]]:
+    """package -> (whether it is held, version), of the packages that the vendor has."""
+    names = {name for entry in vendors.lock.components.values() for name in entry.files}
+    if SYSTEMS[vendors.lock.os].kind == "apt":
+        held = set(docker("exec", host, "apt-mark", "showhold").split())
+        shown = docker("exec", host, "dpkg-query", "-W", "-f", "${Package} ${Version}\n")
+    else:
+        listed = docker("exec", host, "cat", "/etc/dnf/plugins/versionlock.list")
+        held = set(re.findall(r"^(.+)-\d+:", listed, re.MULTILINE))
+        shown = docker("exec", host, "rpm", "-qa", "--queryformat", RPM)
     rows = (line.split() for line in shown.splitlines())
-    return {
-        name: (want, version) for name, want, version in rows if name.startswith(("nvidia-", "nvlsm", "datacenter-"))
-    }
+    return {name: (name in held, version) for name, version in rows if name in names}
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", [*ROLES, *(pytest.param(each, marks=pytest.mark.slow) for each in MORE_ROLES)])
 def test_a_role_installs_and_holds_the_locks_packages_and_a_second_time_changes_nothing(
     host: str, vendors: Vendors, role: str
 ) -> None:
@@ -69,8 +108,7 @@ def test_a_role_installs_and_holds_the_locks_packages_and_a_second_time_changes_
     second = converge(host, vendors, role)
     assert "changed=0 " in second.stdout, second.stdout
     entry = vendors.lock.components[role]
-    want = "hold" if entry.hold else "install"
-    assert installed(host) == {name: (want, file.version) for name, file in entry.files.items()}
+    assert installed(host, vendors) == {name: (entry.hold, file.version) for name, file in entry.files.items()}
     if role in UNITS:
         unit = UNITS[role]
         links = docker("exec", host, "find", "/etc/systemd/system", "-name", f"{unit}.service")
@@ -79,75 +117,76 @@ def test_a_role_installs_and_holds_the_locks_packages_and_a_second_time_changes_
 
 
 def trusted(host: str) -> str:
-    """The vendor's keys and entries that apt in the container has."""
-    return docker("exec", host, "find", "/etc/apt", "-name", "ingot-*")
+    """The vendor's keys and entries that the package manager in the container has."""
+    return docker("exec", host, "find", "/etc", "-name", "ingot-*")
 
 
 @pytest.mark.parametrize(
-    ("path", "fault", "said"),
+    ("fault", "said"),
     [
-        pytest.param("cuda_deb/key.asc", [404], "404", marks=pytest.mark.slow),
-        pytest.param("cuda_deb/key.asc", [403], "403", marks=pytest.mark.slow),
-        ("cuda_deb/key.asc", ["altered"], "is no key, not"),
-        pytest.param("cuda_deb/key.asc", ["truncated"], "is no key, not", marks=pytest.mark.slow),
+        pytest.param(404, "404", marks=pytest.mark.slow),
+        pytest.param(403, "403", marks=pytest.mark.slow),
+        ("altered", "is no key, not"),
+        pytest.param("truncated", "is no key, not", marks=pytest.mark.slow),
     ],
     ids=str,
 )
 def test_a_key_that_is_not_the_locks_is_refused_and_nothing_is_left(
-    host: str, vendors: Vendors, path: str, fault: list[int | str], said: str
+    host: str, vendors: Vendors, family: Family, fault: int | str, said: str
 ) -> None:
-    vendors.faults[path] = fault
+    vendors.faults["/key.asc"] = [fault]
     done = converge(host, vendors, "fabricmanager")
     assert done.returncode != 0
     assert said in done.stdout
-    assert "cuda_deb" in done.stdout
-    assert (installed(host), trusted(host)) == ({}, "")
+    assert family.repository in done.stdout
+    assert (installed(host, vendors), trusted(host)) == ({}, "")
     assert converge(host, vendors, "fabricmanager").returncode == 0
 
 
-def test_another_key_is_named_beside_the_locks(host: str, vendors: Vendors, tmp_path: Path) -> None:
+def test_another_key_is_named_beside_the_locks(host: str, vendors: Vendors, family: Family, tmp_path: Path) -> None:
     other = tmp_path / "lock.yml"
-    row = vendors.lock.repositories["cuda_deb"].model_copy(update={"key_fingerprint": "A" * 40})
-    lock = vendors.lock.model_copy(update={"repositories": {**vendors.lock.repositories, "cuda_deb": row}})
+    row = vendors.lock.repositories[family.repository].model_copy(update={"key_fingerprint": "A" * 40})
+    lock = vendors.lock.model_copy(update={"repositories": {**vendors.lock.repositories, family.repository: row}})
     other.write_text(locks.dump(lock))
     changed = Vendors(tmp_path, vendors.url, lock, vendors.faults)
     done = converge(host, changed, "fabricmanager")
-    pinned = vendors.lock.repositories["cuda_deb"].key_fingerprint
+    pinned = vendors.lock.repositories[family.repository].key_fingerprint
     assert f"is {pinned}, not {'A' * 40}" in done.stdout
-    assert (installed(host), trusted(host)) == ({}, "")
+    assert (installed(host, vendors), trusted(host)) == ({}, "")
 
 
 @pytest.mark.parametrize("fault", [[500, 503], [429]], ids=str)
-def test_a_busy_host_is_asked_again(host: str, vendors: Vendors, fault: list[int | str]) -> None:
-    vendors.faults["cuda_deb/key.asc"] = fault
-    vendors.faults[".deb"] = [503]
-    assert converge(host, vendors, "fabricmanager").returncode == 0
-    assert vendors.faults == {"cuda_deb/key.asc": [], ".deb": []}
+def test_a_busy_host_is_asked_again(host: str, vendors: Vendors, family: Family, fault: list[int | str]) -> None:
+    paths = ("/key.asc", family.index, family.suffix)
+    vendors.faults |= {path: [*fault] for path in paths}
+    done = converge(host, vendors, "fabricmanager")
+    assert done.returncode == 0, done.stdout
+    assert vendors.faults == {path: [] for path in paths}
 
 
 @pytest.mark.parametrize("fault", ["altered", pytest.param("truncated", marks=pytest.mark.slow), 404], ids=str)
 def test_a_package_that_is_not_as_signed_is_not_installed_and_the_next_run_succeeds(
-    host: str, vendors: Vendors, fault: int | str
+    host: str, vendors: Vendors, family: Family, fault: int | str
 ) -> None:
-    vendors.faults[".deb"] = [fault] * 9
+    vendors.faults[family.suffix] = [fault] * 99
     done = converge(host, vendors, "imex")
     assert done.returncode != 0
-    assert "nvidia-imex_580" in done.stdout
-    assert installed(host) == {}
+    assert re.search("nvidia-imex.580", done.stdout)
+    assert installed(host, vendors) == {}
     vendors.faults.clear()
     assert converge(host, vendors, "imex").returncode == 0
 
 
 # Ansible asks again five times.
 @pytest.mark.slow
-def test_an_index_that_its_key_has_not_signed_is_refused(host: str, vendors: Vendors) -> None:
-    vendors.faults["InRelease"] = ["altered"] * 9
+def test_an_index_that_its_key_has_not_signed_is_refused(host: str, vendors: Vendors, family: Family) -> None:
+    vendors.faults[family.index] = ["altered"] * 99
     done = converge(host, vendors, "imex")
     assert done.returncode != 0
-    assert installed(host) == {}
+    assert installed(host, vendors) == {}
 
 
-def test_a_version_that_is_gone_is_named(host: str, vendors: Vendors) -> None:
+def test_a_version_that_is_gone_is_named(host: str, vendors: Vendors, family: Family) -> None:
     entry = vendors.lock.components["imex"]
     gone = {name: file.model_copy(update={"version": "580.999-1"}) for name, file in entry.files.items()}
     lock = vendors.lock.model_copy(update={"components": {"imex": entry.model_copy(update={"files": gone})}})
@@ -160,10 +199,11 @@ def test_a_version_that_is_gone_is_named(host: str, vendors: Vendors) -> None:
     finally:
         shutil.rmtree(folder)
     assert done.returncode != 0
-    assert "nvidia-imex=580.999-1" in done.stdout
-    assert installed(host) == {}
+    assert f"nvidia-imex{family.sign}580.999-1" in done.stdout
+    assert installed(host, vendors) == {}
 
 
 def test_the_locks_file_says_that_vendors_are_simulated(vendors: Vendors) -> None:
     lock = yaml.safe_load(vendors.lock_file.read_text())
-    assert {row["url"].startswith(vendors.url) for row in lock["repositories"].values()} == {True}
+    names = {lock["components"][role]["source"] for role in ROLES}
+    assert {lock["repositories"][name]["url"].startswith(vendors.url) for name in names} == {True}

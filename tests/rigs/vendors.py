@@ -35,6 +35,8 @@ from ingot.record import record
 
 # path -> what is answered instead, once for each entry: a status, or how the file is spoilt.
 Faults = dict[str, list[int | str]]
+# A repository's packages, by name and version.
+Made = dict[tuple[str, str], tuple[Wanted, Package]]
 # Each rpm is signed, and an index made; dnf checks both.
 SIGN = """export GNUPGHOME={home}
 rpmsign --define '_gpg_name {fingerprint}' --addsign ./*.rpm >&2
@@ -81,6 +83,8 @@ class Vendors:
     url: str
     lock: Lock
     faults: Faults = field(default_factory=dict)
+    publish: Callable[[Lock], Lock] = lambda lock: lock
+    """Add what another lock names to the repositories; that lock as recorded."""
 
     @property
     def lock_file(self) -> Path:
@@ -117,11 +121,21 @@ class Key:
         subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
 
 
+def _built(version: str) -> str:
+    """A version with a build, which a lock leaves to the repository's index where nobody has published it."""
+    return version if "-" in version else f"{version}-1"
+
+
 def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str, tuple[Wanted, Package]]:
-    """Every package of a repository that the lock names, and those that come with them."""
+    """Every package of a repository that the lock names, and those that come with them.
+
+    One with the release of the lock's kernel in its name is known with `{kernel}` in its place.
+    """
+    kernel = str(lock.components["kernel"].facts.get("release", "")) if "kernel" in lock.components else ""
     found: dict[str, tuple[Wanted, Package]] = {}
     waiting = {
-        name: entry.exact.get(name, f"{entry.version}-1")
+        # Where nobody has published a version, any will do.
+        name: _built(entry.exact.get(name, entry.version or "1.0"))
         for entry in lock.components.values()
         if entry.source == source
         for name in entry.packages
@@ -129,13 +143,14 @@ def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str,
     while waiting:
         name, version = waiting.popitem()
         wanted = Wanted(name, version, kind, lock)
-        package = PACKAGES.get(name, lambda _: Package())(wanted)
+        known = name.replace(kernel, "{kernel}") if kernel else name
+        package = PACKAGES.get(known, lambda _: Package())(wanted)
         found[name] = (wanted, package)
         waiting |= {name: version for name, version in package.brings.items() if name not in found}
     return found
 
 
-def _apt(folder: Path, made: Mapping[str, tuple[Wanted, Package]], row: Repository, arch: Arch, key: Key) -> None:
+def _apt(folder: Path, made: Made, row: Repository, arch: Arch, key: Key) -> None:
     """Index packages as apt reads them; flat where there is no suite."""
     stanzas = []
     for wanted, package in made.values():
@@ -157,13 +172,16 @@ def _apt(folder: Path, made: Mapping[str, tuple[Wanted, Package]], row: Reposito
     (root / "InRelease").write_bytes(key.signed(text.encode()))
 
 
-def _repository(folder: Path, name: str, lock: Lock, key: Key, run: Callable[[str, Path], None]) -> None:
-    """A signed repository of all that the lock names of it."""
+def _repository(folder: Path, name: str, lock: Lock, key: Key, run: Callable[[str, Path], None], made: Made) -> None:
+    """A signed repository of all that the lock names of it, beside what has been `made` of it before."""
     row = lock.repositories[name]
-    folder.mkdir()
-    made = _packages(lock, name, row.kind)
-    run("".join(script(wanted, package, folder) for wanted, package in made.values()), folder)
-    clean(folder)
+    folder.mkdir(exist_ok=True)
+    named = {(each, what[0].version): what for each, what in _packages(lock, name, row.kind).items()}
+    new = {each: what for each, what in named.items() if each not in made}
+    if new:
+        run("".join(script(wanted, package, folder) for wanted, package in new.values()), folder)
+        clean(folder)
+    made |= new
     if row.kind == "apt":
         _apt(folder, made, row, lock.arch, key)
     else:
@@ -182,7 +200,7 @@ def _artifacts(
         if entry.artifact is None or name not in ARTIFACTS:
             continue
         place = folder / name
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         file = place / entry.artifact.url.rpartition("/")[2]
         ARTIFACTS[name](entry, lock, file, run)
         update = {"url": f"{url}/files/{name}/{file.name}", "sha256": None}
@@ -217,23 +235,28 @@ def serving(
     thread.start()
     try:
         run = tools(tools_image(), folder, lock.arch)
-        mine = lock.model_copy(update={"components": {name: lock.components[name] for name in components}})
-        repositories = {}
-        for name in sorted({entry.source for entry in mine.components.values()} & set(lock.repositories)):
-            row = lock.repositories[name]
-            if not row.url:
-                continue
-            _repository(served / name, name, mine, key, run)
-            update = {"url": f"{url}/{name}", "key_url": f"{url}/{name}/key.asc", "key_fingerprint": key.fingerprint}
-            repositories[name] = row.model_copy(update=update)
-        files = _artifacts(served / "files", url, mine, key, run)
-        parts = {**mine.components, **files, **(given or {})}
-        rows = {**lock.repositories, **repositories}
-        simulated = lock.model_copy(update={"components": parts, "repositories": rows, "unresolved": {}})
-        recorded, failed = record(simulated)
-        assert not failed, failed
-        made = Vendors(folder, url, recorded, faults)
-        made.lock_file.write_text(locks.dump(recorded))
+        there: dict[str, Made] = {}
+
+        def publish(other: Lock) -> Lock:
+            mine = other.model_copy(update={"components": {name: other.components[name] for name in components}})
+            repositories = {}
+            for name in sorted({entry.source for entry in mine.components.values()} & set(other.repositories)):
+                row = other.repositories[name]
+                if not row.url:
+                    continue
+                _repository(served / name, name, mine, key, run, there.setdefault(name, {}))
+                update = {"url": f"{url}/{name}", "key_url": f"{url}/{name}/key.asc"}
+                repositories[name] = row.model_copy(update={**update, "key_fingerprint": key.fingerprint})
+            files = _artifacts(served / "files", url, mine, key, run)
+            parts = {**mine.components, **files, **(given or {})}
+            rows = {**other.repositories, **repositories}
+            simulated = other.model_copy(update={"components": parts, "repositories": rows, "unresolved": {}})
+            recorded, failed = record(simulated)
+            assert not failed, failed
+            return recorded
+
+        made = Vendors(folder, url, publish(lock), faults, publish)
+        made.lock_file.write_text(locks.dump(made.lock))
         yield made
     finally:
         server.shutdown()

@@ -71,6 +71,8 @@ def test_named_commands_and_options_exist() -> None:
         for command, rest in re.findall(r"(?:^|[/\s(])ingot (?:--catalog \S+ )?([a-z][a-z-]*)([^#|`)]*)", line):
             named += 1
             known = group.commands.get(command)
+            if isinstance(known, TyperGroup) and rest.split():
+                known = known.commands.get(rest.split()[0])
             options = {option for parameter in known.params for option in parameter.opts} if known else set()
             used = re.findall(r"(?:^|\s)(--[a-z-]+)", rest)
             unknown += [(name, line) for option in used if option not in {*options, "--help"}]

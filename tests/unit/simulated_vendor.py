@@ -3,19 +3,28 @@
 import gzip
 import hashlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-PRIMARY = """<metadata xmlns="http://linux.duke.edu/metadata/common">{}</metadata>"""
+PRIMARY = """<metadata xmlns="http://linux.duke.edu/metadata/common"
+  xmlns:rpm="http://linux.duke.edu/metadata/rpm">{}</metadata>"""
 PACKAGE = """<package type="rpm"><name>{name}</name><version epoch="{epoch}" ver="{ver}" rel="{rel}"/>
-<checksum type="sha256" pkgid="YES">{sha}</checksum><size package="{size}"/>
-<location href="{name}-{ver}.rpm"/></package>"""
+<arch>{arch}</arch><checksum type="sha256" pkgid="YES">{sha}</checksum><size package="{size}"/>
+<location href="{name}-{ver}.rpm"/><format>{says}</format></package>"""
 REPOMD = """<repomd xmlns="http://linux.duke.edu/metadata/repo"><data type="primary">
 <checksum type="sha256">{sha}</checksum><location href="repodata/primary.xml.gz"/></data></repomd>"""
+
+
+# What packages say beside name and version, by name or by name and version ("libnccl2 2.31.2-1").
+Says = Mapping[str, str]
+
+
+def _said(says: Says | None, name: str, version: str) -> str:
+    return (says or {}).get(f"{name} {version}", (says or {}).get(name, ""))
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -60,10 +69,12 @@ class Vendor:
         """What stands for a package."""
         return f"{name} {version}".encode()
 
-    def apt(self, versions: dict[str, list[str]], suite: str = "", component: str = "") -> None:
-        """Make a signed apt repository, flat or with a suite."""
+    def apt(
+        self, versions: dict[str, list[str]], suite: str = "", component: str = "", says: Says | None = None
+    ) -> None:
+        """Make a signed apt repository, flat or with a suite; `says` are more lines of a package's stanza."""
         stanzas = [
-            f"Package: {name}\nVersion: {version}\nFilename: ./{name}_{version}.deb\n"
+            f"Package: {name}\nVersion: {version}\n{_said(says, name, version)}Filename: ./{name}_{version}.deb\n"
             f"Size: {len(self.package(name, version))}\n"
             f"SHA256: {self.write(f'{name}_{version}.deb', self.package(name, version))}\n"
             for name, listed in versions.items()
@@ -76,14 +87,18 @@ class Vendor:
         self.write(f"{root}Release", f"Suite: {suite}\nSHA256:\n {digest} {len(packages)} {name}\n".encode())
         self.sign(f"{root}Release", f"{root}InRelease", "--clear-sign")
 
-    def rpm(self, versions: dict[str, list[tuple[str, str, str]]]) -> None:
-        """Make a signed rpm repository of packages in (epoch, version, release)."""
+    def rpm(
+        self, versions: dict[str, list[tuple[str, str, str]]], says: Says | None = None, arch: str = "x86_64"
+    ) -> None:
+        """Make a signed rpm repository of packages in (epoch, version, release); `says` is more of their XML."""
         entries = [
             PACKAGE.format(
                 name=name,
                 epoch=epoch,
                 ver=ver,
                 rel=rel,
+                arch=arch,
+                says=_said(says, name, ver),
                 sha=self.write(f"{name}-{ver}.rpm", self.package(name, ver)),
                 size=len(self.package(name, ver)),
             )

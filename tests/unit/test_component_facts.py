@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import lzma
 import sqlite3
 import struct
@@ -84,6 +85,16 @@ def test_packages_give_upstream_versions(tmp_path: Path) -> None:
         "node_exporter": "1.5.0",
     }
     assert facts.details(tmp_path)["open_mpi"] == "4.1.4"
+
+
+def test_what_is_of_no_package_is_found_by_what_its_role_has_noted(tmp_path: Path) -> None:
+    put(tmp_path, "usr/local/share/pyxis/ingot-built", "pyxis 0.24.0, slurm 25.11.8\n")
+    for name, version in {"node_exporter": "1.11.1", "prometheus": "3.5.3"}.items():
+        put(tmp_path, f"usr/share/ingot/programs/{name}", f"{version}\n")
+        assert facts.observe(tmp_path)[name] is None
+        put(tmp_path, f"usr/local/bin/{name}")
+    seen = facts.observe(tmp_path)
+    assert (seen["pyxis"], seen["node_exporter"], seen["prometheus"]) == ("0.24.0", "1.11.1", "3.5.3")
 
 
 def test_a_removed_package_is_absent(tmp_path: Path) -> None:
@@ -208,3 +219,22 @@ def test_a_package_in_the_journal_of_rpms_database_is_installed(tmp_path: Path) 
     database = install_rpms(tmp_path / "var/lib/rpm/rpmdb.sqlite", header("nvlsm", "2025.03.9", "1"))
     assert facts.installed(tmp_path) == {"nvlsm": "2025.03.9-1"}
     database.close()
+
+
+def test_neuron_is_of_the_release_that_its_packages_are_of(tmp_path: Path) -> None:
+    packages = {"aws-neuronx-dkms": "2.29.0.0", "aws-neuronx-tools": "2.31.15.0"}
+    install(tmp_path, packages)
+    assert facts.observe(tmp_path)["neuron"] == "2.29.0.0"
+    put(tmp_path, "usr/share/ingot/neuron.json", json.dumps({"version": "2.31.1", "packages": packages}))
+    assert facts.observe(tmp_path)["neuron"] == "2.31.1"
+    install(tmp_path, {**packages, "aws-neuronx-dkms": "2.30.2.0"})
+    assert facts.observe(tmp_path)["neuron"] == "2.30.2.0"
+
+
+def test_tools_of_aws_are_of_their_package_or_of_where_their_link_leads(tmp_path: Path) -> None:
+    install(tmp_path, {"amazon-ssm-agent": "3.3.4624.0-1", "amazon-cloudwatch-agent": "1.300072.0b1766-1"})
+    put(tmp_path, "usr/local/aws-cli/v2/2.36.9/dist/aws")
+    (tmp_path / "usr/local/aws-cli/v2/current").symlink_to("/usr/local/aws-cli/v2/2.36.40")
+    observed = facts.observe(tmp_path)
+    wanted = {"ssm_agent": "3.3.4624.0", "cloudwatch_agent": "1.300072.0b1766", "aws_cli": "2.36.40"}
+    assert {name: observed[name] for name in wanted} == wanted

@@ -69,19 +69,19 @@ def test_the_region_of_the_profile_is_taken_when_none_is_named(bare: pytest.Monk
         ("RequestExpired", "renew the credentials"),
         ("UnauthorizedOperation", "allow ec2:DescribeInstanceTypes"),
         ("AuthFailure", "enabled for the account"),
-        ("Throttling", ""),
+        ("Throttling", "run it again"),
     ],
 )
 def test_a_refusal_of_ec2_is_an_error_with_a_hint(bare: pytest.MonkeyPatch, code: str, hint: str) -> None:
     answer_with(bare, code)
-    with pytest.raises(IngotError, match="EC2 did not answer") as caught:
+    with pytest.raises(IngotError, match="AWS refused") as caught:
         ec2.instance_types(["us-east-1"])
     assert hint in caught.value.hint
     assert caught.value.place == "us-east-1"
 
 
 def test_missing_credentials_are_an_error_that_says_how_to_go_on(bare: pytest.MonkeyPatch) -> None:
-    with pytest.raises(IngotError, match="EC2 did not answer") as caught:
+    with pytest.raises(IngotError, match="AWS did not answer") as caught:
         ec2.instance_types(["us-east-1"])
     assert "AWS_PROFILE" in caught.value.hint
     assert "take a file" in caught.value.hint
@@ -140,7 +140,7 @@ def test_the_newest_image_is_found_by_parameter_or_by_owner_and_name(bare: pytes
 
 def test_an_image_that_there_is_none_of_is_named(bare: pytest.MonkeyPatch) -> None:
     images(bare, [])
-    with pytest.raises(IngotError, match="there is no image for ec2"):
+    with pytest.raises(IngotError, match="there is no image"):
         ec2.newest_images(ROWS, "x86_64", "us-east-1")
 
 

@@ -48,6 +48,12 @@ def test_a_driver_that_does_not_drive_the_gpu_is_an_error(type_: str, version: s
     assert any(said in message for message in errors(type_, lock=with_driver(version, flavour)))
 
 
+def test_a_driver_with_both_modules_drives_either_generation() -> None:
+    for type_ in ("p3dn.24xlarge", "p6-b200.48xlarge"):
+        said = errors(type_, lock=with_driver("580.126.20", "auto"))
+        assert [message for message in said if "module" in message] == []
+
+
 def test_the_driver_of_debian_drives_one_gpu_of_the_generations_that_it_knows() -> None:
     for type_ in ("p5.4xlarge", "g4dn.xlarge", "g5.xlarge", "g6.xlarge", "p3dn.24xlarge"):
         assert errors(type_) == []
@@ -85,7 +91,7 @@ def test_what_is_missing_without_stopping_the_image_is_a_warning() -> None:
 
 def test_the_images_for_a_type_are_those_of_its_accelerator() -> None:
     assert images_for(CATALOG.images, "nvidia") == ["parallelcluster"]
-    assert images_for(CATALOG.images, "none") == ["parallelcluster-cpu"]
+    assert images_for(CATALOG.images, "none") == ["parallelcluster-cpu", "ec2-cpu"]
 
 
 def test_every_finding_has_a_fix_and_a_source_and_the_worst_comes_first() -> None:

@@ -57,6 +57,20 @@ def test_a_vendors_package_is_in_the_version_that_was_recorded(tmp_path: Path) -
     assert [each["version"] for each in found["packages"]] == [build.version] * 2
 
 
+def test_a_package_whose_files_alone_are_used_is_not_among_those_to_install(tmp_path: Path) -> None:
+    lock = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml")
+    names = ["nvidia-kernel-source-580", "nvidia-open"]
+    files = {name: VendorPackage(version="1", path=f"{name}.deb", size=1, sha256="a" * 64) for name in names}
+    update = {"packages": names, "files": files, "facts": {"module": "auto", "unpacked": names[0]}}
+    driver = lock.components["nvidia_driver"].model_copy(update=update)
+    path = tmp_path / "lock.yml"
+    path.write_text(locks.dump(lock.model_copy(update={"components": {**lock.components, "nvidia_driver": driver}})))
+    found = entry("nvidia_driver", tmp_path, ingot_lock=str(path))
+    assert found["packages"] == [{"name": "nvidia-open", "version": "1"}]
+    url = lock.repositories["cuda_deb"].url.rstrip("/")
+    assert found["unpacked"] == {"url": f"{url}/{names[0]}.deb", "sha256": "a" * 64}
+
+
 def test_a_component_that_is_left_out_says_why(tmp_path: Path) -> None:
     found = entry("nvidia_container_toolkit", tmp_path, ingot_lock=str(LOCK))
     assert found["left_out"] == locks.load(LOCK).left_out["nvidia_container_toolkit"]

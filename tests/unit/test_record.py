@@ -133,6 +133,15 @@ def test_an_exact_version_is_taken_where_it_is_known(vendor: Vendor) -> None:
     assert done.components["nccl"].files["libnccl2"].version == "2.31.2-1+cuda12.9"
 
 
+def test_of_a_version_without_its_build_the_newest_build_is_taken(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.apt({"aws-neuronx-runtime-lib": ["2.33.10.0-a1", "2.33.10.0-b2", "2.34.10.0-c3"]})
+    entry = {"version": "2.31.1", "packages": ["aws-neuronx-runtime-lib"]}
+    entry |= {"exact": {"aws-neuronx-runtime-lib": "2.33.10.0"}}
+    (file,) = resolved(lock_of(vendor, fingerprint, "apt", entry)).components["nccl"].files.values()
+    assert file.version == "2.33.10.0-b2"
+
+
 def test_packages_of_an_rpm_repository_are_recorded_with_their_epoch(vendor: Vendor) -> None:
     fingerprint = vendor.make_key()
     vendor.rpm({"nvidia-open": [("3", "580.126.20", "1.el9"), ("3", "595.71.05", "1.el9")]})
@@ -140,6 +149,145 @@ def test_packages_of_an_rpm_repository_are_recorded_with_their_epoch(vendor: Ven
     file = resolved(lock_of(vendor, fingerprint, "rpm", entry)).components["nccl"].files["nvidia-open"]
     assert (file.version, file.path) == ("3:580.126.20-1.el9", "nvidia-open-580.126.20.rpm")
     assert file.sha256 == hashlib.sha256(vendor.package("nvidia-open", "580.126.20")).hexdigest()
+
+
+def closure_of(done: Lock, component: str = "nccl") -> dict[str, str]:
+    """Package to version of what has been recorded of a component."""
+    return {name: file.version for name, file in done.components[component].files.items()}
+
+
+@pytest.mark.parametrize(
+    ("needs", "taken"),
+    [
+        ("b", "3"), ("b (<< 2)", "1"), ("b (<= 2)", "2"), ("b (= 1)", "1"), ("b (>= 2)", "3"), ("b (>> 3~)", "3"),
+        ("b:any (<= 2), libc6 (>= 2.34), b (>= 1)", "2"), ("b (<< 3), other | b (>= 2)", "2"),
+    ],
+)  # fmt: skip
+def test_what_an_apt_package_needs_is_recorded_in_the_newest_version_that_fits(
+    vendor: Vendor, needs: str, taken: str
+) -> None:
+    fingerprint = vendor.make_key()
+    says = {"a": f"Depends: {needs}\n", "b": "Pre-Depends: c\n", "b 4": "Architecture: i386\n"}
+    vendor.apt({"a": ["1-1"], "b": ["1", "3", "2", "4"], "c": ["1"], "d": ["1"]}, says=says)
+    done = resolved(lock_of(vendor, fingerprint, "apt", {"version": "1", "packages": ["a"]}))
+    assert closure_of(done) == {"a": "1-1", "b": taken, "c": "1"}
+    assert done.components["nccl"].packages == ["a"]
+    assert locks.dump(done)
+
+
+RPM_NEED = '<rpm:requires><rpm:entry name="/bin/sh"/><rpm:entry name="libc.so.6()(64bit)"/>{}</rpm:requires>'
+
+
+@pytest.mark.parametrize(
+    ("needs", "taken"),
+    [
+        ('name="b"', "3-1"), ('name="b" flags="LT" epoch="0" ver="2"', "1-1"), ('name="b" flags="LE" ver="2"', "2-1"),
+        ('name="b" flags="EQ" ver="1" rel="1"', "1-1"), ('name="b" flags="GE" epoch="0" ver="2"', "3-1"),
+        ('name="b" flags="GT" ver="2"', "3-1"), ('name="libb.so.2()(64bit)"', "2-1"), ('name="/usr/bin/b"', "2-1"),
+    ],
+)  # fmt: skip
+def test_what_an_rpm_package_needs_is_recorded_in_the_newest_version_that_fits(
+    vendor: Vendor, needs: str, taken: str
+) -> None:
+    fingerprint = vendor.make_key()
+    provides = '<rpm:provides><rpm:entry name="libb.so.2()(64bit)"/></rpm:provides><file>/usr/bin/b</file>'
+    says = {"a": RPM_NEED.format(f"<rpm:entry {needs}/>"), "b 2": provides}
+    vendor.rpm({"a": [("3", "1", "1.el9")], "b": [("0", each, "1") for each in "132"], "c": [("0", "1", "1")]}, says)
+    lock = lock_of(vendor, fingerprint, "rpm", {"version": "1", "packages": ["a"]})
+    assert closure_of(resolved(lock)) == {"a": "3:1-1.el9", "b": taken}
+
+
+def test_packages_of_another_architecture_are_not_in_an_rpm_repository(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.rpm({"a": [("0", "1", "1")]}, arch="i686")
+    lock = lock_of(vendor, fingerprint, "rpm", {"version": "1", "packages": ["a"]})
+    assert "it has nothing of that name" in failure(lock)
+
+
+@pytest.mark.parametrize(
+    ("says", "also"),
+    [
+        # In the order in which they are written, but what comes anyway or is asked for is enough.
+        ({"a": "Depends: b | c\n"}, {"b"}),
+        ({"a": "Depends: b | c, d\n", "d": "Depends: c\n"}, {"c", "d"}),
+        ({"a": "Depends: b | asked\n"}, set()),
+        ({"a": "Depends: virtual\n", "d": "Provides: virtual\n"}, {"d"}),
+        ({"a": "Depends: virtual (>= 2)\n", "c": "Provides: virtual\n", "d": "Provides: virtual (= 2)\n"}, {"d"}),
+        # What a package has itself is no reason for another that has it too.
+        ({"a": "Depends: d | c\n", "d": "Depends: virtual\nProvides: virtual\n", "b": "Provides: virtual\n"}, {"d"}),
+        ({"a": "Depends: c | d\n", "c": "Depends: asked (>> 1)\n"}, {"d"}),
+        # The distribution may have the other one.
+        ({"a": "Depends: c | libfoo\n", "c": "Depends: asked (>> 1)\n"}, set()),
+        ({"a": "Depends: b,\n c (>= 1)\n"}, {"b", "c"}),
+    ],
+    ids=lambda given: str(sorted(given)),
+)
+def test_one_of_alternatives_is_recorded(vendor: Vendor, says: dict[str, str], also: set[str]) -> None:
+    fingerprint = vendor.make_key()
+    vendor.apt({name: ["1"] for name in ("a", "asked", "b", "c", "d")}, says=says)
+    lock = lock_of(vendor, fingerprint, "apt", {"version": "1", "packages": ["a", "asked"]})
+    assert set(closure_of(resolved(lock))) == {"a", "asked", *also}
+
+
+def with_component(lock: Lock, name: str, package: str, version: str = "1", **more: Any) -> Lock:
+    """The lock with one more component of the vendor's repository."""
+    entry = LockedComponent(source="vendor", why="test", version=version, packages=[package], **more)
+    unresolved = {**lock.unresolved, name: "its packages' digests"}
+    return lock.model_copy(update={"components": {**lock.components, name: entry}, "unresolved": unresolved})
+
+
+def test_components_of_a_repository_agree_on_one_version_and_what_does_not_fit_is_named(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    says = {"a": "Depends: c\n", "b": "Depends: c (<< 3)\n", "d": "Depends: c (>= 3)\n"}
+    vendor.apt({"a": ["1"], "b": ["1"], "c": ["1", "2", "3"], "d": ["1"]}, says=says)
+    lock = lock_of(vendor, fingerprint, "apt", {"version": "1", "packages": ["a"]})
+    lock = with_component(with_component(lock, "second", "b"), "third", "d")
+    done, failed = record(lock)
+    assert closure_of(done) == {"a": "1", "c": "2"}
+    assert closure_of(done, "second") == {"b": "1", "c": "2"}
+    assert list(failed) == ["third"]
+    assert failed["third"].message == "no c fits all: b 1 needs c < 3; d 1 needs c >= 3"
+    assert "another version of third in the stack" in failed["third"].hint
+    assert done.unresolved["third"] == "its packages' digests"
+
+
+def test_an_exact_version_that_another_package_contradicts_is_named(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    there, newest = {"libnccl2": BUILDS, "libnccl-dev": BUILDS[2:]}, BUILDS[2]
+    vendor.apt(there, says={"libnccl-dev": f"Depends: libnccl2 (= {newest})\n"})
+    entry = {"version": "2.31.2", "packages": ["libnccl-dev", "libnccl2"], "exact": {"libnccl2": BUILDS[1]}}
+    assert failure(lock_of(vendor, fingerprint, "apt", entry)) == (
+        f"no libnccl2 fits all: nccl asks for libnccl2 {BUILDS[1]}; libnccl-dev {newest} needs libnccl2 = {newest}"
+    )
+    # Also where the repository has no version that would fit.
+    vendor.apt(there, says={"libnccl-dev": "Depends: libnccl2 (>= 3)\n"})
+    assert "needs libnccl2 >= 3" in failure(lock_of(vendor, fingerprint, "apt", entry))
+
+
+def test_an_older_build_is_taken_where_the_newest_does_not_fit(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    says = {f"libnccl-dev {each}": f"Depends: libnccl2 (= {each})\n" for each in BUILDS}
+    vendor.apt({"libnccl2": BUILDS, "libnccl-dev": BUILDS}, says=says)
+    entry = {"version": "2.31.2", "packages": ["libnccl-dev", "libnccl2"], "exact": {"libnccl2": BUILDS[1]}}
+    done = resolved(lock_of(vendor, fingerprint, "apt", entry))
+    assert closure_of(done) == {"libnccl-dev": BUILDS[1], "libnccl2": BUILDS[1]}
+
+
+def test_what_has_been_recorded_is_kept_when_another_component_is(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    says = {"a": "Depends: c\n", "b": "Depends: c\n"}
+    vendor.apt({"a": ["1"], "b": ["1"], "c": ["1"]}, says=says)
+    lock = lock_of(vendor, fingerprint, "apt", {"version": "1", "packages": ["a"]})
+    old = resolved(lock)
+    vendor.apt({"a": ["1", "1-2"], "b": ["1"], "c": ["1", "2"]}, says=says)
+    new = keep(with_component(lock, "second", "b"), old)
+    assert new.components["nccl"] == old.components["nccl"]
+    done = resolved(new)
+    assert closure_of(done) == {"a": "1", "c": "1"}
+    assert closure_of(done, "second") == {"b": "1", "c": "1"}
+    more = lock_of(vendor, fingerprint, "apt", {"version": "1", "packages": ["a", "b"]})
+    exact = lock_of(vendor, fingerprint, "apt", {"version": "1", "packages": ["a"], "exact": {"a": "1-2"}})
+    assert (keep(more, old), keep(exact, old)) == (more, exact)
 
 
 def test_a_pinned_package_that_is_gone_is_named_with_what_there_is(vendor: Vendor) -> None:

@@ -45,6 +45,12 @@ def test_a_closed_module_for_blackwell_is_refused_with_the_chain_and_the_fix() -
     assert "module=open would fit, in place of module=closed" in done.stderr
 
 
+def test_a_driver_with_both_modules_is_there_for_who_asks_for_it() -> None:
+    words = ["plan", "parallelcluster", "--os", "ubuntu2404", "--set", "nvidia_driver.module=auto", "--json"]
+    plan = json.loads(ingot(*words, "--instance-type", "p6-b200.48xlarge").stdout)
+    assert plan["components"]["nvidia_driver"]["version"].startswith("580.")
+
+
 def test_a_plan_of_other_versions_is_made_and_leaves_the_lock_alone() -> None:
     lock = paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml"
     before = lock.read_text()

@@ -28,13 +28,15 @@ def vendor(tmp_path: Path) -> Iterator[Vendor]:
 
 @pytest.fixture
 def lock(vendor: Vendor) -> Lock:
-    """A lock of two repositories' packages and a file, as recorded, and of a kernel that only the system has."""
+    """A lock of packages of two repositories, of a file, and of a kernel that only the system has."""
     key = {"key_url": f"{vendor.url}/key", "key_fingerprint": vendor.make_key()}
-    vendor.apt({"libnccl2": ["2.31.2-1+cuda13.3"]}, "noble", "main")
+    needs = dict.fromkeys(("libnccl2", "libgdrapi"), "Depends: common\n")
+    vendor.apt({"libnccl2": ["2.31.2-1+cuda13.3"], "libgdrapi": ["2.5"], "common": ["1"]}, "noble", "main", needs)
     vendor.rpm({"nvidia-open": [("3", "580.126.20", "1.el9")]})
     vendor.write("efa-1.50.0.tar.gz", b"an installer")
     components = {
         "nccl": LockedComponent(version="2.31.2", source="deb", packages=["libnccl2"], why="test"),
+        "gdrcopy": LockedComponent(version="2.5", source="deb", packages=["libgdrapi"], why="test"),
         "nvidia_driver": LockedComponent(version="580.126.20", source="rpm", packages=["nvidia-open"], why="test"),
         "efa": LockedComponent(
             version="1.50.0", source="download", artifact=Artifact(url=f"{vendor.url}/efa-1.50.0.tar.gz"), why="test"
@@ -59,7 +61,7 @@ def test_packages_files_and_signed_indexes_are_as_the_vendor_has_them(
 ) -> None:
     folder = tmp_path / "mirror"
     done = made(folder, record(lock)[0])
-    assert done.files == 3
+    assert done.files == 5
     assert done.not_in_it == {"kernel": "its packages' exact versions and digests"}
     deb, rpm = folder / "vendors" / "deb" / lock.key, folder / "vendors" / "rpm" / lock.key
     host = urlsplit(vendor.url).netloc.replace(":", "_")
@@ -67,6 +69,7 @@ def test_packages_files_and_signed_indexes_are_as_the_vendor_has_them(
         deb / "dists" / "noble" / "InRelease": "dists/noble/InRelease",
         deb / "dists" / "noble" / "main" / "binary-amd64" / "Packages.gz": "dists/noble/main/binary-amd64/Packages.gz",
         deb / "libnccl2_2.31.2-1+cuda13.3.deb": "libnccl2_2.31.2-1+cuda13.3.deb",
+        deb / "common_1.deb": "common_1.deb",
         rpm / "repodata" / "repomd.xml": "repodata/repomd.xml",
         rpm / "repodata" / "repomd.xml.asc": "repodata/repomd.xml.asc",
         rpm / "repodata" / "primary.xml.gz": "repodata/primary.xml.gz",
@@ -79,7 +82,7 @@ def test_packages_files_and_signed_indexes_are_as_the_vendor_has_them(
 
 
 def test_what_is_not_recorded_is_named_with_how_to_record_it(lock: Lock, tmp_path: Path) -> None:
-    with pytest.raises(IngotError, match="is not resolved: nccl, nvidia_driver, efa") as caught:
+    with pytest.raises(IngotError, match="is not resolved: nccl, gdrcopy, nvidia_driver, efa") as caught:
         made(tmp_path / "mirror", lock)
     assert "--record" in caught.value.hint
 
@@ -90,4 +93,4 @@ def test_a_package_that_the_vendor_has_replaced_is_refused(vendor: Vendor, lock:
     expected = hashlib.sha256(b"libnccl2 2.31.2-1+cuda13.3").hexdigest()
     with pytest.raises(IngotError, match=f"does not match its digest: expected {expected}"):
         made(tmp_path / "mirror", recorded)
-    assert not list((tmp_path / "mirror").rglob("*.deb"))
+    assert not list((tmp_path / "mirror").rglob("libnccl2*.deb"))

@@ -1,0 +1,75 @@
+"""Measures the life of AMIs in the emulator of the tests (tests/aws): listing, collecting and copying them."""
+
+import contextlib
+import io
+import os
+import sys
+import time
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+from unittest.mock import patch
+
+from ingot import ami, ami_copy, ami_gc, aws, paths
+from ingot.console import Progress
+
+MANY = 1000
+# A copy of some GB takes minutes; so many seconds show as well whether one waits for another.
+COPYING = 10.0
+REGIONS = ["us-west-2", "eu-west-1", "eu-central-1", "eu-north-1", "sa-east-1", "ca-central-1", "ap-south-1"]
+REGIONS += ["ap-northeast-1", "ap-southeast-1", "ap-southeast-2"]
+SILENT = Progress(quiet=True)
+FALSE = {
+    "AWS_ACCESS_KEY_ID": "false",
+    "AWS_SECRET_ACCESS_KEY": "false",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+}
+
+
+@contextlib.contextmanager
+def _emulator() -> Iterator[tuple[Any, Any]]:
+    """The tests' emulator, empty, and what makes AMIs in it."""
+    sys.path.insert(0, str(paths.ROOT / "tests" / "aws"))
+    with patch.dict(os.environ, FALSE):
+        emulator, world = import_module("emulator"), import_module("world")
+        with emulator.emulated():
+            yield emulator, world
+
+
+def many() -> tuple[float, float]:
+    """How long it takes to list many AMIs, and to collect all but the newest of them, in seconds."""
+    with _emulator() as (_, world):
+        for _ in range(MANY):
+            world.ami()
+        began = time.monotonic()
+        rows = ami.listed(aws.regions([], "list"), "", "", "")
+        listed = time.monotonic()
+        verdicts = ami_gc.collect(aws.regions([], "gc"), 3, SILENT)
+        ended = time.monotonic()
+    assert len(rows) == len(verdicts) == MANY
+    assert sum(not verdict.keep for verdict in verdicts) == MANY - 3
+    return listed - began, ended - listed
+
+
+def copies() -> tuple[float, float]:
+    """How long a copy to one region takes, and to ten, in seconds."""
+    took = []
+    for regions in (REGIONS[:1], REGIONS):
+        with _emulator() as (emulator, world), patch.object(ami_copy, "POLL_SECONDS", 0.5):
+            with patch.object(emulator, "copying", COPYING):
+                made = world.ami()
+                began = time.monotonic()
+                (home,) = aws.regions([], "copy")
+                found = ami.find(home, made)
+                done = ami_copy.copy(found, home, aws.regions(regions, "copy"), "", SILENT)
+                took.append(time.monotonic() - began)
+            assert len(done) == len(regions)
+    return took[0], took[1]
+
+
+if __name__ == "__main__":
+    with contextlib.redirect_stderr(io.StringIO()):
+        counted, copied = many(), copies()
+    print(f"{MANY} AMIs: listed in {counted[0]:.2f} s, collected in {counted[1]:.2f} s")
+    print(f"a copy of {COPYING:.0f} s: to one region {copied[0]:.2f} s, to ten {copied[1]:.2f} s")

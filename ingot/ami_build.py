@@ -1,0 +1,316 @@
+"""Builds an AMI: plan, base image, Packer with the suite on the instance, the suite on the finished image, tags.
+
+Packer launches, logs in and cleans up, twice: once to make the image, once to start it and look at it. What is made
+carries the build's id, so that what a killed build leaves can be found.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ingot import ami as amis
+from ingot import ec2, paths, sbom
+from ingot import lock as locks
+from ingot.ami_gc import delete_ami
+from ingot.aws import Region, everywhere, regions
+from ingot.build import git_commit, inputs_digest
+from ingot.catalog import Catalog
+from ingot.channels import publish
+from ingot.console import Progress
+from ingot.diff import notes, state
+from ingot.errors import IngotError, UsageError
+from ingot.events import Follower
+from ingot.locked import Lock
+from ingot.models import Image
+from ingot.packer import PackerError, packer_build
+from ingot.setup import ensure_packer
+
+# After this time EC2 no longer shows the image to others; the stack's pins are to be reviewed by then as well.
+DEPRECATED_AFTER = timedelta(days=365)
+# EC2's limit of tags on one resource.
+MOST_TAGS = 50
+# What EC2 says where another instance type, subnet or way of buying may still be had:
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+NO_CAPACITY = re.compile(
+    r"InsufficientInstanceCapacity|InsufficientHostCapacity|InsufficientCapacityOnOutpost|UnfulfillableCapacity"
+    r"|SpotMaxPriceTooLow|MaxSpotInstanceCountExceeded|InstanceLimitExceeded|VcpuLimitExceeded"
+    r"|Unsupported: |InvalidFleetConfiguration"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to build, where, and by what means; what is empty is decided by the catalog or by the account."""
+
+    image: str
+    os_name: str
+    arch: str
+    stack: str
+    region: str
+    instance_types: list[str] = field(default_factory=list)
+    subnets: list[str] = field(default_factory=list)
+    on_demand: bool = False
+    instance_profile: str = ""
+    kms_key: str = ""
+    packer_options: list[str] = field(default_factory=list)
+
+    @property
+    def dir(self) -> Path:
+        """Where the build leaves its log, manifest, SBOM, release notes and report."""
+        path = paths.build_dir(self.image, self.os_name, self.arch) / "ami"
+        path.mkdir(exist_ok=True)
+        return path
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to get an instance: spot of any of `types`, or on demand of the one that is in it."""
+
+    spot: bool
+    types: list[str]
+    subnet: str
+
+    def __str__(self) -> str:
+        where = f" in {self.subnet}" if self.subnet else ""
+        return f"{'spot' if self.spot else 'on demand'}: {', '.join(self.types)}{where}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What Packer is told of it."""
+        spot = json.dumps(self.types if self.spot else [])
+        return {"instance_type": self.types[0], "spot_instance_types": spot, "subnet": self.subnet}
+
+
+def attempts(request: Request, catalog: Catalog) -> Iterator[Attempt]:
+    """Every way to get an instance, the cheapest first."""
+    types = request.instance_types or catalog.builders.instance_types[catalog.check_arch(request.os_name, request.arch)]
+    subnets = request.subnets or [""]
+    if not request.on_demand:
+        yield from (Attempt(True, types, subnet) for subnet in subnets)
+    yield from (Attempt(False, [each], subnet) for each in types for subnet in subnets)
+
+
+def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, Any]:
+    """Build `request` and return its report.
+
+    Raises IngotError at the first step that fails; an image that has failed the suite is taken away again.
+    """
+    image = catalog.image(request.image)
+    arch = catalog.check_arch(request.os_name, request.arch)
+    catalog.stack(request.stack)
+    lock_path = locks.path_of(request.stack, request.os_name, request.arch)
+    lock = locks.load(lock_path)
+    locks.check(lock, catalog)
+    mine = lock.of(image.parts)
+    _require(mine, image)
+    login = catalog.builders.logins.get(request.os_name)
+    if login is None:
+        raise IngotError(f"nobody says whom an image of {request.os_name} lets log in", place="builders.yml: logins")
+    with paths.alone(request.dir, f"another build is using {request.dir}"):
+        log = request.dir / "build.log"
+        log.write_text("")
+        with progress.phase("set-up"):
+            ensure_packer()
+        with progress.phase("base image"):
+            row = mine.base_images[image.platform]
+            base = ec2.base_image(row, mine.images.get(image.platform), arch, request.region)
+        inputs = inputs_digest(lock_path)
+        now = datetime.now(UTC).replace(microsecond=0)
+        build_id = uuid.uuid4().hex
+        name = f"ingot-{request.image}-{request.os_name}-{request.arch}-{request.stack}-{now:%Y%m%d%H%M%S}"
+        tags = _tags(request, mine, lock_path, base.id, build_id)
+        variables = {
+            "image": request.image,
+            "os": request.os_name,
+            "arch": request.arch,
+            "stack": request.stack,
+            "catalog": str(paths.own_catalog() or ""),
+            "events": str(request.dir / "events.jsonl"),
+            "inputs_sha256": inputs,
+            "git_commit": git_commit(),
+            "region": request.region,
+            "endpoint": os.environ.get("AWS_ENDPOINT_URL_EC2") or os.environ.get("AWS_ENDPOINT_URL", ""),
+            "base_ami": base.id,
+            "root_device": base.root_device,
+            "volume_gib": str(max(64, base.gib)),
+            "ami_name": name,
+            "user": login,
+            "instance_profile": request.instance_profile,
+            "kms_key": request.kms_key,
+            "deprecate_at": f"{now + DEPRECATED_AFTER:%Y-%m-%dT%H:%M:%SZ}",
+            "tags": json.dumps(tags),
+            "build_id": build_id,
+            "folder": str(request.dir),
+            "packages": sbom.LIST,
+            "ingot": shutil.which("ingot") or str(Path(sys.argv[0]).absolute()),
+        }
+        return _build(request, catalog, image, mine, variables, progress, log)
+
+
+def _build(
+    request: Request,
+    catalog: Catalog,
+    image: Image,
+    lock: Lock,
+    variables: Mapping[str, str],
+    progress: Progress,
+    log: Path,
+) -> dict[str, Any]:
+    for name in ("packer.json", "suite-image.json", "suite-check.json", "manifest.json", "packages.tsv"):
+        (request.dir / name).unlink(missing_ok=True)
+    ways = list(attempts(request, catalog))
+    with progress.phase("build"), Follower(request.dir / "events.jsonl", image.roles, progress.tell) as follower:
+        try:
+            way = _first(ways, "amazon-ebs.image", variables, request, progress, log)
+        except PackerError as error:
+            raise _explained(error, follower.converge.failure, request.dir / "suite-image.json", log) from None
+    ami = _made(request.dir / "packer.json")
+    try:
+        with progress.phase("check"):
+            # What could be had a moment ago is asked for first.
+            again = [way, *(each for each in ways if each != way)]
+            _first(again, "amazon-ebs.check", {**variables, "ami": ami}, request, progress, log)
+        suite = json.loads((request.dir / "suite-check.json").read_text())
+        manifest = (request.dir / "manifest.json").read_bytes()
+        with progress.phase("tags"):
+            _finish(ami, request.region, suite["passed"], manifest)
+    except BaseException as error:
+        _remove(ami, request.region)
+        if isinstance(error, PackerError):
+            raise _explained(error, None, request.dir / "suite-check.json", log) from None
+        raise
+    with progress.phase("publish"):
+        channel = publish(request.region, ami)
+    packages = (request.dir / "packages.tsv").read_text()
+    wheels = [(name, wheel.version) for name, wheel in lock.wheels.items()]
+    bill = sbom.make(lock, request.image, packages, wheels, variables["inputs_sha256"])
+    paths.write_text(request.dir / "sbom.cdx.json", bill)
+    _release_notes(request, catalog)
+    report = {
+        "ami": ami,
+        "name": variables["ami_name"],
+        "region": request.region,
+        "parameter": channel,
+        "base_ami": variables["base_ami"],
+        "build": variables["build_id"],
+        "bought": str(way),
+        "suite": {key: suite[key] for key in ("passed", "failed", "skipped")},
+        "seconds": progress.seconds,
+        "dir": str(request.dir),
+    }
+    paths.write_text(request.dir / "report.json", json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def _first(
+    ways: list[Attempt], source: str, variables: Mapping[str, str], request: Request, progress: Progress, log: Path
+) -> Attempt:
+    """Run Packer by the first way that there is an instance for, and say which it was."""
+    for number, way in enumerate(ways):
+        try:
+            packer_build(source, {**variables, **way.variables}, log=log, options=request.packer_options)
+        except PackerError as error:
+            lacking = NO_CAPACITY.search(error.said)
+            if not lacking or number + 1 == len(ways):
+                raise
+            progress.note(f"{way}: {lacking[0].rstrip(': ')}; trying {ways[number + 1]}")
+        else:
+            return way
+    raise UsageError("there is no instance type to build on", hint="--instance-type c7i.4xlarge")
+
+
+def _require(lock: Lock, image: Image) -> None:
+    """IngotError when the lock does not say all that the build needs, before anything is launched."""
+    # The base image is looked up now if it has not been recorded.
+    lacks = [name for name in lock.unresolved if not name.startswith("base_image.")]
+    if lacks:
+        raise IngotError(
+            f"{lock.key} cannot be built: nobody has published all of {', '.join(lacks)}",
+            hint=f"`ingot lock --os {lock.os} --arch {lock.arch} --record` records what vendors' hosts answer",
+        )
+    if image.platform not in lock.base_images:
+        raise IngotError(
+            f"there is no base image of {image.platform} for {lock.os}",
+            place="operating_systems.yml",
+            hint=f"base images of {lock.os}: {', '.join(lock.base_images) or 'none'}",
+        )
+
+
+def _tags(request: Request, lock: Lock, lock_path: Path, base: str, build_id: str) -> dict[str, str]:
+    """What the AMI says of itself; versions of components as far as there is room."""
+    tags = {
+        "Name": f"ingot {request.image} {request.os_name} {request.arch} {request.stack}",
+        "ingot:image": request.image,
+        "ingot:os": request.os_name,
+        "ingot:arch": request.arch,
+        "ingot:stack": request.stack,
+        "ingot:lock_sha256": hashlib.sha256(lock_path.read_bytes()).hexdigest(),
+        "ingot:git_commit": git_commit(),
+        "ingot:base_ami": base,
+        "ingot:build": build_id,
+    }
+    versions = {f"ingot:{name}": entry.version for name, entry in lock.components.items() if entry.version}
+    # Three more come when the image is finished.
+    room = MOST_TAGS - len(tags) - 3
+    return tags | dict(list(versions.items())[:room])
+
+
+def _made(report: Path) -> str:
+    """The id of the image that Packer has made: its artifact is REGION:ID."""
+    return str(json.loads(report.read_text())["builds"][-1]["artifact_id"]).rpartition(":")[2]
+
+
+def _finish(ami: str, region: str, passed: int, manifest: bytes) -> None:
+    """Tag an image and its snapshots as finished: the suite has passed on an instance of it."""
+    said = {
+        "ingot:suite": f"passed {passed}",
+        "ingot:manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+        "ingot:finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+    def tag(there: Region) -> None:
+        found = amis.find(there, ami)
+        tags = [{"Key": key, "Value": value} for key, value in said.items()]
+        there.ec2.create_tags(Resources=[ami, *found.snapshots], Tags=tags)
+
+    everywhere(regions([region], "build"), "build", tag)
+
+
+def _remove(ami: str, region: str) -> None:
+    """Take an image away, and its snapshots."""
+    everywhere(regions([region], "build"), "build", lambda there: delete_ami(there, amis.find(there, ami)))
+
+
+def _explained(error: PackerError, failure: Mapping[str, Any] | None, suite: Path, log: Path) -> IngotError:
+    """The failure in the words of what failed: a role, the suite, or Packer itself."""
+    if failure is not None:
+        lines = "\n  ".join(str(failure.get("message", "")).strip().splitlines()[-15:])
+        return IngotError(f"role {failure['role']} failed at “{failure['task']}”\n  {lines}", hint=f"full log: {log}")
+    if suite.exists() and suite.stat().st_size:
+        result = json.loads(suite.read_text())
+        if result["failed"]:
+            lines = "\n  ".join(f"{test}: {message}" for test, message in result["failures"][:15])
+            where = "on the instance" if suite.name == "suite-image.json" else "on the finished AMI, which is removed"
+            return IngotError(f"{result['failed']} tests fail {where}\n  {lines}", hint=f"full log: {log}")
+    return error
+
+
+def _release_notes(request: Request, catalog: Catalog) -> None:
+    """What is new since the stack before, if that has a lock of this system."""
+    new = locks.path_of(request.stack, request.os_name, request.arch)
+    before = [
+        path
+        for stack in sorted(catalog.stacks)
+        if stack < request.stack and (path := locks.path_of(stack, request.os_name, request.arch)).exists()
+    ]
+    text = notes(state(before[-1]), state(new)) if before else f"# {request.stack} {request.os_name}-{request.arch}\n"
+    paths.write_text(request.dir / "release-notes.md", text)

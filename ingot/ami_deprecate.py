@@ -1,0 +1,67 @@
+"""Lets an AMI fade: EC2 no longer shows it to others from a day on, and launches it no more where it is disabled."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ingot.ami import in_each
+from ingot.aws import Region, everywhere
+from ingot.console import Progress
+from ingot.errors import IngotError, UsageError
+from ingot.references import references
+
+# EC2 rounds to minutes and takes no time that has passed.
+SOON = timedelta(minutes=2)
+
+
+def when(text: str) -> datetime:
+    """The time that `text` says, as a date or with a time of day; soon where it says nothing."""
+    now = datetime.now(UTC)
+    if not text:
+        return now + SOON
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no date", hint="--at 2027-06-30, or 2027-06-30T12:00") from None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    if time <= now:
+        raise UsageError(f"{text} is in the past", hint="leave --at out to deprecate it now")
+    return time
+
+
+def deprecate(
+    regions: Sequence[Region],
+    reference: str,
+    at: datetime,
+    progress: Progress,
+    *,
+    disable: bool = False,
+    dry_run: bool = False,
+) -> list[dict[str, Any]]:
+    """Deprecate an AMI in every region from `at` on; disabling it is refused where something refers to it."""
+    amis = in_each(regions, reference, "deprecate")
+    by_region = dict(zip((region.name for region in regions), amis, strict=True))
+    if disable:
+
+        def check(region: Region) -> None:
+            ami = by_region[region.name].id
+            if why := references(region, [ami]).get(ami):
+                listed = "\n  ".join(why)
+                raise IngotError(
+                    f"{ami} is not disabled, for it could not be launched any more:\n  {listed}",
+                    place=region.name,
+                    hint="let these refer to another AMI first, or deprecate it without --disable",
+                )
+
+        everywhere(regions, "deprecate", check)
+
+    def one(region: Region) -> dict[str, Any]:
+        ami = by_region[region.name]
+        if not dry_run:
+            region.ec2.enable_image_deprecation(ImageId=ami.id, DeprecateAt=at)
+            if disable and ami.state != "disabled":
+                region.ec2.disable_image(ImageId=ami.id)
+        return {"region": region.name, "id": ami.id, "name": ami.name, "at": f"{at:%Y-%m-%dT%H:%MZ}"}
+
+    with progress.phase(f"deprecate in {', '.join(region.name for region in regions)}"):
+        return everywhere(regions, "deprecate", one)

@@ -1,0 +1,159 @@
+"""The permissions that each `ingot ami` command needs, and no more, as IAM policy documents.
+
+Reading calls of EC2 know no resources; what changes things is bound to Ingot's tags and parameters.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingot.ami_share import OPERATIONS
+from ingot.channels import ROOT
+from ingot.errors import UsageError
+from ingot.yamlfile import nearest
+
+EC2 = "arn:aws:ec2:*::"
+OWN_EC2 = "arn:aws:ec2:*:*:"
+IMAGE, SNAPSHOT = f"{EC2}image/*", f"{EC2}snapshot/*"
+# A listing below a path is asked of the path itself: https://docs.aws.amazon.com/systems-manager/latest/userguide/
+# sysman-paramstore-access.html
+PARAMETERS = (f"arn:aws:ssm:*:*:parameter{ROOT.rstrip('/')}", f"arn:aws:ssm:*:*:parameter{ROOT}*")
+OURS = {"Null": {"aws:ResourceTag/ingot:image": "false"}}
+LEFT = {"Null": {"aws:ResourceTag/ingot:build": "false"}}
+KEY = "arn:aws:kms:*:*:key/*"
+
+
+@dataclass(frozen=True)
+class Allow:
+    """Actions on resources under a condition; `calls` is false for what AWS asks for behind another call."""
+
+    actions: tuple[str, ...]
+    on: tuple[str, ...] = ("*",)
+    only: dict[str, Any] = field(default_factory=dict)
+    calls: bool = True
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """The same as a statement of a policy."""
+        parts: dict[str, Any] = {"Effect": "Allow", "Action": sorted(self.actions), "Resource": list(self.on)}
+        return parts | ({"Condition": self.only} if self.only else {})
+
+
+FIND = Allow(("ec2:DescribeImages",))
+SNAPSHOTS = Allow(("ec2:DescribeSnapshots",))
+SHARED_WITH = Allow(("ec2:DescribeImageAttribute",), (IMAGE,))
+HELD = Allow(("ssm:GetParameters",), PARAMETERS)
+HELD_ALL = Allow(("ssm:GetParametersByPath",), PARAMETERS)
+HISTORY = Allow(("ssm:GetParameterHistory",), PARAMETERS)
+WRITE = Allow(("ssm:PutParameter",), PARAMETERS)
+# A failed write is put back; where the channel was empty before, that deletes.
+PUT_BACK = Allow(("ssm:DeleteParameter",), PARAMETERS)
+REFERENCES = (
+    Allow(
+        (
+            "autoscaling:DescribeAutoScalingGroups",
+            "autoscaling:DescribeLaunchConfigurations",
+            "ec2:DescribeInstances",
+            "ec2:DescribeLaunchTemplates",
+            "ec2:DescribeLaunchTemplateVersions",
+            "eks:ListClusters",
+            "eks:ListNodegroups",
+            "eks:DescribeNodegroup",
+        )
+    ),
+    HELD_ALL,
+    # A launch template may name any parameter in place of an AMI.
+    Allow(("ssm:GetParameter",), ("arn:aws:ssm:*:*:parameter/*",)),
+)
+COPY = (
+    SNAPSHOTS,
+    Allow(("ec2:CopyImage",), (IMAGE, SNAPSHOT)),
+    Allow(("ec2:DeregisterImage",), (IMAGE,), OURS),
+    Allow(("ec2:CreateTags",), (IMAGE, SNAPSHOT), {"StringEquals": {"ec2:CreateAction": "CopyImage"}}, calls=False),
+    # EBS asks for these on behalf of whoever copies: https://docs.aws.amazon.com/ebs/latest/userguide/
+    # ebs-encryption-requirements.html
+    Allow(
+        (
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:GenerateDataKeyWithoutPlaintext",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo",
+        ),
+        (KEY,),
+        {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"}},
+        calls=False,
+    ),
+    Allow(("kms:CreateGrant",), (KEY,), {"Bool": {"kms:GrantIsForAWSResource": "true"}}, calls=False),
+)
+
+COMMANDS: dict[str, tuple[Allow, ...]] = {
+    "list": (FIND, HELD_ALL),
+    "show": (FIND, HELD, SHARED_WITH, *REFERENCES),
+    "diff": (FIND, HELD),
+    "share": (
+        FIND,
+        HELD,
+        SNAPSHOTS,
+        Allow(("ec2:ModifyImageAttribute",), (IMAGE,), OURS),
+        Allow(("ec2:ModifySnapshotAttribute",), (SNAPSHOT,), OURS),
+        Allow(("kms:DescribeKey", "kms:GetKeyPolicy"), (KEY,)),
+        Allow(("kms:CreateGrant",), (KEY,), {"ForAllValues:StringEquals": {"kms:GrantOperations": OPERATIONS}}),
+    ),
+    "copy": (FIND, HELD, *COPY),
+    "promote": (FIND, HELD, WRITE, PUT_BACK, *COPY),
+    "publish": (FIND, HELD, WRITE, PUT_BACK),
+    "rollback": (FIND, HELD, HISTORY, WRITE),
+    "deprecate": (
+        FIND,
+        HELD,
+        *REFERENCES,
+        Allow(("ec2:EnableImageDeprecation", "ec2:DisableImage"), (IMAGE,), OURS),
+    ),
+    "gc": (
+        FIND,
+        SNAPSHOTS,
+        SHARED_WITH,
+        HISTORY,
+        *REFERENCES,
+        Allow(("ec2:DeregisterImage",), (IMAGE,), OURS),
+        Allow(("ec2:DeleteSnapshot",), (SNAPSHOT,), OURS),
+    ),
+    "gc-builds": (
+        FIND,
+        SNAPSHOTS,
+        *REFERENCES,
+        Allow(("ec2:DescribeVolumes", "ec2:DescribeKeyPairs", "ec2:DescribeSecurityGroups")),
+        Allow(
+            (
+                "ec2:TerminateInstances",
+                "ec2:DeleteVolume",
+                "ec2:DeleteLaunchTemplate",
+                "ec2:DeleteKeyPair",
+                "ec2:DeleteSecurityGroup",
+            ),
+            tuple(
+                f"{OWN_EC2}{kind}/*" for kind in ("instance", "volume", "launch-template", "key-pair", "security-group")
+            ),
+            LEFT,
+        ),
+        Allow(("ec2:DeregisterImage", "ec2:DeleteSnapshot"), (IMAGE, SNAPSHOT), LEFT),
+    ),
+}
+
+
+def called(command: str) -> set[str]:
+    """The actions that the command itself calls."""
+    return {action for allow in _allowed(command) if allow.calls for action in allow.actions}
+
+
+def document(command: str) -> str:
+    """The policy of a command, as JSON."""
+    statements = [allow.statement for allow in _allowed(command)]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)
+
+
+def _allowed(command: str) -> tuple[Allow, ...]:
+    if command not in COMMANDS:
+        raise UsageError(f"unknown command {command!r}", hint=nearest(command, COMMANDS))
+    return COMMANDS[command]

@@ -1,0 +1,320 @@
+"""The commands about AMIs that have been built: list, show, share, copy, promote, roll back, deprecate, collect."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ingot.options import JsonOption, images, print_json, systems
+
+if TYPE_CHECKING:
+    from ingot.ami_gc import Verdict
+    from ingot.ami_promote import Row
+
+app = typer.Typer(
+    help="AMIs that have been built: find, share, copy, promote and collect them.",
+    epilog="Example: ingot ami list --region us-east-1",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+AmiArg = Annotated[str, typer.Argument(metavar="AMI", help="Its id, its name, or CHANNEL:IMAGE/OS/ARCH.")]
+ImageArg = Annotated[str, typer.Argument(help="An image of catalog/images.yml.", autocompletion=images)]
+OsArg = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=systems)]
+ArchArg = Annotated[str, typer.Option("--arch", help="Architecture.")]
+RegionOption = Annotated[
+    str, typer.Option("--region", help="The region; the profile's own by default.", show_default=False)
+]
+RegionsOption = Annotated[
+    list[str] | None, typer.Option("--region", help="A region; may be repeated; the profile's own by default.")
+]
+FirstOption = Annotated[
+    list[str] | None,
+    typer.Option("--region", help="The AMI's region, then those of its copies; the profile's own by default."),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+KeyOption = Annotated[
+    str, typer.Option("--kms-key", help="Encrypt copies with it: an alias that every region has.", show_default=False)
+]
+
+
+@app.command("list", epilog="Example: ingot ami list --image parallelcluster --region us-east-1 --region us-west-2")
+def list_(
+    image: Annotated[
+        str, typer.Option("--image", help="Only of this image.", autocompletion=images, show_default=False)
+    ] = "",
+    os_name: Annotated[
+        str, typer.Option("--os", help="Only this operating system.", autocompletion=systems, show_default=False)
+    ] = "",
+    arch: Annotated[str, typer.Option("--arch", help="Only this architecture.", show_default=False)] = "",
+    region: RegionsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the AMIs of Ingot that this account has, the newest first, with the channels that hold them."""
+    from rich.table import Table
+
+    from ingot import ami, aws
+    from ingot.console import out
+
+    rows = ami.listed(aws.regions(region or [], "list"), image, os_name, arch)
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("id", "region", "name", "state", "suite", "channels", box=None, pad_edge=False)
+    for row in rows:
+        state = row["state"] + (f", deprecated from {row['deprecation'][:10]}" if row["deprecation"] else "")
+        held = ", ".join(name.partition(":")[0] for name in row["channels"])
+        table.add_row(row["id"], row["region"], row["name"], state, row["suite"] or "–", held or "–")
+    out.print(table)
+
+
+@app.command(epilog="Example: ingot ami show stable:parallelcluster/ubuntu2404/x86_64 --region us-east-1")
+def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
+    """Say all that is known of an AMI: versions, tags, whom it is shared with, and what refers to it."""
+    from ingot import ami, aws
+    from ingot.console import out
+
+    (where,) = aws.regions([region] if region else [], "show")
+    facts = ami.shown(where, reference)
+    if as_json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        if key == "tags":
+            continue
+        pairs = [f"{name} {each}" for name, each in value.items()] if isinstance(value, dict) else value
+        text = "\n                    ".join(map(str, pairs)) if isinstance(pairs, list) else pairs
+        out.print(f"{key.replace('_', ' '):20}{text or '–'}", markup=False)
+
+
+@app.command(
+    epilog="Example: ingot ami diff stable:parallelcluster/al2023/x86_64 candidate:parallelcluster/al2023/x86_64"
+)
+def diff(before: AmiArg, after: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
+    """Compare what two AMIs hold, by their tags, and print release notes in Markdown."""
+    from ingot import ami, aws
+    from ingot.diff import changed, notes
+
+    (where,) = aws.regions([region] if region else [], "diff")
+    old, new = ami.compared(where, [before, after])
+    if as_json:
+        print_json({"before": old.title, "after": new.title, "components": changed(old.components, new.components)})
+        return
+    print(notes(old, new), end="")
+
+
+@app.command(
+    epilog="Example: ingot ami share stable:parallelcluster/al2023/x86_64 --account 111122223333 --region us-east-1"
+)
+def share(
+    reference: AmiArg,
+    account: Annotated[list[str] | None, typer.Option("--account", help="An account; may be repeated.")] = None,
+    organization: Annotated[
+        list[str] | None, typer.Option("--organization", help="An organisation's ARN; may be repeated.")
+    ] = None,
+    unit: Annotated[
+        list[str] | None, typer.Option("--ou", help="The ARN of an organisation's unit; may be repeated.")
+    ] = None,
+    region: FirstOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let accounts, organisations or their units use an AMI: its snapshots and, for accounts, its keys as well."""
+    from ingot import ami_share, aws
+    from ingot.console import Progress, out
+
+    to = ami_share.whom(account or [], organization or [], unit or [])
+    rows = ami_share.share(aws.regions(region or [], "share"), reference, to, Progress(), dry_run=dry_run)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        keys = f", with keys {', '.join(row['keys'])}" if row["keys"] else ""
+        shared = f"{_would(dry_run)}shared with {', '.join(row['shared_with'])}{keys}"
+        out.print(f"{row['region']} {row['id']} {row['name']}: {shared}", markup=False)
+
+
+@app.command(epilog="Example: ingot ami copy ami-0123456789abcdef0 --region us-east-1 --to us-west-2 --to eu-west-1")
+def copy(
+    reference: AmiArg,
+    to: Annotated[list[str] | None, typer.Option("--to", help="A region to copy to; may be repeated.")] = None,
+    region: RegionOption = "",
+    kms_key: KeyOption = "",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy an AMI to other regions, all at the same time, with its tags; copies that are there are left alone."""
+    from ingot import ami, ami_copy, aws
+    from ingot.console import Progress, out
+    from ingot.errors import UsageError
+
+    if not to:
+        raise UsageError("no region is named to copy to", hint="--to us-west-2")
+    (home,) = aws.regions([region] if region else [], "copy")
+    others = aws.regions(to, "copy")
+    (found,) = aws.everywhere([home], "copy", lambda where: ami.find(where, reference))
+    rows = ami_copy.copy(found, home, others, kms_key, Progress(), dry_run=dry_run)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        what = "is there already" if row["reused"] else f"{_would(dry_run)}copied"
+        out.print(f"{row['region']} {row['id'] or '–'} {row['name']}: {what}", markup=False)
+
+
+@app.command(epilog="Example: ingot ami promote parallelcluster --os ubuntu2404 --region us-east-1 --region us-west-2")
+def promote(
+    image: ImageArg,
+    os_name: OsArg,
+    arch: ArchArg = "x86_64",
+    to: Annotated[str, typer.Option("--to", help="The channel.")] = "stable",
+    region: FirstOption = None,
+    kms_key: KeyOption = "",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the candidate of the first region, if the suite has passed on it, into a channel of all regions or of none.
+
+    Regions that lack a copy get one first. After a failure the same command goes on where it ended.
+    """
+    from ingot import ami_promote, aws
+    from ingot.console import Progress
+
+    row = _row(image, os_name, arch)
+    regions = aws.regions(region or [], "promote")
+    _told(ami_promote.promote(regions, row, to, Progress(), kms_key=kms_key, dry_run=dry_run), dry_run, as_json)
+
+
+@app.command(epilog="Example: ingot ami rollback parallelcluster --os ubuntu2404 --region us-east-1 --region us-west-2")
+def rollback(
+    image: ImageArg,
+    os_name: OsArg,
+    arch: ArchArg = "x86_64",
+    channel: Annotated[str, typer.Option("--channel", help="The channel.")] = "stable",
+    region: RegionsOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a channel hold what it held before, in all regions or in none; again goes one further back."""
+    from ingot import ami_promote, aws
+    from ingot.console import Progress
+
+    row = _row(image, os_name, arch)
+    regions = aws.regions(region or [], "rollback")
+    _told(ami_promote.rollback(regions, row, channel, Progress(), dry_run=dry_run), dry_run, as_json)
+
+
+@app.command(epilog="Example: ingot ami deprecate ami-0123456789abcdef0 --at 2027-06-30 --region us-east-1")
+def deprecate(
+    reference: AmiArg,
+    at: Annotated[
+        str, typer.Option("--at", help="From when on, in UTC; now by default.", metavar="DATE", show_default=False)
+    ] = "",
+    disable: Annotated[
+        bool, typer.Option("--disable", help="Also let it be launched no more; refused where something refers to it.")
+    ] = False,
+    region: FirstOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Deprecate an AMI and its copies: EC2 then shows them to nobody who does not ask for them by id."""
+    from ingot import ami_deprecate, aws
+    from ingot.console import Progress, out
+
+    time, regions = ami_deprecate.when(at), aws.regions(region or [], "deprecate")
+    rows = ami_deprecate.deprecate(regions, reference, time, Progress(), disable=disable, dry_run=dry_run)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        what = f"deprecated from {row['at']} on{', disabled' if disable else ''}"
+        out.print(f"{row['region']} {row['id']} {row['name']}: {_would(dry_run)}{what}", markup=False)
+
+
+@app.command(epilog="Example: ingot ami gc --keep 3 --region us-east-1 --dry-run   ·   ingot ami gc --builds --age 4")
+def gc(
+    keep: Annotated[int, typer.Option("--keep", min=1, help="How many to keep of each image, OS, arch and stack.")] = 3,
+    builds: Annotated[bool, typer.Option("--builds", help="Instead, what killed builds have left.")] = False,
+    age: Annotated[float, typer.Option("--age", min=0, help="With --builds: only of this many hours ago.")] = 4,
+    region: RegionsOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete AMIs that are old and that nothing refers to, with their snapshots, and say why of each.
+
+    Kept is what a channel or its rollback, a launch template or configuration, an auto scaling group, an EKS node group
+    or an instance refers to, and what is shared with another account.
+    """
+    from datetime import timedelta
+
+    from ingot import ami_gc, ami_leftovers, aws
+    from ingot.console import Progress
+
+    regions = aws.regions(region or [], "gc-builds" if builds else "gc")
+    if builds:
+        verdicts = ami_leftovers.collect(regions, timedelta(hours=age), Progress(), dry_run=dry_run)
+    else:
+        verdicts = ami_gc.collect(regions, keep, Progress(), dry_run=dry_run)
+    _print_verdicts(verdicts, dry_run, as_json)
+
+
+@app.command(epilog="Example: ingot ami policy gc")
+def policy(
+    command: Annotated[
+        str,
+        typer.Argument(
+            help="A command of `ingot ami`; gc-builds is gc --builds, publish what a build does.",
+            autocompletion=lambda: _commands(),
+        ),
+    ],
+) -> None:
+    """Print the IAM policy that a command needs, and no more."""
+    from ingot.ami_policy import document
+
+    print(document(command))
+
+
+def _commands() -> list[str]:
+    from ingot.ami_policy import COMMANDS
+
+    return sorted(COMMANDS)
+
+
+def _row(image: str, os_name: str, arch: str) -> "Row":
+    """What a channel holds one AMI of; UsageError where the catalog knows no such."""
+    from ingot.ami_promote import Row
+    from ingot.options import find_stack
+
+    catalog, _ = find_stack("")
+    catalog.image(image)
+    return Row(image, os_name, catalog.check_arch(os_name, arch))
+
+
+def _would(dry_run: bool) -> str:
+    return "would be " if dry_run else ""
+
+
+def _told(data: dict[str, Any], dry_run: bool, as_json: bool) -> None:
+    from ingot.console import out
+
+    if as_json:
+        print_json(data)
+        return
+    out.print(f"{data['parameter']}: {data['name']}", markup=False)
+    for region, each in data["regions"].items():
+        if each["before"] == each["after"]:
+            out.print(f"  {region} {each['after']} as before", markup=False)
+        else:
+            out.print(f"  {region} {_would(dry_run)}{each['before'] or 'nothing'} → {each['after']}", markup=False)
+
+
+def _print_verdicts(verdicts: Sequence["Verdict"], dry_run: bool, as_json: bool) -> None:
+    from ingot.console import out
+
+    if as_json:
+        print_json([verdict.data for verdict in verdicts])
+        return
+    for verdict in verdicts:
+        out.print(verdict.line, markup=False)
+    gone = sum(not verdict.keep for verdict in verdicts)
+    out.print(f"{gone} {_would(dry_run)}deleted, {len(verdicts) - gone} kept", markup=False)

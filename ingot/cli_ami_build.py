@@ -1,0 +1,55 @@
+"""The command that builds an AMI; `ingot.cli_ami` has the others."""
+
+from typing import Annotated
+
+import typer
+
+from ingot.errors import UsageError
+from ingot.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: ingot ami build parallelcluster --os al2023 --region eu-west-1")
+def build(
+    image: ImageArg,
+    os_name: OsOption = "ubuntu2404",
+    arch: ArchOption = "x86_64",
+    stack: StackOption = "",
+    region: Annotated[
+        str, typer.Option("--region", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="Where to build.")
+    ] = "",
+    instance_types: Annotated[
+        list[str] | None,
+        typer.Option("--instance-type", help="Build on this one; may be repeated, first choice first."),
+    ] = None,
+    subnets: Annotated[list[str] | None, typer.Option("--subnet", help="Build in this one; may be repeated.")] = None,
+    on_demand: Annotated[bool, typer.Option("--on-demand", help="Do not try spot instances first.")] = False,
+    instance_profile: Annotated[
+        str, typer.Option("--instance-profile", help="Log in by Session Manager, with this profile's permissions.")
+    ] = "",
+    kms_key: Annotated[str, typer.Option("--kms-key", help="Encrypt with this key instead of the account's own.")] = "",
+    on_error: Annotated[
+        str, typer.Option("--on-error", help="cleanup, or abort to leave a failed build's instance to look at.")
+    ] = "cleanup",
+    as_json: JsonOption = False,
+) -> None:
+    """Build an AMI, verify it before and after it is one, and tag it."""
+    from ingot.ami_build import Request
+    from ingot.ami_build import build as build_ami
+    from ingot.console import Progress, out
+
+    if on_error not in ("cleanup", "abort"):
+        raise UsageError(f"unknown way {on_error!r}", hint="--on-error cleanup or --on-error abort")
+    catalog, stack = find_stack(stack)
+    request = Request(
+        image, os_name, arch, stack, region,
+        instance_types or [], subnets or [], on_demand, instance_profile, kms_key, [f"-on-error={on_error}"],
+    )  # fmt: skip
+    report = build_ami(request, catalog, Progress())
+    if as_json:
+        print_json(report)
+        return
+    out.print(f"{report['ami']} {report['name']} in {report['region']}", markup=False)
+    out.print(f"{report['parameter']} names it", markup=False)
+    out.print(f"suite on an instance of it: {report['suite']['passed']} passed; more in {report['dir']}", markup=False)

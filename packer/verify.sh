@@ -1,0 +1,23 @@
+#!/bin/sh
+# Runs the suite on the instance that Packer has logged in to, with Packer's own key; keeps what it says, the manifest,
+# and which packages there are.
+set -eu
+own=$(mktemp -d)
+trap 'rm -rf "$own"' EXIT INT TERM
+(umask 077 && printf '%s\n' "$SSH_KEY" >"$own/key")
+cat >"$own/config" <<EOF
+Host image
+  HostName $SSH_HOST
+  Port $SSH_PORT
+  User $SSH_USER
+  IdentityFile $own/key
+  IdentitiesOnly yes
+  StrictHostKeyChecking no
+  UserKnownHostsFile /dev/null
+  LogLevel ERROR
+EOF
+"$INGOT" verify ssh://image --ssh-config "$own/config" --image "$IMAGE" --os "$SYSTEM" --arch "$ARCH" \
+  --stack "$STACK" --json >"$FOLDER/suite-$SOURCE.json"
+ssh -F "$own/config" image cat /usr/share/ingot/manifest.json >"$FOLDER/manifest.json"
+# shellcheck disable=SC2029 # the command is of ingot/sbom.py, for a shell there
+ssh -F "$own/config" image "$PACKAGES" >"$FOLDER/packages.tsv"

@@ -1,0 +1,117 @@
+"""What moto lacks of EC2, Parameter Store and KMS, added to its own backends: the product's calls stay as they are.
+
+EC2: deprecation; copies with tags, encryption and a time in which they are pending; pages of images; an index of tags,
+for moto searches all tags of a region for each resource. Parameter Store: a parameter of AMIs takes only those there
+are, and says nothing of others. KMS: a grant that is asked for again by its name is the same one.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.responses import ActionResult
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.core import TaggedEC2Resource
+from moto.ec2.responses.amis import AmisResponse
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
+from moto.kms.models import KmsBackend
+from moto.ssm.responses import SimpleSystemManagerResponse
+
+# How long a copy is pending, in seconds.
+copying = 0.0
+PAGE = 400
+
+_copy_image = AmisResponse.copy_image
+_describe_images = AmisResponse.describe_images
+_put_parameter = SimpleSystemManagerResponse.put_parameter
+_create_grant = KmsBackend.create_grant
+_process = BotocoreStubber.process_request
+# moto's backends are not made for several threads at a time.
+_one_at_a_time = threading.RLock()
+
+
+def _tags(self: Any) -> list[dict[str, str]]:
+    kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(self.id), "") if self.id else ""
+    found = self.ec2_backend.tags.get(self.id, {}) if self.id else {}
+    return [{"resource_id": self.id, "key": key, "value": value, "resource_type": kind} for key, value in found.items()]
+
+
+def _copied(self: Any) -> ActionResult:
+    answer = _copy_image(self)
+    ami = self.ec2_backend.amis[answer._result["ImageId"]]
+    source = ec2_backends[self.current_account][self._get_param("SourceRegion")].amis[self._get_param("SourceImageId")]
+    snapshot = ami.ebs_snapshot
+    snapshot.description = f"Copied for DestinationAmi {ami.id} from SourceAmi {source.id} for SourceSnapshot snap-1"
+    snapshot.encrypted = self._get_bool_param("Encrypted", False) or source.ebs_snapshot.encrypted
+    own = f"arn:aws:kms:{self.region}:{self.current_account}:key/aws-ebs"
+    snapshot.kms_key_id = (self._get_param("KmsKeyId") or own) if snapshot.encrypted else None
+    tags = self._parse_tag_specification()
+    ami.add_tags(tags.get("image", {}))
+    snapshot.add_tags(tags.get("snapshot", {}))
+    ami.source_image_id, ami.source_image_region = source.id, self._get_param("SourceRegion")
+    ami.state, ami.ready = "pending", time.monotonic() + copying
+    return answer
+
+
+def _pages(self: Any) -> ActionResult:
+    for ami in self.ec2_backend.amis.values():
+        if ami.state == "pending" and time.monotonic() >= ami.ready:
+            ami.state = "available"
+    answer = _describe_images(self)
+    if limit := self._get_int_param("MaxResults"):
+        start, size = int(self._get_param("NextToken") or 0), min(limit, PAGE)
+        images = answer._result["Images"]
+        answer._result["Images"] = images[start : start + size]
+        if start + size < len(images):
+            answer._result["NextToken"] = str(start + size)
+    return answer
+
+
+def _deprecated(self: Any) -> ActionResult:
+    (ami,) = self.ec2_backend.describe_images(ami_ids=[self._get_param("ImageId")])
+    ami.deprecation_time = str(self._get_param("DeprecateAt"))
+    return ActionResult({"Return": True})
+
+
+def _written(self: Any) -> ActionResult:
+    images = ec2_backends[self.current_account][self.region].amis
+    if self._get_param("DataType") == "aws:ec2:image" and self._get_param("Value") not in images:
+        # Parameter Store looks later, and then forgets it.
+        return ActionResult({"Version": 1, "Tier": "Standard"})
+    return _put_parameter(self)
+
+
+def _granted(self: Any, key_id: str, grantee_principal: str, operations: list[str], name: str, **more: Any) -> Any:
+    for grant in self.list_grants(key_id, None):
+        if name and (grant.name, grant.grantee_principal, grant.operations) == (name, grantee_principal, operations):
+            return grant.id, grant.token
+    return _create_grant(self, key_id, grantee_principal, operations, name, **more)
+
+
+def _processed(self: Any, request: Any) -> Any:
+    with _one_at_a_time:
+        return _process(self, request)
+
+
+@contextmanager
+def emulated() -> Iterator[None]:
+    """AWS in this process, with nothing in it."""
+    replaced = [
+        (TaggedEC2Resource, "get_tags", _tags),
+        (AmisResponse, "copy_image", _copied),
+        (AmisResponse, "describe_images", _pages),
+        (AmisResponse, "enable_image_deprecation", _deprecated),
+        (SimpleSystemManagerResponse, "put_parameter", _written),
+        (KmsBackend, "create_grant", _granted),
+        (BotocoreStubber, "process_request", _processed),
+    ]
+    with ExitStack() as stack:
+        for owner, name, function in replaced:
+            stack.enter_context(patch.object(owner, name, function, create=True))
+        stack.enter_context(mock_aws())
+        yield

@@ -1,0 +1,136 @@
+"""What the tests find in AWS: AMIs as builds leave them, and calls as they are made."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from moto.ec2.models import ec2_backends
+
+ACCOUNT = "123456789012"
+REGION, OTHER, THIRD = "us-east-1", "us-west-2", "eu-west-1"
+ROW = ("parallelcluster", "al2023", "x86_64")
+STABLE, CANDIDATE = ("/ingot/" + "/".join((channel, *ROW)) for channel in ("stable", "candidate"))
+WORDS = ["parallelcluster", "--os", "al2023"]
+_serial = itertools.count(20261101000000)
+
+
+@cache
+def client(service: str, region: str = REGION) -> Any:
+    return boto3.client(service, region_name=region)
+
+
+def ami(
+    region: str = REGION,
+    *,
+    image: str = "parallelcluster",
+    os_name: str = "al2023",
+    arch: str = "x86_64",
+    stack: str = "2026.11",
+    suite: str = "passed 210",
+    finished: str = "2026-11-20T10:00:00Z",
+    key: str = "",
+    **more: str,
+) -> str:
+    """An AMI as a build leaves it; its snapshot is encrypted where there is a key."""
+    ec2 = client("ec2", region)
+    name = f"ingot-{image}-{os_name}-{arch}-{stack}-{next(_serial)}"
+    made: str = ec2.register_image(Name=name)["ImageId"]
+    tags = {
+        "image": image,
+        "os": os_name,
+        "arch": arch,
+        "stack": stack,
+        "lock_sha256": "0" * 64,
+        "git_commit": "0" * 40,
+        "base_ami": "ami-base",
+        "suite": suite,
+        "manifest_sha256": "1" * 64,
+        "build": "f" * 32,
+        "finished": finished,
+        "efa": "1.50.0",
+        "nccl": "2.31.2",
+        **more,
+    }
+    listed = [{"Key": f"ingot:{name}", "Value": value} for name, value in tags.items() if value]
+    ec2.create_tags(Resources=[made, *snapshots(made, region)], Tags=listed)
+    entry = ec2_backends[ACCOUNT][region].amis[made]
+    if key:
+        entry.ebs_snapshot.encrypted, entry.ebs_snapshot.kms_key_id = True, key
+    return made
+
+
+def backend(region: str = REGION) -> Any:
+    """moto's own EC2 of a region."""
+    return ec2_backends[ACCOUNT][region]
+
+
+def snapshots(made: str, region: str = REGION) -> list[str]:
+    (shown,) = client("ec2", region).describe_images(ImageIds=[made])["Images"]
+    return [each["Ebs"]["SnapshotId"] for each in shown["BlockDeviceMappings"]]
+
+
+def amis(region: str = REGION) -> set[str]:
+    return set(backend(region).amis)
+
+
+def hold(name: str, made: str, region: str = REGION) -> None:
+    client("ssm", region).put_parameter(Name=name, Value=made, Type="String", DataType="aws:ec2:image", Overwrite=True)
+
+
+def held(name: str, region: str = REGION) -> str:
+    found = client("ssm", region).get_parameters(Names=[name])["Parameters"]
+    return found[0]["Value"] if found else ""
+
+
+@dataclass
+class Calls:
+    """The calls that were made: service, operation and region of each."""
+
+    made: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        return [operation for _, operation, _ in self.made]
+
+    def actions(self) -> set[str]:
+        """The same as IAM names them."""
+        return {f"{service}:{operation}" for service, operation, _ in self.made}
+
+
+@contextmanager
+def calls(before: Callable[[str, str, dict[str, Any]], None] | None = None) -> Iterator[Calls]:
+    """Record every call of the block; `before` is told operation, region and arguments, and may raise."""
+    noted = Calls()
+    call = BaseClient._make_api_call
+
+    def made(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        noted.made.append((self.meta.service_model.service_name, operation, self.meta.region_name))
+        if before:
+            before(operation, self.meta.region_name, arguments)
+        return call(self, operation, arguments)
+
+    with patch.object(BaseClient, "_make_api_call", made):
+        yield noted
+
+
+def refusing(operation: str, code: str, region: str = "") -> Callable[[str, str, dict[str, Any]], None]:
+    """Let AWS refuse an operation with this code, in this region or in all."""
+
+    def before(called: str, where: str, _: dict[str, Any]) -> None:
+        if called == operation and region in ("", where):
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+
+    return before
+
+
+def answer(done: Any) -> Any:
+    """The JSON document that a command printed; it must have succeeded."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -1,0 +1,94 @@
+"""What gathers and shows metrics: programs of Prometheus' projects in archives, Grafana's packages, DCGM's exporter."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from packages import Artifact, Content, Package, Wanted, package_file, tarball
+
+from ingot.locked import Lock, LockedComponent
+
+# As those of https://github.com/prometheus/common/blob/main/version/info.go say it. The rig's promtool accepts what
+# begins as a configuration does.
+PROGRAM = """#!/bin/sh
+# Simulated.
+set -eu
+if [ "${{1-}}" = --version ]; then
+  echo "{name}, version {version} (branch: HEAD, revision: simulated)"
+  exit
+fi
+if [ "${{1-}} ${{2-}}" = "check config" ]; then
+  grep -q '^scrape_configs:' "$3"
+  exit
+fi
+exec sleep infinity
+"""
+UNIT = """[Unit]
+Description=Simulated {name}
+
+[Service]
+ExecStart={program}
+
+[Install]
+WantedBy=multi-user.target
+"""
+# Places: https://github.com/grafana/grafana/tree/main/packaging, of which deb and rpm differ in one.
+GRAFANA = {
+    "usr/sbin/grafana-server": PROGRAM,
+    "usr/share/grafana/conf/sample.ini": "; Simulated.\n",
+    "usr/share/grafana/conf/defaults.ini": "; Simulated.\n",
+}
+DEFAULTS = {"apt": "etc/default/grafana-server", "rpm": "etc/sysconfig/grafana-server"}
+# https://github.com/grafana/grafana/blob/main/packaging/deb/control/postinst, and rpm's beside it
+MADE = """getent group grafana >/dev/null || groupadd --system grafana
+getent passwd grafana >/dev/null || useradd --system --gid grafana --home-dir /usr/share/grafana grafana
+mkdir -p /etc/grafana /var/log/grafana /var/lib/grafana
+if [ ! -d /etc/grafana/provisioning ]; then
+  mkdir -p /etc/grafana/provisioning/dashboards /etc/grafana/provisioning/datasources
+fi
+test -e /etc/grafana/grafana.ini || cp /usr/share/grafana/conf/sample.ini /etc/grafana/grafana.ini
+chown -Rh root:grafana /etc/grafana/*
+find /etc/grafana -type f -exec chmod 640 {} ';'
+"""
+
+
+def programs(*names: str) -> Artifact:
+    """An archive of programs, of https://github.com/prometheus."""
+
+    def make(entry: LockedComponent, _: Lock, file: Path, __: Callable[[str, Path], None]) -> None:
+        files = {name: PROGRAM.format(name=name, version=entry.version) for name in names}
+        tarball(file, {"LICENSE": "Simulated.\n", "NOTICE": "Simulated.\n"} | files)
+
+    return make
+
+
+def _grafana(entry: LockedComponent, lock: Lock, file: Path, run: Callable[[str, Path], None]) -> None:
+    """The free edition as a package of Debian, the enterprise one as an rpm."""
+    wanted = (
+        Wanted("grafana", entry.version, "apt", lock)
+        if file.suffix == ".deb"
+        else Wanted("grafana-enterprise", f"{entry.version}-1", "rpm", lock)
+    )
+    unit = UNIT.format(name="Grafana", program="/usr/sbin/grafana-server")
+    files = {path: text.format(name="grafana", version=entry.version) for path, text in GRAFANA.items()}
+    files |= {"usr/lib/systemd/system/grafana-server.service": unit, DEFAULTS[wanted.kind]: "# Simulated.\n"}
+    needs = ["adduser"] if wanted.kind == "apt" else []
+    package_file(wanted, Package(files, needs=needs, scripts={"postinst": MADE}), file, run)
+
+
+def _dcgm_exporter(_: Wanted) -> Package:
+    """Its unit and files: https://github.com/NVIDIA/dcgm-exporter/tree/main/packaging."""
+    unit = UNIT.format(name="exporter", program="/usr/bin/dcgm-exporter -f /etc/dcgm-exporter/default-counters.csv")
+    files = {
+        "usr/bin/dcgm-exporter": "#!/bin/sh\n# Simulated.\nexec sleep infinity\n",
+        "etc/dcgm-exporter/default-counters.csv": "# Simulated.\n",
+        "usr/lib/systemd/system/nvidia-dcgm-exporter.service": unit,
+    }
+    return Package(files)
+
+
+ARTIFACTS: dict[str, Artifact] = {
+    "node_exporter": programs("node_exporter"),
+    "prometheus": programs("prometheus", "promtool"),
+    "grafana": _grafana,
+}
+PACKAGES: dict[str, Content] = {"datacenter-gpu-manager-exporter": _dcgm_exporter}

@@ -1,0 +1,144 @@
+"""The AWS command line and the agents of Systems Manager and CloudWatch, whose vendor publishes single files."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from suite import suite
+from systems import SYSTEMS, container, docker, gateway, image
+from systems import converge as run_play
+from vendors import Vendors, serving
+
+from ingot import lock as locks
+from ingot import paths
+
+pytestmark = [pytest.mark.docker, pytest.mark.network]
+
+ROLES = ["aws_cli", "ssm_agent", "cloudwatch_agent"]
+FILES = {"aws_cli": ".zip", "ssm_agent": "amazon-ssm-agent.deb", "cloudwatch_agent": "amazon-cloudwatch-agent.deb"}
+OTHERS = ["ubuntu2204", "rocky9", "rhel9"]
+NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+CLI = "/usr/local/aws-cli"
+# In the place of snapd's program, for the one thing that is asked of it.
+SNAP = '#!/bin/sh\nset -eu\n[ "$*" = "remove amazon-ssm-agent" ]\nrm -r /snap/amazon-ssm-agent\n'
+
+Make = Callable[[str], tuple[Vendors, str]]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Vendors]]:
+    """The vendors of a system's lock, served once."""
+    made: dict[str, Vendors] = {}
+    with ExitStack() as stack:
+
+        def serve(name: str) -> Vendors:
+            if name not in made:
+                lock = locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml")
+                folder = tmp_path_factory.mktemp("rig") / "vendors"
+                made[name] = stack.enter_context(serving(lock, ROLES, folder, gateway()))
+            made[name].faults.clear()
+            return made[name]
+
+        yield serve
+
+
+@pytest.fixture
+def place(served: Callable[[str], Vendors]) -> Iterator[Make]:
+    """Vendors of a system, and a container that presents itself as it."""
+    with ExitStack() as stack:
+        yield lambda name: (served(name), stack.enter_context(container(image(name))))
+
+
+def converge(host: str, vendors: Vendors, *roles: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+    """Apply roles; what Ansible says."""
+    play = vendors.folder / "play.yml"
+    play.write_text("- hosts: all\n  roles:\n" + "".join(f"    - ingot.ml.{role}\n" for role in roles))
+    return run_play(host, play, vendors.lock_file, None, *(["--check", "--diff"] if check else []))
+
+
+def ask(host: str, script: str) -> str:
+    """What a shell in the container says."""
+    return docker("exec", host, "sh", "-euc", script).strip()
+
+
+def put(host: str, path: str, text: str) -> None:
+    """A program in the container."""
+    docker("exec", "-i", host, "sh", "-euc", f"cat > {path}; chmod 0755 {path}", stdin=text)
+
+
+def there(host: str, vendors: Vendors) -> str:
+    """What is there of the roles: files, packages, and what was fetched."""
+    known = "dpkg-query -W -f '${Package}\\n'" if SYSTEMS[vendors.lock.os].kind == "apt" else "rpm -qa"
+    places = "/usr/local/aws-cli /usr/local/bin /dev/shm /opt/aws -mindepth 1"
+    return ask(host, f"{known} | grep '^amazon' || true; find {places} ! -type d 2>/dev/null || true")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_roles_install_what_the_lock_has_and_a_second_time_change_nothing(place: Make, name: str) -> None:
+    vendors, host = place(name)
+    put(host, "/usr/local/sbin/snap", SNAP)
+    docker("exec", host, "mkdir", "-p", "/snap/amazon-ssm-agent/current", f"{CLI}/v2/2.0.0/dist")
+    docker("exec", host, "ln", "-s", f"{CLI}/v2/2.0.0", f"{CLI}/v2/current")
+    first = converge(host, vendors, *ROLES)
+    assert first.returncode == 0, first.stdout
+    second = converge(host, vendors, *ROLES)
+    assert "changed=0 " in second.stdout, second.stdout
+    assert ask(host, "ls /dev/shm/ingot-files") == ""
+    verified = suite(host, vendors.lock_file, ROLES)
+    assert verified.returncode == 0, verified.stdout
+    assert "passed" in verified.stdout
+
+
+@pytest.mark.slow
+def test_check_mode_leaves_everything_as_it_is(place: Make) -> None:
+    vendors, host = place("ubuntu2404")
+    before = there(host, vendors)
+    checked = converge(host, vendors, "aws_cli", "cloudwatch_agent", check=True)
+    assert checked.returncode == 0, checked.stdout
+    assert "changed=0 " not in checked.stdout
+    assert there(host, vendors) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("role", "fault", "said"),
+    [
+        ("aws_cli", ["altered"], "did not match"),
+        ("aws_cli", [404], "404"),
+        ("ssm_agent", ["truncated"], "did not match"),
+        ("cloudwatch_agent", ["altered"], "did not match"),
+    ],
+    ids=str,
+)
+def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
+    place: Make, role: str, fault: list[int | str], said: str
+) -> None:
+    vendors, host = place("ubuntu2404")
+    before = there(host, vendors)
+    vendors.faults[FILES[role]] = fault
+    done = converge(host, vendors, role)
+    assert done.returncode != 0
+    assert said in done.stdout
+    assert FILES[role] in done.stdout
+    assert there(host, vendors) == before
+    again = converge(host, vendors, role)
+    assert again.returncode == 0, again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param("mkdir -p {own}/dist {prefix}/unpacked/aws", id="while it copied"),
+        pytest.param("mkdir -p {own}/dist && ln -s {own} {prefix}/v2/current", id="before its links"),
+    ],
+)
+def test_half_an_installation_of_the_command_line_is_replaced(place: Make, left: str) -> None:
+    vendors, host = place("ubuntu2404")
+    version = vendors.lock.components["aws_cli"].version
+    docker("exec", host, "sh", "-euc", left.format(prefix=CLI, own=f"{CLI}/v2/{version}"))
+    done = converge(host, vendors, "aws_cli")
+    assert done.returncode == 0, done.stdout
+    assert ask(host, "aws --version").startswith(f"aws-cli/{version} ")
+    assert ask(host, f"ls {CLI}") == "v2"

@@ -1,0 +1,410 @@
+"""EFA by AWS' installer, and its plugin for NCCL, converged against a simulated AWS."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from systems import container, converge, docker, gateway, image
+from vendors import Key, Vendors, serving
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.locked import Lock, LockedComponent
+
+pytestmark = [pytest.mark.docker, pytest.mark.network]
+
+LIST = "/opt/amazon/efa_installed_packages"
+UNFINISHED = "/opt/amazon/.efa-unfinished"
+WORK = "/var/cache/ingot-efa /var/cache/ingot-aws-ofi-nccl /opt/amazon/.ofi-nccl"
+INSTALLER = "aws-efa-installer-1.50.0.tar.gz"
+slow = pytest.mark.slow
+# The first runs by default.
+SYSTEMS = ["ubuntu2404", *(pytest.param(name, marks=slow) for name in ("ubuntu2204", "al2023", "rocky9", "rhel9"))]
+PLAY = """\
+- hosts: all
+  roles:
+    - ingot.ml.{role}
+"""
+IMAGES = """\
+images:
+  rig:
+    platform: ec2
+    accelerator: nvidia
+    summary: What is tested here.
+    roles: {roles}
+"""
+# Kills apt-get between rdma-core and the other packages.
+KILL = 'DPkg::Post-Invoke { "kill -9 $(pgrep -o apt-get)"; };'
+
+
+@pytest.fixture(scope="module", params=SYSTEMS)
+def name(request: pytest.FixtureRequest) -> str:
+    """The system that is converged."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def release() -> str:
+    """The kernel that the rig's image has headers of."""
+    with container(image("ubuntu2404")) as made:
+        return docker("exec", made, "ls", "/lib/modules").strip()
+
+
+@contextmanager
+def aws(folder: Path, lock: Lock, release: str) -> Iterator[Vendors]:
+    """AWS, as a lock has it, served where containers reach it."""
+    kernel = LockedComponent(version="6.12", source="distribution", facts={"release": release}, why="it is there")
+    with serving(lock, ["efa", "aws_ofi_nccl"], folder / "vendors", gateway(), {"kernel": kernel}) as made:
+        yield made
+
+
+def lock_of(stack: str, name: str) -> Lock:
+    """The lock of a system."""
+    return locks.load(paths.LOCKS / stack / f"{name}-x86_64.yml")
+
+
+@pytest.fixture(scope="module")
+def vendors(name: str, release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
+    """AWS, as the newest lock of the system has it."""
+    with aws(tmp_path_factory.mktemp("rig"), lock_of("2026.11", name), release) as made:
+        yield made
+
+
+@pytest.fixture
+def host(name: str, vendors: Vendors) -> Iterator[str]:
+    """A container that presents itself as the system."""
+    vendors.faults.clear()
+    with container(image(name)) as made:
+        yield made
+
+
+def apply(host: str, vendors: Vendors, role: str, *words: str, **given: object) -> subprocess.CompletedProcess[str]:
+    """Apply a role as a playbook of three lines does; what Ansible says."""
+    play = vendors.folder / f"{role}.yml"
+    play.write_text(PLAY.format(role=role))
+    return converge(host, play, vendors.lock_file, given, *words)
+
+
+def applied(host: str, vendors: Vendors, role: str, **given: object) -> None:
+    """Apply a role, which succeeds, and again, which changes nothing."""
+    first = apply(host, vendors, role, **given)
+    assert first.returncode == 0, first.stdout
+    second = apply(host, vendors, role, **given)
+    assert "changed=0 " in second.stdout, second.stdout
+
+
+def sh(host: str, script: str) -> str:
+    """What a script says in the container, after a login of root."""
+    return docker("exec", host, "bash", "-lc", script)
+
+
+def installed(host: str) -> set[str]:
+    """The packages of AWS that are there, as the package manager says it; none of the installer's own files."""
+    listed = "if [ -e /etc/debian_version ]; then dpkg-query -W -f '${Package}\\n'; else rpm -qa --qf '%{NAME}\\n'; fi"
+    return {
+        each
+        for each in sh(host, listed).split()
+        if each.startswith(("efa", "libibverbs", "libnccl-ofi")) or "-aws" in each
+    }
+
+
+def leftovers(host: str) -> str:
+    """What roles make and remove again."""
+    return sh(host, f"ls -d {WORK} {UNFINISHED} /dev/shm/ingot-files/* 2>/dev/null; true")
+
+
+def suite(host: str, vendors: Vendors, roles: list[str], *files: str) -> None:
+    """Run files of the suite of images against the container."""
+    own = vendors.folder / "own"
+    own.mkdir(exist_ok=True)
+    (own / "images.yml").write_text(IMAGES.format(roles=roles))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, f"--hosts=docker://{host}"]
+    command += [f"--lock={vendors.lock_file}", "--image=rig", f"--rootdir={paths.ROOT / 'tests' / 'image'}"]
+    env = {**os.environ, "INGOT_CATALOG": str(own)}
+    done = subprocess.run(command, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_container_gets_the_libraries_and_nothing_of_its_hosts(host: str, vendors: Vendors) -> None:
+    first = apply(host, vendors, "efa", "--check", "--diff")
+    assert first.returncode == 0, first.stdout
+    assert (installed(host), leftovers(host)) == (set(), "")
+    applied(host, vendors, "efa")
+    packages = sh(host, f"cat {LIST}")
+    assert f"# EFA installer version: {vendors.lock.components['efa'].version}\n" in packages
+    assert {"openmpi40-aws", "openmpi50-aws", "libnccl-ofi"} <= installed(host)
+    assert not {"efa", "efa-config", "efa-nv-peermem"} & installed(host)
+    assert "FABRIC_1.0" in sh(host, "readelf --dyn-syms --wide $(ldconfig -p | awk '/libfabric.so.1 /{print $NF}')")
+    assert leftovers(host) == ""
+
+
+def test_an_image_in_the_making_gets_the_module_for_its_own_kernel_and_passes_the_suite(
+    host: str, vendors: Vendors, release: str
+) -> None:
+    roles = ["kernel", "efa", "aws_ofi_nccl"]
+    applied(host, vendors, "efa", ingot_roles=roles)
+    applied(host, vendors, "aws_ofi_nccl", ingot_roles=roles)
+    assert sh(host, f"modinfo -k {release} -F version efa").strip() == "3.3.0g"
+    # There is no driver of NVIDIA's, that the latter would ask for.
+    assert {"efa", "efa-config"} == installed(host) & {"efa", "efa-config", "efa-nv-peermem"}
+    suite(host, vendors, roles, "tests/image/test_efa.py", "tests/image/test_aws_ofi_nccl.py")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("altered", "did not match"),
+        pytest.param("truncated", "did not match", marks=slow),
+        pytest.param(404, "404", marks=slow),
+    ],
+    ids=str,
+)
+def test_an_installer_that_is_not_the_locks_is_refused_and_nothing_is_installed(
+    host: str, vendors: Vendors, fault: int | str, said: str
+) -> None:
+    vendors.faults[INSTALLER] = [fault]
+    done = apply(host, vendors, "efa")
+    assert done.returncode != 0
+    assert f"Fetch {INSTALLER} of efa" in done.stdout
+    assert said in done.stdout
+    assert (installed(host), leftovers(host), sh(host, "ls /opt")) == (set(), "", "")
+    assert apply(host, vendors, "efa").returncode == 0
+    assert "libnccl-ofi" in installed(host)
+
+
+@pytest.fixture
+def served(vendors: Vendors) -> Iterator[Path]:
+    """Where the installer, its signature and its key are served from; as it was afterwards."""
+    folder = vendors.folder / "served" / "files" / "efa"
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    yield folder
+    for file, content in before.items():
+        file.write_bytes(content)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Key]:
+    """Another key than the vendor's."""
+    key = Key(tmp_path / "other")
+    yield key
+    key.forget()
+
+
+def refused(host: str, vendors: Vendors, said: str) -> None:
+    """The role refuses, says why, and leaves nothing."""
+    done = apply(host, vendors, "efa")
+    assert done.returncode != 0
+    assert said in " ".join(done.stdout.split())
+    assert (installed(host), leftovers(host), sh(host, "ls /opt")) == (set(), "", "")
+
+
+def test_a_signature_by_another_key_is_refused_though_the_digest_is_right(
+    host: str, vendors: Vendors, served: Path, other: Key
+) -> None:
+    (served / f"{INSTALLER}.sig").write_bytes(other.detached((served / INSTALLER).read_bytes()))
+    pinned = vendors.lock.components["efa"].artifact
+    assert pinned
+    refused(host, vendors, f"{INSTALLER} is not signed by {pinned.key_fingerprint}, the key of the lock")
+
+
+@pytest.mark.slow
+def test_a_signature_of_another_file_is_refused(host: str, vendors: Vendors, served: Path) -> None:
+    vendors.faults[f"{INSTALLER}.sig"] = ["truncated"]
+    refused(host, vendors, f"{INSTALLER} is not signed by")
+
+
+@pytest.mark.slow
+def test_another_key_than_the_locks_is_refused_before_it_is_trusted(
+    host: str, vendors: Vendors, served: Path, other: Key
+) -> None:
+    (served / "key.asc").write_bytes(other.public)
+    pinned = vendors.lock.components["efa"].artifact
+    assert pinned
+    refused(
+        host, vendors, f"is {other.fingerprint}, not {pinned.key_fingerprint}, which the lock names for {INSTALLER}"
+    )
+
+
+def test_a_key_that_has_expired_is_refused(host: str, vendors: Vendors, served: Path, tmp_path: Path) -> None:
+    home = tmp_path / "expired"
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--faked-system-time", "20200101T000000"]
+    gpg += ["--pinentry-mode", "loopback", "--passphrase", ""]
+
+    def run(*words: str, content: bytes = b"") -> bytes:
+        return subprocess.run([*gpg, *words], input=content, check=True, capture_output=True).stdout
+
+    run("--quick-generate-key", "simulated vendor <nobody@example.org>", "rsa2048", "sign", "1d")
+    fingerprint = next(
+        line.split(":")[9] for line in run("-k", "--with-colons").decode().splitlines() if line[:3] == "fpr"
+    )
+    (served / "key.asc").write_bytes(run("--export", "--armor"))
+    (served / f"{INSTALLER}.sig").write_bytes(run("--detach-sign", content=(served / INSTALLER).read_bytes()))
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
+    refused(host, pinned_to(vendors, tmp_path, fingerprint), "This key has expired!")
+
+
+def pinned_to(vendors: Vendors, folder: Path, fingerprint: str) -> Vendors:
+    """The vendors with another key in the lock."""
+    entry = vendors.lock.components["efa"]
+    assert entry.artifact
+    artifact = entry.artifact.model_copy(update={"key_fingerprint": fingerprint})
+    parts = {**vendors.lock.components, "efa": entry.model_copy(update={"artifact": artifact})}
+    changed = Vendors(folder, vendors.url, vendors.lock.model_copy(update={"components": parts}), vendors.faults)
+    changed.lock_file.write_text(locks.dump(changed.lock))
+    return changed
+
+
+def test_an_installer_that_was_killed_is_run_again(name: str, host: str, vendors: Vendors) -> None:
+    if not name.startswith("ubuntu"):
+        pytest.skip("apt is what is killed")
+    sh(host, f"echo '{KILL}' > /etc/apt/apt.conf.d/99kill")
+    done = apply(host, vendors, "efa")
+    assert done.returncode != 0
+    assert "Run the installer with" in done.stdout
+    assert "libibverbs1" in installed(host)
+    assert leftovers(host).split() == [UNFINISHED]
+    sh(host, "rm /etc/apt/apt.conf.d/99kill")
+    applied(host, vendors, "efa")
+    assert "libnccl-ofi" in installed(host)
+    assert leftovers(host) == ""
+
+
+@pytest.mark.slow
+def test_a_running_system_gets_all_of_it_and_an_installer_that_failed_late_is_run_again(
+    name: str, host: str, vendors: Vendors, release: str
+) -> None:
+    """The installer fails when it has written what it has installed, and the role does not believe that."""
+    if not name.startswith("ubuntu"):
+        pytest.skip("the kernel is made up of packages of apt")
+    kernel = sh(host, "uname -r").strip()
+    for package in (f"linux-image-{kernel}", f"linux-headers-{kernel}"):
+        control = f"Package: {package}\\nVersion: 1\\nArchitecture: all\\nMaintainer: nobody\\nDescription: made up\\n"
+        sh(host, f"mkdir -p /root/p/DEBIAN && printf '{control}' > /root/p/DEBIAN/control")
+        sh(host, "dpkg-deb -b /root/p /root/p.deb && dpkg -i /root/p.deb && rm -r /root/p*")
+    drivers = f"/lib/modules/{kernel}/kernel/drivers/infiniband/core"
+    sh(host, f"mkdir -p {drivers} && touch {drivers}/ib_uverbs.ko")
+    initramfs = "/usr/local/sbin/update-initramfs"
+    sh(host, f"printf '#!/bin/sh\\nexit 1\\n' > {initramfs} && chmod +x {initramfs}")
+    given = {"efa_kmod": True, "efa_kernel": release, "efa_nvidia": True}
+    done = apply(host, vendors, "efa", **given)
+    assert done.returncode != 0
+    assert "failed to generate new initramfs image" in done.stdout
+    assert "EFA installer version: 1.50.0" in sh(host, f"cat {LIST}")
+    sh(host, f"printf '#!/bin/sh\\n' > {initramfs}")
+    applied(host, vendors, "efa", **given)
+    assert {"efa", "efa-nv-peermem"} <= installed(host)
+    assert "efa_3.3.0-1.amzn1" in sh(host, f"cat {LIST}")
+
+
+@pytest.mark.slow
+def test_what_an_image_with_its_own_mpi_left_out_comes_when_it_is_asked_for(host: str, vendors: Vendors) -> None:
+    applied(host, vendors, "efa", efa_minimal=True)
+    assert not {"openmpi40-aws", "libnccl-ofi", "efa-profile"} & installed(host)
+    applied(host, vendors, "efa")
+    assert {"openmpi40-aws", "libnccl-ofi", "efa-profile"} <= installed(host)
+
+
+@pytest.mark.slow
+def test_the_number_of_huge_pages_can_be_given(host: str, vendors: Vendors) -> None:
+    applied(host, vendors, "efa", ingot_roles=["kernel", "efa"], efa_hugepages=512)
+    assert "efa-config" not in installed(host)
+    assert "vm.nr_hugepages = 512\n" in sh(host, "cat /etc/sysctl.d/91-efa.conf")
+
+
+@pytest.mark.slow
+def test_another_lock_moves_installer_module_and_plugin_forward_and_back(
+    name: str, host: str, vendors: Vendors, release: str, tmp_path: Path
+) -> None:
+    lock = lock_of("2026.11", name)
+    facts = {"libfabric": "2.7.0amzn2.0", "aws_ofi_nccl": "1.22.0", "rdma_core": "65.0-1", "efa_kmod": "3.3.1"}
+    parts = dict(lock.components)
+    for each, version in (("efa", "1.51.0"), ("aws_ofi_nccl", "1.22.0")):
+        entry = parts[each]
+        assert entry.artifact
+        url = entry.artifact.url.replace(entry.version, version)
+        artifact = entry.artifact.model_copy(update={"url": url, "sha256": None})
+        parts[each] = entry.model_copy(
+            update={"version": version, "artifact": artifact, "facts": {**entry.facts, **facts}}
+        )
+    given = {"ingot_roles": ["kernel", "efa", "aws_ofi_nccl"]}
+    with aws(tmp_path, lock.model_copy(update={"components": parts}), release) as newer:
+        for aws_then, libfabric, module in ((vendors, "2.6.0amzn1.0", "3.3.0g"), (newer, "2.7.0amzn2.0", "3.3.1g"),
+                                        (vendors, "2.6.0amzn1.0", "3.3.0g")):  # fmt: skip
+            applied(host, aws_then, "efa", **given)
+            applied(host, aws_then, "aws_ofi_nccl", **given)
+            assert f"libfabric: {libfabric}" in sh(host, "fi_info --version")
+            assert sh(host, f"modinfo -k {release} -F version efa").strip() == module
+
+
+def stubs(host: str, *headers: str) -> None:
+    """Headers that other roles bring."""
+    for header in headers:
+        sh(host, f"mkdir -p $(dirname {header}) && touch {header}")
+
+
+FABRIC, CUDA = "/opt/amazon/efa/include/rdma/fabric.h", "/usr/local/cuda/include/cuda.h"
+
+
+def test_the_plugin_is_built_where_no_installer_brings_it_also_after_a_build_that_failed(
+    host: str, vendors: Vendors
+) -> None:
+    stubs(host, FABRIC)
+    done = apply(host, vendors, "aws_ofi_nccl")
+    assert done.returncode != 0
+    assert "requires either CUDA or Neuron" in done.stdout
+    assert (sh(host, "ls /opt/amazon").split(), leftovers(host)) == (["efa"], "")
+    stubs(host, CUDA)
+    applied(host, vendors, "aws_ofi_nccl")
+    assert leftovers(host) == ""
+    suite(host, vendors, ["aws_ofi_nccl"], "tests/image/test_aws_ofi_nccl.py")
+
+
+@pytest.mark.slow
+def test_a_source_that_is_not_the_locks_is_refused_and_nothing_is_built(host: str, vendors: Vendors) -> None:
+    stubs(host, FABRIC, CUDA)
+    vendors.faults["aws-ofi-nccl-1.21.1.tar.gz"] = ["altered"]
+    done = apply(host, vendors, "aws_ofi_nccl")
+    assert done.returncode != 0
+    assert "Fetch aws-ofi-nccl-1.21.1.tar.gz of aws_ofi_nccl" in done.stdout
+    assert (sh(host, "ls /opt/amazon").split(), leftovers(host)) == (["efa"], "")
+    assert apply(host, vendors, "aws_ofi_nccl").returncode == 0
+
+
+@pytest.mark.slow
+def test_the_stack_before_builds_the_plugin_on_rocky_where_its_installer_has_none(release: str, tmp_path: Path) -> None:
+    with aws(tmp_path, lock_of("2025.11", "rocky9"), release) as made, container(image("rocky9")) as host:
+        stubs(host, CUDA)
+        applied(host, made, "efa")
+        assert "libnccl-ofi" not in installed(host)
+        applied(host, made, "aws_ofi_nccl")
+        suite(host, made, ["efa", "aws_ofi_nccl"], "tests/image/test_aws_ofi_nccl.py")
+
+
+@pytest.mark.slow
+def test_a_plugin_of_another_version_than_the_locks_is_named(host: str, vendors: Vendors, tmp_path: Path) -> None:
+    assert apply(host, vendors, "efa").returncode == 0
+    entry = vendors.lock.components["aws_ofi_nccl"].model_copy(update={"version": "1.20.0"})
+    lock = vendors.lock.model_copy(update={"components": {**vendors.lock.components, "aws_ofi_nccl": entry}})
+    changed = Vendors(tmp_path, vendors.url, lock)
+    changed.lock_file.write_text(locks.dump(lock))
+    done = apply(host, changed, "aws_ofi_nccl")
+    assert done.returncode != 0
+    assert "the EFA installer has brought 1.21.1, the lock has 1.20.0" in " ".join(done.stdout.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("debian", ["debian12", "debian13"])
+def test_debian_says_why_it_has_no_plugin(debian: str, tmp_path: Path) -> None:
+    lock = lock_of("2026.11", debian)
+    made = Vendors(tmp_path, "", lock)
+    made.lock_file.write_text(locks.dump(lock))
+    with container(image(debian)) as host:
+        done = apply(host, made, "aws_ofi_nccl")
+    assert "changed=0 " in done.stdout
+    assert f"aws_ofi_nccl is left out: {lock.left_out['aws_ofi_nccl']}" in " ".join(done.stdout.split())

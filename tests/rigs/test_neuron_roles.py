@@ -1,0 +1,175 @@
+"""AWS Neuron and the Lustre client, converged against simulated vendors: their modules are real, for a real kernel."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from kernels import release, with_kernel
+from suite import suite
+from systems import SYSTEMS, container, docker, gateway, image
+from systems import converge as run_play
+from vendors import Vendors, serving
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.locked import Lock
+
+pytestmark = [pytest.mark.docker, pytest.mark.network]
+
+PLAY = "- hosts: all\n  roles:\n    - ingot.ml.{role}\n"
+OTHERS = ["ubuntu2204", "al2023", "rocky9"]
+NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+CLIENT = "2.15.6"
+
+# What the driver's script fetches a list of devices with; it shows whether it could have.
+FETCHES = "#!/bin/sh\necho $https_proxy > /run/fetched\n"
+
+Make = Callable[[str], tuple[Vendors, str]]
+
+
+def simulated(name: str) -> Lock:
+    """A system's lock with the rig's kernel, and a version of Lustre, which only its repository tells."""
+    lock = with_kernel(locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml"))
+    lustre = lock.components["lustre"].model_copy(update={"version": CLIENT})
+    return lock.model_copy(update={"components": {**lock.components, "lustre": lustre}})
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Vendors]]:
+    """The vendors of a system's lock, served once."""
+    made: dict[str, Vendors] = {}
+    with ExitStack() as stack:
+
+        def serve(name: str) -> Vendors:
+            if name not in made:
+                folder = tmp_path_factory.mktemp("rig") / "vendors"
+                parts = ["neuron", "lustre", "kernel"]
+                made[name] = stack.enter_context(serving(simulated(name), parts, folder, gateway()))
+            made[name].faults.clear()
+            return made[name]
+
+        yield serve
+
+
+@pytest.fixture
+def place(served: Callable[[str], Vendors]) -> Iterator[Make]:
+    """Vendors of a system, and a container that presents itself as it."""
+    with ExitStack() as stack:
+        yield lambda name: (served(name), stack.enter_context(container(image(name))))
+
+
+def converge(host: str, vendors: Vendors, role: str, *words: str, **facts: object) -> subprocess.CompletedProcess[str]:
+    """Apply the role; what Ansible says."""
+    play = vendors.folder / f"{role}.yml"
+    play.write_text(PLAY.format(role=role))
+    return run_play(host, play, vendors.lock_file, facts, *words)
+
+
+def installed(host: str, vendors: Vendors, *roles: str) -> dict[str, str]:
+    """The components' packages that are installed, by version."""
+    if SYSTEMS[vendors.lock.os].kind == "apt":
+        shown = docker("exec", host, "dpkg-query", "-W", "-f", "${Package} ${db:Status-Status} ${Version}\n")
+        rows = (line.split() for line in shown.splitlines() if " installed " in line)
+        found = {name: version for name, _, version in rows}
+    else:
+        shown = docker("exec", host, "rpm", "-qa", "--qf", "%{NAME} %{VERSION}-%{RELEASE}\n")
+        found = dict(line.split() for line in shown.splitlines())
+    names = {name for role in roles for name in vendors.lock.components[role].packages}
+    return {name: version for name, version in found.items() if name in names}
+
+
+def wanted(vendors: Vendors, role: str) -> dict[str, str]:
+    """The packages of a component as the lock has them."""
+    return {name: file.version for name, file in vendors.lock.components[role].files.items()}
+
+
+def ask(host: str, script: str) -> str:
+    """What a shell in the container says."""
+    return docker("exec", host, "sh", "-euc", script).strip()
+
+
+def verified(host: str, vendors: Vendors, role: str) -> None:
+    """Run the suite's file of the role on the container."""
+    done = suite(host, vendors.lock_file, [role])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_neuron_is_built_for_the_kernel_of_the_lock_and_a_second_time_changes_nothing(place: Make, name: str) -> None:
+    vendors, host = place(name)
+    fetcher = "/usr/local/sbin/update-pciids"
+    docker("exec", "-i", host, "sh", "-euc", f"cat > {fetcher}; chmod +x {fetcher}", stdin=FETCHES)
+    first = converge(host, vendors, "neuron")
+    assert first.returncode == 0, first.stdout
+    second = converge(host, vendors, "neuron")
+    assert "changed=0 " in second.stdout, second.stdout
+    assert installed(host, vendors, "neuron") == wanted(vendors, "neuron")
+    assert ask(host, "cat /run/fetched") == "http://127.0.0.1:9"
+    verified(host, vendors, "neuron")
+
+
+@pytest.mark.slow
+def test_neuron_in_check_mode_changes_nothing(place: Make) -> None:
+    vendors, host = place("ubuntu2404")
+    assert converge(host, vendors, "neuron").returncode == 0
+    checked = converge(host, vendors, "neuron", "--check", "--diff")
+    assert "changed=0 " in checked.stdout, checked.stdout
+
+
+@pytest.mark.slow
+def test_neuron_in_a_container_is_without_its_driver(place: Make) -> None:
+    vendors, host = place("ubuntu2404")
+    first = converge(host, vendors, "neuron", neuron_kmod=False)
+    assert first.returncode == 0, first.stdout
+    everything = wanted(vendors, "neuron")
+    assert installed(host, vendors, "neuron") == {n: v for n, v in everything.items() if n != "aws-neuronx-dkms"}
+    assert ask(host, "find /etc/modprobe.d /etc/modules-load.d /lib/modules -name '*neuron*'") == ""
+
+
+@pytest.mark.slow
+def test_an_interrupted_build_is_begun_anew(place: Make) -> None:
+    vendors, host = place("ubuntu2404")
+    tree = f"/lib/modules/{release()}"
+    docker("exec", host, "mv", f"{tree}/build", f"{tree}/away")
+    done = converge(host, vendors, "neuron")
+    assert done.returncode != 0
+    assert release() in done.stdout
+    docker("exec", host, "mv", f"{tree}/away", f"{tree}/build")
+    # What DKMS would take for a module that is built.
+    version = vendors.lock.components["neuron"].facts["dkms"]
+    left = f"/var/lib/dkms/aws-neuronx/{version}/{release()}/x86_64/module"
+    docker("exec", host, "sh", "-euc", f"mkdir -p {left}; : > {left}/neuron.ko")
+    again = converge(host, vendors, "neuron")
+    assert again.returncode == 0, again.stdout
+    assert ask(host, f"modinfo -k {release()} -F vermagic neuron").split()[0] == release()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_lustre_is_installed_with_a_module_for_the_kernel(place: Make, name: str) -> None:
+    vendors, host = place(name)
+    first = converge(host, vendors, "lustre")
+    assert first.returncode == 0, first.stdout
+    second = converge(host, vendors, "lustre")
+    assert "changed=0 " in second.stdout, second.stdout
+    assert installed(host, vendors, "lustre") == wanted(vendors, "lustre")
+    verified(host, vendors, "lustre")
+
+
+@pytest.mark.slow
+def test_a_client_of_another_kernel_is_refused(place: Make) -> None:
+    vendors, host = place("ubuntu2404")
+    done = converge(host, vendors, "lustre", lustre_kernel="6.17.0-1003-aws")
+    assert done.returncode != 0
+    assert f"lustre {CLIENT} has no module, not one for 6.17.0-1003-aws" in done.stdout
+
+
+def test_a_lock_without_a_client_is_refused(place: Make) -> None:
+    vendors, host = place("ubuntu2404")
+    unresolved = paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml"
+    done = converge(host, Vendors(vendors.folder, vendors.url, vendors.lock), "lustre", ingot_lock=str(unresolved))
+    assert done.returncode != 0
+    assert "lustre of ubuntu2404-x86_64 is not resolved, the lock lacks its version" in done.stdout
+    assert installed(host, vendors, "lustre") == {}

@@ -1,0 +1,212 @@
+"""Slurm, Enroot and pyxis, converged against simulated vendors; on Debian 13 pyxis is loaded by Debian's real Slurm."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from suite import suite
+from systems import container, docker, gateway, image, prepared
+from systems import converge as run_play
+from vendors import Vendors, serving
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.locked import Lock
+
+pytestmark = [pytest.mark.docker, pytest.mark.network]
+
+ROLES = ["slurm", "enroot", "pyxis"]
+OTHERS = ["ubuntu2204"]
+NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+CUT_OFF = "/run/ingot-rig-cut-off"
+# What takes most of a role's time; the roles themselves install it where a test is slow.
+NEEDED = (
+    *("libdbus-1-dev", "libhwloc-dev", "libjson-c-dev", "liblz4-dev", "libmunge-dev", "libnuma-dev", "libpam0g-dev"),
+    *("gawk", "jq", "libpmix-dev", "libreadline-dev", "munge", "parallel", "pkg-config", "squashfs-tools", "zstd"),
+)
+
+Make = Callable[[Lock], tuple[Vendors, str]]
+
+
+def locked(name: str) -> Lock:
+    """A system's lock."""
+    return locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Lock], Vendors]]:
+    """The vendors of a lock, served once for each of its systems and versions of Slurm."""
+    made: dict[tuple[str, str], Vendors] = {}
+    with ExitStack() as stack:
+
+        def serve(lock: Lock) -> Vendors:
+            key = lock.os, lock.components["slurm"].version
+            if key not in made:
+                folder = tmp_path_factory.mktemp("rig") / "vendors"
+                parts = [name for name in ROLES if name in lock.components]
+                made[key] = stack.enter_context(serving(lock, parts, folder, gateway()))
+            made[key].faults.clear()
+            return made[key]
+
+        yield serve
+
+
+@pytest.fixture
+def place(served: Callable[[Lock], Vendors]) -> Iterator[Make]:
+    """Vendors of a lock, and a container that presents itself as its system."""
+
+    def shown(lock: Lock) -> str:
+        return prepared(lock.os, NEEDED) if lock.os == "ubuntu2404" else image(lock.os)
+
+    with ExitStack() as stack:
+        yield lambda lock: (served(lock), stack.enter_context(container(shown(lock))))
+
+
+def converge(host: str, vendors: Vendors, *roles: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+    """Apply roles; what Ansible says."""
+    play = vendors.folder / "play.yml"
+    play.write_text("- hosts: all\n  roles:\n" + "".join(f"    - ingot.ml.{role}\n" for role in roles))
+    return run_play(host, play, vendors.lock_file, {}, *(["--check", "--diff"] if check else []))
+
+
+def ask(host: str, script: str) -> str:
+    """What a shell in the container says."""
+    return docker("exec", host, "sh", "-euc", script).strip()
+
+
+def left(host: str) -> str:
+    """What of a vendor's files and of builds lies about."""
+    return ask(host, "find /dev/shm/ingot-files /var/tmp -mindepth 1")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slurm_enroot_and_pyxis_are_as_the_lock_has_them_and_a_second_time_changes_nothing(
+    place: Make, name: str
+) -> None:
+    vendors, host = place(locked(name))
+    checked = converge(host, vendors, *ROLES, check=True)
+    assert checked.returncode == 0, checked.stdout
+    assert "+25.11.8" in checked.stdout
+    assert ask(host, "ls /opt") == ""
+    first = converge(host, vendors, *ROLES)
+    assert first.returncode == 0, first.stdout
+    assert left(host) == ""
+    second = converge(host, vendors, *ROLES)
+    assert "changed=0 " in second.stdout, second.stdout
+    # As sysprep does: Debian's family makes a key when munge is installed.
+    ask(host, "rm -f /etc/munge/munge.key")
+    verified = suite(host, vendors.lock_file, ROLES)
+    assert verified.returncode == 0, verified.stdout
+    # At boot; the simulated srun loads plugins, and only of its own version.
+    ask(
+        host,
+        "/usr/lib/ingot/slurm-node && grep -qx 'NodeName=.* NodeAddr=127.0.0.1 CPUs=2 .*' /opt/slurm/etc/node.conf",
+    )
+    assert "--container-image=" in ask(host, "/opt/slurm/bin/srun --help")
+    # As every user's enroot evaluates it; a mount without privileges is one that is there.
+    find = "/usr/lib/ingot/enroot-storage; readlink /run/enroot/storage"
+    assert ask(host, find) == "/var/lib/enroot"
+    ask(host, "sed -i 's|/scratch|/dev/shm|' /usr/lib/ingot/enroot-storage")
+    assert ask(host, find) == "/dev/shm/enroot"
+    settings = "sed -n 's/^ENROOT_DATA_PATH *//p' /etc/enroot/enroot.conf.d/50-ingot.conf"
+    mine = f'data=$(eval echo "$({settings})"); mkdir -p "$data"; echo "$data"'
+    found = docker("exec", "--user", "nobody", host, "sh", "-euc", mine).strip()
+    assert found == "/run/enroot/storage/data/user-65534"
+
+
+@pytest.mark.slow
+def test_another_slurm_is_built_and_pyxis_with_it(place: Make) -> None:
+    lock = locked("ubuntu2404")
+    vendors, host = place(lock)
+    assert converge(host, vendors, "slurm", "pyxis").returncode == 0
+    ask(host, "/usr/lib/ingot/slurm-node")
+    plugin = "stat -c %i /usr/local/lib/slurm/spank_pyxis.so"
+    before = ask(host, plugin)
+    newer = lock.components["slurm"].model_copy(update={"version": "26.5.3"})
+    later, _ = place(lock.model_copy(update={"components": {**lock.components, "slurm": newer}}))
+    done = converge(host, later, "slurm")
+    assert done.returncode == 0, done.stdout
+    refused = subprocess.run(
+        ["docker", "exec", host, "/opt/slurm/bin/srun"], capture_output=True, text=True, check=False
+    )
+    assert "Incompatible" in refused.stderr
+    done = converge(host, later, "pyxis")
+    assert done.returncode == 0, done.stdout
+    assert ask(host, plugin) != before
+    assert "--container-image=" in ask(host, "/opt/slurm/bin/srun")
+    assert ask(host, "cat /usr/local/share/pyxis/ingot-built") == "pyxis 0.24.0, slurm 26.5.3"
+
+
+@pytest.mark.parametrize("role", ["slurm", pytest.param("pyxis", marks=pytest.mark.slow)])
+def test_a_build_that_was_cut_off_is_done_again(place: Make, role: str) -> None:
+    vendors, host = place(locked("ubuntu2404"))
+    if role == "pyxis":
+        assert converge(host, vendors, "slurm").returncode == 0
+    ask(host, f"touch {CUT_OFF}")
+    done = converge(host, vendors, role)
+    assert done.returncode != 0
+    assert f"test ! -e {CUT_OFF}" in done.stdout
+    assert left(host) == ""
+    ask(host, "test ! -e /opt/slurm/etc/plugstack.conf.d/pyxis.conf")
+    ask(host, f"rm {CUT_OFF}")
+    done = converge(host, vendors, role)
+    assert done.returncode == 0, done.stdout
+    assert ask(host, "/opt/slurm/sbin/slurmd -V") == "slurm 25.11.8"
+
+
+@pytest.mark.parametrize(
+    "fault", ["altered", pytest.param("truncated", marks=pytest.mark.slow), pytest.param(404, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("role", ["enroot", pytest.param("slurm", marks=pytest.mark.slow)])
+def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
+    place: Make, role: str, fault: int | str
+) -> None:
+    vendors, host = place(locked("ubuntu2404"))
+    artifact = vendors.lock.components[role].artifact
+    assert artifact
+    file = artifact.url.rpartition("/")[2]
+    vendors.faults[file] = [fault] * 9
+    done = converge(host, vendors, role)
+    assert done.returncode != 0
+    assert file in done.stdout
+    assert left(host) == ""
+    ask(host, "test ! -e /opt/slurm && test ! -e /usr/bin/enroot")
+    vendors.faults.clear()
+    assert converge(host, vendors, role).returncode == 0
+
+
+def test_the_slurm_of_parallelcluster_is_left_alone(place: Make) -> None:
+    vendors, host = place(locked("ubuntu2404"))
+    ask(host, "mkdir -p /opt/parallelcluster && echo 3.16.3 >/opt/parallelcluster/.bootstrapped")
+    done = converge(host, vendors, "slurm")
+    assert "changed=0 " in done.stdout, done.stdout
+    assert "left alone" in done.stdout
+
+
+def test_pyxis_without_slurm_is_refused_in_one_sentence(place: Make) -> None:
+    vendors, host = place(locked("ubuntu2404"))
+    done = converge(host, vendors, "pyxis")
+    assert done.returncode != 0
+    assert "apply ingot.ml.slurm before" in done.stdout
+
+
+@pytest.mark.slow
+def test_debians_own_slurm_loads_the_plugin(place: Make) -> None:
+    lock = locked("debian13")
+    parts = {"slurm": lock.components["slurm"], "pyxis": locked("ubuntu2404").components["pyxis"]}
+    left_out = {name: why for name, why in lock.left_out.items() if name != "pyxis"}
+    lock = lock.model_copy(update={"components": parts, "left_out": left_out})
+    vendors, host = place(lock)
+    first = converge(host, vendors, "slurm", "pyxis")
+    assert first.returncode == 0, first.stdout
+    second = converge(host, vendors, "slurm", "pyxis")
+    assert "changed=0 " in second.stdout, second.stdout
+    version = lock.components["slurm"].version
+    assert ask(host, "cat /usr/local/share/pyxis/ingot-built") == f"pyxis 0.24.0, slurm {version}"
+    ask(host, "/usr/lib/ingot/slurm-node")
+    assert "--container-image=[USER@]" in ask(host, "srun --help")
+    # A setting that the plugin refuses: without it Slurm starts nothing.
+    ask(host, "sed -i 's|$| wrong=1|' /etc/slurm/plugstack.conf.d/pyxis.conf")
+    refused = subprocess.run(["docker", "exec", host, "srun", "--help"], capture_output=True, text=True, check=False)
+    assert "unknown configuration option" in refused.stderr
