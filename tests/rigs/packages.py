@@ -17,8 +17,14 @@ from ingot.archive import DEB_ARCH
 from ingot.locked import Lock, LockedComponent
 from ingot.models import Arch
 
-# Debian's scripts of a package, and what rpm calls them.
-RPM_SCRIPTS = {"preinst": "%pre", "postinst": "%post", "prerm": "%preun", "postrm": "%postun"}
+# Debian's scripts of a package, and what rpm calls them; the last is rpm's alone, when the whole transaction is done.
+RPM_SCRIPTS = {
+    "preinst": "%pre",
+    "postinst": "%post",
+    "prerm": "%preun",
+    "postrm": "%postun",
+    "posttrans": "%posttrans",
+}
 CONTROL = """Package: {name}
 Version: {version}
 Architecture: {arch}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from systems import SYSTEMS as KINDS
 from systems import container, docker, gateway, image
 from systems import converge as run_play
 from vendors import Vendors, serving
@@ -23,7 +24,9 @@ from ingot import paths
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["cuda", "nccl", "nccl_tests", "docker", "nvidia_container_toolkit"]
-SYSTEMS = ["ubuntu2404", pytest.param("ubuntu2204", marks=pytest.mark.slow)]
+SYSTEMS = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ubuntu2204", "rocky9", "rhel9"))]
+# Where a library is on systems of rpm, and Debian's compiler and loader in their place do not look.
+LIB64 = "echo /usr/lib64 >/etc/ld.so.conf.d/simulated.conf"
 PLAY = "- hosts: all\n  roles: [{roles}]\n"
 # What the role needs of Open MPI, where the installer of EFA puts it.
 OPEN_MPI = """
@@ -46,6 +49,7 @@ ln -s libmpi.so.40 /opt/amazon/openmpi/lib/libmpi.so
 # Of the toolkit's Go module, and what starts a container without an engine.
 TOOLKIT = "github.com/NVIDIA/nvidia-container-toolkit"
 PROGRAMS = ["nvidia-ctk", "nvidia-container-runtime", "nvidia-container-runtime-hook", "nvidia-cdi-hook"]
+VERSIONLOCK = "/etc/dnf/plugins/versionlock.list"
 CONFIG = "/etc/nvidia-container-runtime/config.toml"
 DEVICES = """cdiVersion: 0.5.0
 kind: nvidia.com/gpu
@@ -81,8 +85,14 @@ crun delete look
 
 
 def served(os_name: str, folder: Path) -> Any:
-    """What a lock names for the roles, served where containers reach it."""
-    lock = locks.load(paths.LOCKS / "2026.11" / f"{os_name}-x86_64.yml")
+    """What a lock names for the roles, served where containers reach it.
+
+    Where a lock does not know Docker's version yet, that of Ubuntu 24.04 stands in for it.
+    """
+    lock, noble = (locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml") for name in (os_name, "ubuntu2404"))
+    engine = lock.components["docker"]
+    engine = engine.model_copy(update={"version": engine.version or noble.components["docker"].version})
+    lock = lock.model_copy(update={"components": {**lock.components, "docker": engine}})
     return serving(lock, ROLES, folder / "vendors", gateway())
 
 
@@ -103,8 +113,9 @@ def host(os_name: str) -> Iterator[str]:
 
     It may make namespaces, by which crun starts a container in it; an engine needs more than that.
     """
-    with container(image(os_name), "--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined") as name:
-        docker("exec", name, "sh", "-euc", OPEN_MPI)
+    options = ["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--env=LIBRARY_PATH=/usr/lib64"]
+    with container(image(os_name), *options) as name:
+        docker("exec", name, "sh", "-euc", OPEN_MPI + LIB64)
         yield name
 
 
@@ -161,8 +172,13 @@ def test_cuda_is_the_link_of_the_alternatives_and_the_loader_follows_it(host: st
 
 
 def test_what_the_lock_holds_is_held(host: str, vendors: Vendors) -> None:
-    held = set(docker("exec", host, "apt-mark", "showhold").split())
     wanted = {name for part in vendors.lock.components.values() if part.hold for name in part.packages}
+    if KINDS[vendors.lock.os].kind == "rpm":
+        held = {
+            line.split(":")[0].rpartition("-")[0] for line in read(host, VERSIONLOCK).splitlines() if line[0] != "#"
+        }
+    else:
+        held = set(docker("exec", host, "apt-mark", "showhold").split())
     assert held == wanted >= {"nvidia-container-toolkit"}
 
 
@@ -258,6 +274,8 @@ def toolkit() -> Path:
 @pytest.fixture(scope="module")
 def real(host: str, vendors: Vendors, toolkit: Path) -> None:
     """The real toolkit in place of the simulated one, and what starts a container of one static program."""
+    if KINDS[vendors.lock.os].kind == "rpm":
+        pytest.skip("crun is Debian's; the toolkit's programs are the same on every system")
     assert converge(host, vendors, "docker", "nvidia_container_toolkit").returncode == 0
     for name in PROGRAMS:
         docker("cp", str(toolkit / name), f"{host}:/usr/bin/{name}")

@@ -94,8 +94,8 @@ cudaError_t cudaGetDeviceCount(int *count);
 """
 CUDART = "int cudaRuntimeGetVersion(int *v) {{ *v = {number}; return 0; }}\n"
 CUDART += "int cudaGetDeviceCount(int *n) {{ *n = 0; return 0; }}\n"
-# The alternatives' names: https://github.com/NVIDIA/libnvidia-container/issues/117; their order is what
-# `update-alternatives --config cuda` shows of 12.9 and 13.0, 129 and 130.
+# The alternatives' names, and when rpm makes them: https://github.com/NVIDIA/libnvidia-container/issues/117; their
+# order is what `update-alternatives --config cuda` shows of 12.9 and 13.0, 129 and 130.
 ALTERNATIVES = """update-alternatives --install /usr/local/cuda cuda /usr/local/cuda-{release} {order}
 update-alternatives --install /usr/local/cuda-{major} cuda-{major} /usr/local/cuda-{release} {order}
 ldconfig
@@ -172,7 +172,7 @@ def _config(wanted: Wanted) -> Package:
     made = ALTERNATIVES.format(release=release, major=major, order=f"{major}{minor}")
     removed = f"update-alternatives --remove cuda /usr/local/cuda-{release}\n"
     removed += f"update-alternatives --remove cuda-{major} /usr/local/cuda-{release}\n"
-    return Package(scripts={"postinst": made, "prerm": removed})
+    return Package(scripts={"postinst" if wanted.kind == "apt" else "posttrans": made, "prerm": removed})
 
 
 def _nccl(wanted: Wanted) -> Package:
