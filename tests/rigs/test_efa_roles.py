@@ -26,8 +26,7 @@ slow = pytest.mark.slow
 SYSTEMS = ["ubuntu2404", *(pytest.param(name, marks=slow) for name in ("ubuntu2204", "al2023", "rocky9", "rhel9"))]
 PLAY = """\
 - hosts: all
-  roles:
-    - ingot.ml.{role}
+  roles: [{roles}]
 """
 IMAGES = """\
 images:
@@ -82,18 +81,18 @@ def host(name: str, vendors: Vendors) -> Iterator[str]:
         yield made
 
 
-def apply(host: str, vendors: Vendors, role: str, *words: str, **given: object) -> subprocess.CompletedProcess[str]:
-    """Apply a role as a playbook of three lines does; what Ansible says."""
-    play = vendors.folder / f"{role}.yml"
-    play.write_text(PLAY.format(role=role))
+def apply(host: str, vendors: Vendors, roles: str, *words: str, **given: object) -> subprocess.CompletedProcess[str]:
+    """Apply one role or several as a playbook of two lines does; what Ansible says."""
+    play = vendors.folder / "play.yml"
+    play.write_text(PLAY.format(roles=", ".join(f"ingot.ml.{role}" for role in roles.split())))
     return converge(host, play, vendors.lock_file, given, *words)
 
 
-def applied(host: str, vendors: Vendors, role: str, **given: object) -> None:
-    """Apply a role, which succeeds, and again, which changes nothing."""
-    first = apply(host, vendors, role, **given)
+def applied(host: str, vendors: Vendors, roles: str, **given: object) -> None:
+    """Apply roles, which succeeds, and again, which changes nothing."""
+    first = apply(host, vendors, roles, **given)
     assert first.returncode == 0, first.stdout
-    second = apply(host, vendors, role, **given)
+    second = apply(host, vendors, roles, **given)
     assert "changed=0 " in second.stdout, second.stdout
 
 
@@ -147,8 +146,7 @@ def test_an_image_in_the_making_gets_the_module_for_its_own_kernel_and_passes_th
     host: str, vendors: Vendors, release: str
 ) -> None:
     roles = ["kernel", "efa", "aws_ofi_nccl"]
-    applied(host, vendors, "efa", ingot_roles=roles)
-    applied(host, vendors, "aws_ofi_nccl", ingot_roles=roles)
+    applied(host, vendors, "efa aws_ofi_nccl", ingot_roles=roles)
     assert sh(host, f"modinfo -k {release} -F version efa").strip() == "3.3.0g"
     # There is no driver of NVIDIA's, that the latter would ask for.
     assert {"efa", "efa-config"} == installed(host) & {"efa", "efa-config", "efa-nv-peermem"}
@@ -272,7 +270,7 @@ def test_an_installer_that_was_killed_is_run_again(name: str, host: str, vendors
     assert "libibverbs1" in installed(host)
     assert leftovers(host).split() == [UNFINISHED]
     sh(host, "rm /etc/apt/apt.conf.d/99kill")
-    applied(host, vendors, "efa")
+    assert apply(host, vendors, "efa").returncode == 0
     assert "libnccl-ofi" in installed(host)
     assert leftovers(host) == ""
 
@@ -298,8 +296,10 @@ def test_a_running_system_gets_all_of_it_and_an_installer_that_failed_late_is_ru
     assert done.returncode != 0
     assert "failed to generate new initramfs image" in done.stdout
     assert "EFA installer version: 1.50.0" in sh(host, f"cat {LIST}")
-    sh(host, f"printf '#!/bin/sh\\n' > {initramfs}")
+    sh(host, f"printf '#!/bin/sh\\ntouch /root/made\\n' > {initramfs}")
     applied(host, vendors, "efa", **given)
+    assert sh(host, "ls /root/made")
+    assert leftovers(host) == ""
     assert {"efa", "efa-nv-peermem"} <= installed(host)
     assert "efa_3.3.0-1.amzn1" in sh(host, f"cat {LIST}")
 
@@ -338,8 +338,7 @@ def test_another_lock_moves_installer_module_and_plugin_forward_and_back(
     with aws(tmp_path, lock.model_copy(update={"components": parts}), release) as newer:
         for aws_then, libfabric, module in ((vendors, "2.6.0amzn1.0", "3.3.0g"), (newer, "2.7.0amzn2.0", "3.3.1g"),
                                         (vendors, "2.6.0amzn1.0", "3.3.0g")):  # fmt: skip
-            applied(host, aws_then, "efa", **given)
-            applied(host, aws_then, "aws_ofi_nccl", **given)
+            applied(host, aws_then, "efa aws_ofi_nccl", **given)
             assert f"libfabric: {libfabric}" in sh(host, "fi_info --version")
             assert sh(host, f"modinfo -k {release} -F version efa").strip() == module
 
@@ -353,6 +352,7 @@ def stubs(host: str, *headers: str) -> None:
 FABRIC, CUDA = "/opt/amazon/efa/include/rdma/fabric.h", "/usr/local/cuda/include/cuda.h"
 
 
+@pytest.mark.slow
 def test_the_plugin_is_built_where_no_installer_brings_it_also_after_a_build_that_failed(
     host: str, vendors: Vendors
 ) -> None:
