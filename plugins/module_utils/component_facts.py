@@ -288,7 +288,6 @@ def _observe(root, packages, built):
         "nccl_tests": _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/nccl-tests/version"),
         "efa": efa_installer(root) or libfabric(root, packages),
         "aws_ofi_nccl": _aws_ofi_nccl(root),
-        "gdrcopy": _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/gdrcopy/ingot-version"),
         "slurm": slurm or _package(packages, "slurmd", "slurm-client"),
         "docker": _package(packages, "docker.io", "docker-ce", "moby-engine"),
         "nvidia_container_toolkit": _package(packages, "nvidia-container-toolkit"),
