@@ -11,7 +11,7 @@ from ingot.locked import Lock, LockedComponent
 
 CUDA = "/usr/local/cuda"
 # Metapackages of CUDA that bring a driver, and NVIDIA's own packages of one.
-DRIVERS = re.compile(r"cuda-drivers|nvidia-open|nvidia-driver-\d|libnvidia-compute-\d|kmod-nvidia")
+DRIVERS = re.compile(r"cuda-drivers|nvidia-open(?!cl)|nvidia-driver-\d|libnvidia-compute-\d|kmod-nvidia")
 
 
 def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
