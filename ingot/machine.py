@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingot.console import err
 from ingot.errors import IngotError
 from ingot.run import run
 from ingot.seed import make_key, user_data, write_seed
@@ -37,6 +38,11 @@ EXIT_SECTOR = b"\xb0\x10\xe6\xf4\xf4".ljust(510, b"\0") + b"\x55\xaa"
 EXIT_STATUS = 33
 BOOT_SECONDS = {"kvm": 180, "tcg": 900}
 POLL_SECONDS = 0.2
+# The kernel's last words, after which there is nothing to wait for.
+PANIC = b"Kernel panic - not syncing"
+# Emulated processors that run side by side (tcg,thread=multi) at times execute the breakpoint that the kernel puts where
+# it changes its own code, after it was taken away: seen on 2026-11-25 in a static key of 6.12.118.
+EMULATOR = b"Oops: int3"
 
 
 @dataclass(frozen=True)
@@ -201,8 +207,12 @@ def _speaks_ssh(port: int) -> bool:
         return False
 
 
+class EmulatorError(IngotError):
+    """The kernel panicked by the fault of the emulated processor; the next boot may well succeed."""
+
+
 def _wait(process: subprocess.Popen[bytes], machine: Machine, said: Path) -> None:
-    """Return when root can log in. Raises IngotError when QEMU ends first, or after far too long."""
+    """Return when root can log in. Raises IngotError when QEMU ends first, the kernel panics, or after far too long."""
     deadline = time.monotonic() + BOOT_SECONDS[machine.accelerator]
     greeted = False
     while time.monotonic() < deadline:
@@ -212,6 +222,10 @@ def _wait(process: subprocess.Popen[bytes], machine: Machine, said: Path) -> Non
             greeted = greeted or (_has_network(machine.console) and _speaks_ssh(machine.port))
             if greeted and machine.ssh("true")[0] == 0:
                 return
+            words = machine.console.read_bytes() if machine.console.exists() else b""
+            if PANIC in words:
+                kind = EmulatorError if EMULATOR in words and machine.accelerator == "tcg" else IngotError
+                raise kind(f"the kernel panicked\n  {_tail(machine.console)}", hint=_look_at(machine)) from None
             continue
         raise IngotError(f"QEMU ended (exit {process.returncode}): {said.read_text().strip()}", hint=_look_at(machine))
     state = "its ssh server refuses the key of this boot" if greeted else "no ssh server answers"
@@ -272,22 +286,37 @@ def boot(
         argv = qemu_command(disk.resolve(), seed, variables, firmware, port, console, accel, memory_mib, start)
         with log.open("a") as out:
             out.write(f"$ {' '.join(argv)}\n")
-        began = time.monotonic()
-        with (folder / "qemu.log").open("wb") as out:
-            process = subprocess.Popen(
-                [*_die_with_parent(), *argv],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                # The overlay of `snapshot=on` goes where temporary files go, beside the rest of this boot's.
-                env={**os.environ, "TMPDIR": str(folder)},
-            )
+        said = folder / "qemu.log"
         machine = Machine(ALIAS, port, login.private, folder / "ssh_config", console, accel)
+        began = time.monotonic()
+        process = _start(argv, said)
         try:
-            _wait(process, machine, folder / "qemu.log")
+            try:
+                _wait(process, machine, said)
+            except EmulatorError as error:
+                err.print(f"{error.message.splitlines()[0]} by the emulated processor's fault; booting again")
+                process.kill()
+                process.wait()
+                console.unlink()
+                began = time.monotonic()
+                process = _start(argv, said)
+                _wait(process, machine, said)
             yield Machine(**{**vars(machine), "wall_seconds": time.monotonic() - began})
         finally:
             run(["ssh", "-F", machine.ssh_config, "-O", "exit", ALIAS]) if (folder / "ssh").exists() else None
             process.kill()
             process.wait()
+
+
+def _start(argv: list[str], said: Path) -> subprocess.Popen[bytes]:
+    """Start QEMU; what it says goes to `said`."""
+    with said.open("wb") as out:
+        return subprocess.Popen(
+            [*_die_with_parent(), *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # The overlay of `snapshot=on` goes where temporary files go, beside the rest of this boot's.
+            env={**os.environ, "TMPDIR": str(said.parent)},
+        )
