@@ -36,8 +36,6 @@ from ingot.setup import ensure_packer
 
 # After this time EC2 no longer shows the image to others; the stack's pins are to be reviewed by then as well.
 DEPRECATED_AFTER = timedelta(days=365)
-# EC2's limit of tags on one resource.
-MOST_TAGS = 50
 # What EC2 says where another instance type, subnet or way of buying may still be had:
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 NO_CAPACITY = re.compile(
@@ -141,7 +139,7 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
             "endpoint": os.environ.get("AWS_ENDPOINT_URL_EC2") or os.environ.get("AWS_ENDPOINT_URL", ""),
             "base_ami": base.id,
             "root_device": base.root_device,
-            "volume_gib": str(max(64, base.gib)),
+            "volume_gib": str(max(catalog.builders.volume_gib, base.gib)),
             "ami_name": name,
             "user": login,
             "instance_profile": request.instance_profile,
@@ -225,7 +223,7 @@ def _first(
             progress.note(f"{way}: {lacking[0].rstrip(': ')}; trying {ways[number + 1]}")
         else:
             return way
-    raise UsageError("there is no instance type to build on", hint="--instance-type c7i.4xlarge")
+    raise UsageError("there is no instance type to build on", hint="name one with --instance-type")
 
 
 def _require(lock: Lock, image: Image) -> None:
@@ -260,7 +258,7 @@ def _tags(request: Request, lock: Lock, lock_path: Path, base: str, build_id: st
     }
     versions = {f"ingot:{name}": entry.version for name, entry in lock.components.items() if entry.version}
     # Three more come when the image is finished.
-    room = MOST_TAGS - len(tags) - 3
+    room = amis.MOST_TAGS - len(tags) - 3
     return tags | dict(list(versions.items())[:room])
 
 

@@ -40,8 +40,8 @@ BOOT_SECONDS = {"kvm": 180, "tcg": 900}
 POLL_SECONDS = 0.2
 # The kernel's last words, after which there is nothing to wait for.
 PANIC = b"Kernel panic - not syncing"
-# Emulated processors that run side by side (tcg,thread=multi) at times execute the breakpoint that the kernel puts where
-# it changes its own code, after it was taken away: seen on 2026-11-25 in a static key of 6.12.118.
+# Emulated processors that run side by side (tcg,thread=multi) at times execute the breakpoint that the kernel puts
+# where it changes its own code, after it was taken away: seen on 2026-11-25 in a static key of 6.12.118.
 EMULATOR = b"Oops: int3"
 
 

@@ -380,10 +380,11 @@ class Images(Strict):
 
 
 class Builders(Strict):
-    """Where AMIs are built: instance types by architecture in the order that they are tried, and by operating system
-    whom its base image lets log in."""
+    """Where AMIs are built: instance types by architecture in the order that they are tried, the size of the root
+    volume in GiB where the base image has no larger one, and by operating system whom its base image lets log in."""
 
     instance_types: dict[Arch, list[str]]
+    volume_gib: int
     logins: dict[str, str]
     source: str
     checked: date

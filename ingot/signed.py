@@ -1,6 +1,7 @@
 """Fetches what vendors publish, and checks that the key that the lock names has signed it."""
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from ingot.errors import IngotError
 from ingot.run import run
 
 CHUNK = 1 << 20
+ARMOR = re.compile(rb"-----BEGIN PGP[^-]+-----.+?-----END PGP[^-]+-----", re.DOTALL)
 Tell = Callable[[str], None]
 
 
@@ -49,7 +51,11 @@ class Keyring:
 
     def _gpg(self, home: str, *words: str | Path) -> str:
         gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--no-autostart"]
-        download(self._url, Path(home) / "vendor.key")
+        key = Path(home) / "vendor.key"
+        download(self._url, key)
+        # AWS publishes keys on pages of its documentation; gpg reads a key only where a line begins with it.
+        if found := ARMOR.findall(key.read_bytes()):
+            key.write_bytes(b"\n".join(found))
         run([*gpg, "--import", Path(home) / "vendor.key"], doing=f"reading {self._url}")
         said = run([*gpg, "--status-fd", "1", *words], doing=f"checking the signature of {self._of}")
         signers = {line.split()[-1] for line in said.splitlines() if " VALIDSIG " in line}

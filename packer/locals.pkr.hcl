@@ -27,6 +27,7 @@ locals {
     ansible_become             = true
     ansible_python_interpreter = "/usr/bin/python3"
   }
+  builders   = yamldecode(file("${local.root}/catalog/builders.yml")).builders
   build_tags = { "Name" = var.ami_name, "ingot:build" = var.build_id }
 
   # In memory, so that the mount leaves no folder behind in the image: wheels. apt's folder is there anyway.

@@ -25,12 +25,12 @@ source "amazon-ebs" "image" {
   skip_metadata_api_check    = var.endpoint != ""
 
   # Spot first or on demand, as the caller tries them.
-  instance_type       = length(var.spot_instance_types) == 0 ? var.instance_type : null
+  instance_type       = length(var.spot_instance_types) == 0 ? coalesce(var.instance_type, local.builders.instance_types[var.arch][0]) : null
   spot_instance_types = length(var.spot_instance_types) == 0 ? null : var.spot_instance_types
   spot_price          = length(var.spot_instance_types) == 0 ? null : "auto"
   subnet_id           = var.subnet
 
-  ssh_username            = var.user
+  ssh_username            = coalesce(var.user, local.builders.logins[var.os])
   temporary_key_pair_type = "ed25519"
   iam_instance_profile    = var.instance_profile
   ssh_interface           = var.instance_profile != "" ? "session_manager" : "public_ip"
@@ -49,7 +49,7 @@ source "amazon-ebs" "image" {
   launch_block_device_mappings {
     device_name           = var.root_device
     volume_type           = "gp3"
-    volume_size           = var.volume_gib
+    volume_size           = coalesce(var.volume_gib, local.builders.volume_gib)
     iops                  = 3000
     throughput            = 250
     encrypted             = true

@@ -158,20 +158,20 @@ variable "root_device" {
 
 variable "volume_gib" {
   type        = number
-  description = "AMI: the size of the root volume in GiB."
-  default     = 64
+  description = "AMI: the size of the root volume in GiB; empty takes that of catalog/builders.yml."
+  default     = null
 }
 
 variable "user" {
   type        = string
-  description = "AMI: whom the base image lets log in."
-  default     = "ec2-user"
+  description = "AMI: whom the base image lets log in; empty takes whom catalog/builders.yml names."
+  default     = ""
 }
 
 variable "instance_type" {
   type        = string
-  description = "AMI: the instance type to build on; no GPU is needed."
-  default     = "c7i.4xlarge"
+  description = "AMI: the instance type to build on, no GPU is needed; empty takes the first of catalog/builders.yml."
+  default     = ""
 }
 
 variable "spot_instance_types" {

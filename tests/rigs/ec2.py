@@ -7,36 +7,40 @@ is made of an instance is its container, committed. What builds an AMI runs unch
     make ami-ec2-cpu OS=debian12 AWS_ENDPOINT_URL=ADDRESS
 
 Simulated: EC2's answers, and machines by containers (no kernel of their own, no init). Real: Packer, ssh, Ansible, the
-roles, the suite. Of moto 5.2 it mends what Packer calls and moto lacks: tags of snapshots in CreateImage,
-EnableImageDeprecation, and what an image says of IMDS.
+roles, the suite.
 """
 
 import json
-import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from moto.core.responses import ActionResult, BaseResponse
+from emulator import mended
+from moto.core.responses import BaseResponse
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.models.instances import Instance, InstanceBackend
-from moto.ec2.responses import EC2Response
 from moto.server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
-from systems import SYSTEMS, _made, docker, image
+from systems import docker, image, made
 
+from ingot import lock as locks
+from ingot import paths
 from ingot.catalog import read_catalog
 from ingot.models import EC2_ARCH
 
 REGION = "us-east-1"
+# The account of the user, as moto has it, and one of Amazon's that images are of.
 ACCOUNT = "123456789012"
+AMAZON = "137112412989"
+# What an instance of the user's is committed as.
+MADE = "ingot/rig-ec2-ami"
 # What an image of EC2 has beside its packages: a user who may do everything, and sshd.
 LOGIN = """export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
@@ -59,27 +63,29 @@ rm -f /run/nologin
 
 @dataclass
 class Rig:
-    """What the rig knows beside moto: the image of each AMI, the container of each instance, and what it was asked."""
+    """What the rig knows beside moto: the system of each AMI, which of them it has made itself, the container and the
+    address of each instance, what it writes calls to, and where tests say which calls it refuses.
+    """
 
     calls: Path
-    user: dict[str, str] = field(default_factory=dict)
-    images: dict[str, Callable[[], str]] = field(default_factory=dict)
+    faults: Path
+    logins: dict[str, str]
+    systems: dict[str, str] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
     containers: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
-    # Names of actions that are refused, once for each entry, with EC2's code.
-    faults: Path = Path(os.devnull)
 
     def launch(self, instance: Any) -> None:
         """Start the container of an instance, and let the instance's key in."""
         ami = instance.image_id
-        if ami not in self.images:
-            return
+        user = self.logins[self.systems[ami]]
+        started = f"{MADE}:{ami}" if ami in self.made else machine(self.systems[ami], user)
         keys = instance.ec2_backend.describe_key_pairs([instance.key_name]) if instance.key_name else []
         name = f"ingot-ec2-{instance.id}"
-        docker("run", "-d", "--name", name, "--label", "ingot=1", self.images[ami](), "sleep", "infinity")
+        docker("run", "-d", "--name", name, "--label", "ingot=1", started, "sleep", "infinity")
         self.containers[instance.id] = name
         public = "".join(each.material_public.decode() + "\n" for each in keys)
-        docker("exec", "-i", name, "sh", "-eu", "-c", BOOT.format(user=self.user[ami]), stdin=public)
+        docker("exec", "-i", name, "sh", "-eu", "-c", BOOT.format(user=user), stdin=public)
         shown = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
         self.addresses[instance.id] = shown.strip()
 
@@ -89,70 +95,53 @@ class Rig:
             if name := self.containers.pop(each, None):
                 docker("rm", "-f", "-v", name)
 
-    def keep(self, instance: str, ami: str) -> None:
+    def keep(self, instance: Any, ami: str) -> None:
         """Commit an instance's container as the image of an AMI."""
-        tag = f"ingot/rig-ec2-ami:{ami}"
-        docker("commit", self.containers[instance], tag)
-        self.images[ami] = lambda: tag
-        self.user[ami] = self.user[ec2_backends[ACCOUNT][REGION].get_instance(instance).image_id]
+        docker("commit", self.containers[instance.id], f"{MADE}:{ami}")
+        self.systems[ami] = self.systems[instance.image_id]
+        self.made.add(ami)
 
     def forget(self, ami: str) -> None:
         """Remove the image of an AMI that is gone."""
-        if (made := self.images.pop(ami, None)) and made().startswith("ingot/rig-ec2-ami:"):
-            docker("rmi", "-f", made())
+        if ami in self.made:
+            self.made.remove(ami)
+            docker("rmi", "-f", f"{MADE}:{ami}")
 
     def close(self) -> None:
         """Remove every container and image that is left."""
         self.terminate(list(self.containers))
-        for ami in list(self.images):
-            if ami not in BASES:
-                self.forget(ami)
+        for ami in list(self.made):
+            self.forget(ami)
 
 
-BASES: set[str] = set()
-
-
-def _base_images(rig: Rig) -> None:
-    """Register the base images of every system and platform as the catalog looks for them."""
-    catalog = read_catalog()
-    lock = {"parallelcluster": "3.16.3", "eks": "1.35", "kernel": "6.12"}
+def _base_images(rig: Rig, stack: str) -> None:
+    """Register the base images of every system and platform as the locks of a stack name them."""
     ec2, ssm = ec2_backends[ACCOUNT][REGION], ssm_backends[ACCOUNT][REGION]
-    for number, (system, platform, arch) in enumerate(
-        (system, platform, arch)
-        for system, row in catalog.operating_systems.items()
-        for platform in row.base_images
-        for arch in row.architectures
-    ):
-        row = catalog.operating_systems[system].base_images[platform]
-        words = {**lock, "arch": EC2_ARCH[arch], "deb_arch": {"x86_64": "amd64", "aarch64": "arm64"}[arch]}
-        name = row.name.format(**words).replace("*", "2026-11-01") or f"{system}-{platform}-{arch}-2026-11-01"
+    there = [locks.load(path) for path in sorted((paths.LOCKS / stack).iterdir())]
+    rows = [(lock, platform, row) for lock in there for platform, row in lock.base_images.items()]
+    for number, (lock, platform, row) in enumerate(rows):
+        name = row.name.replace("*", "2026-11-01") or f"{lock.os}-{platform}-{lock.arch}-2026-11-01"
         ami = Ami(
-            ec2, f"ami-{number:017x}", name=name, owner_id=row.owner if row.owner.isdigit() else "137112412989",
-            owner_alias=None if row.owner.isdigit() else "amazon", architecture=EC2_ARCH[arch],
+            ec2, f"ami-{number:017x}", name=name, owner_id=row.owner if row.owner.isdigit() else AMAZON,
+            owner_alias=None if row.owner.isdigit() else "amazon", architecture=EC2_ARCH[lock.arch],
             root_device_name="/dev/xvda", root_device_type="ebs", virtualization_type="hvm", state="available",
             public=True, creation_date=datetime(2026, 11, 1, tzinfo=UTC),
         )  # fmt: skip
         ec2.amis[ami.id] = ami
-        BASES.add(ami.id)
-        login = catalog.builders.logins[system]
-        rig.user[ami.id] = login
-        rig.images[ami.id] = lambda system=system, login=login: machine(system, login)
+        rig.systems[ami.id] = lock.os
         if row.ssm:
             # Not by PutParameter, which lets nobody write AWS's own.
-            path = row.ssm.format(**words)
-            ssm._parameters[path] = [
-                Parameter(ACCOUNT, path, ami.id, "String", None, None, None, datetime.now(UTC), 1, "text")
-            ]
+            value = Parameter(ACCOUNT, row.ssm, ami.id, "String", None, None, None, datetime.now(UTC), 1, "text")
+            ssm._parameters[row.ssm] = [value]
 
 
 def machine(system: str, login: str) -> str:
     """The image of a system's instances."""
-    assert system in SYSTEMS
-    return str(_made(image(system), LOGIN.format(user=login), f"ec2-{system}"))
+    return made(image(system), LOGIN.format(user=login), f"ec2-{system}")
 
 
-def _mend(rig: Rig) -> None:
-    """Put containers behind moto's instances, and mend what it lacks."""
+def _put_behind(rig: Rig) -> None:
+    """Put containers behind moto's instances, write down what is asked, and refuse what a test wants refused."""
     run, terminate = InstanceBackend.run_instances, InstanceBackend.terminate_instances
     create, deregister = AmiBackend.create_image, AmiBackend.deregister_image
     call = BaseResponse.call_action
@@ -167,32 +156,20 @@ def _mend(rig: Rig) -> None:
         rig.terminate(instance_ids)
         return terminate(self, instance_ids)
 
-    def create_image(self: Any, instance_id: str, name: str, description: str, tag_specifications: list[Any]) -> Any:
-        mine = [each for each in tag_specifications if each["ResourceType"] == "image"]
-        ami = create(self, instance_id, name, description, tag_specifications=mine)
-        for each in tag_specifications:
-            if each["ResourceType"] == "snapshot":
-                self.create_tags([ami.ebs_snapshot.id], {tag["Key"]: tag["Value"] for tag in each["Tags"]})
-        # moto takes nothing of this over from the instance's own image.
-        ami.root_device_type, ami.root_device_name = "ebs", "/dev/xvda"
-        rig.keep(instance_id, ami.id)
+    def create_image(self: Any, instance_id: str, *words: Any, **options: Any) -> Any:
+        ami = create(self, instance_id, *words, **options)
+        rig.keep(self.get_instance(instance_id), ami.id)
         return ami
 
     def deregister_image(self: Any, ami_id: str) -> Any:
         rig.forget(ami_id)
         return deregister(self, ami_id)
 
-    def enable_image_deprecation(self: Any) -> ActionResult:
-        self.ec2_backend.amis[self._get_param("ImageId")].deprecation_time = self._get_param("DeprecateAt")
-        return ActionResult({"Return": True})
-
     def call_action(self: Any) -> Any:
         action = self._get_action()
         with rig.calls.open("a") as file:
-            file.write(
-                json.dumps({"action": action, "asked": self._get_params() if self.querystring else {}}, default=str)
-                + "\n"
-            )
+            asked = self._get_params() if self.querystring else {}
+            file.write(json.dumps({"action": action, "asked": asked}, default=str) + "\n")
         waiting = rig.faults.read_text().splitlines() if rig.faults.exists() else []
         for number, line in enumerate(waiting):
             name, _, code = line.partition(" ")
@@ -208,35 +185,34 @@ def _mend(rig: Rig) -> None:
     InstanceBackend.terminate_instances = terminate_instances
     AmiBackend.create_image = create_image
     AmiBackend.deregister_image = deregister_image
-    EC2Response.enable_image_deprecation = enable_image_deprecation
     BaseResponse.call_action = call_action
     for name in ("public_ip", "public_ip_address"):
         setattr(Instance, name, property(lambda self: rig.addresses.get(self.id)))
 
 
 @contextmanager
-def ec2_rig(folder: Path, port: int = 0) -> Iterator[str]:
+def ec2_rig(folder: Path) -> Iterator[str]:
     """Serve on this machine until the block ends; the address. `folder` gets calls.jsonl and may have faults.txt."""
-    rig = Rig(folder / "calls.jsonl", faults=folder / "faults.txt")
-    _mend(rig)
-    _base_images(rig)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
-    try:
-        host, number = server.get_host_and_port()
-        yield f"http://{host}:{number}"
-    finally:
-        server.stop()
-        rig.close()
+    catalog = read_catalog()
+    rig = Rig(folder / "calls.jsonl", folder / "faults.txt", catalog.builders.logins)
+    with mended():
+        _put_behind(rig)
+        _base_images(rig, catalog.newest_stack)
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        try:
+            host, number = server.get_host_and_port()
+            yield f"http://{host}:{number}"
+        finally:
+            server.stop()
+            rig.close()
 
 
 def main() -> None:
-    """Serve until Ctrl-C or SIGTERM; the address is the first line of output."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="ingot-ec2-"))
+    """Serve until Ctrl-C or SIGTERM; the address is the first line of output. A folder that is named gets the calls."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with ec2_rig(folder) as url:
+    with tempfile.TemporaryDirectory() as own, ec2_rig(Path(*sys.argv[1:] or [own])) as url:
         print(url, flush=True)
-        print(f"calls are written to {folder / 'calls.jsonl'}", file=sys.stderr)
         try:
             signal.pause()
         except KeyboardInterrupt:

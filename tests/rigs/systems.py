@@ -114,7 +114,7 @@ def _base(name: str) -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True, cwd=paths.ROOT).stdout.strip()
 
 
-def _made(base: str, script: str, name: str) -> str:
+def made(base: str, script: str, name: str) -> str:
     """The image that `script` makes of `base`: the one of an earlier run if there is one."""
     digest = hashlib.sha256(f"{docker('image', 'inspect', '-f', '{{.Id}}', base)}{script}".encode()).hexdigest()[:12]
     tag = f"ingot/rig-{name}:{digest}"
@@ -130,7 +130,7 @@ def tools_image() -> str:
     """The rig's own image: Debian 13 with compilers and packers."""
     install = f"apt-get install -qq --yes --no-install-recommends {' '.join(INSTALLED)}"
     script = f"export DEBIAN_FRONTEND=noninteractive\napt-get update -qq\n{install} >/dev/null\napt-get clean\n"
-    return _made(_base("debian13"), script, "tools")
+    return made(_base("debian13"), script, "tools")
 
 
 @cache
@@ -143,7 +143,7 @@ def image(name: str) -> str:
     script = [f"rm -f {' '.join(removed)}"]
     script += [f"cat > {path} <<'EOF'\n{text}EOF" for path, text in system.files.items()]
     script += [RPM] if system.kind == "rpm" else []
-    return _made(tools_image(), "\n".join(script) + "\n", name)
+    return made(tools_image(), "\n".join(script) + "\n", name)
 
 
 @cache
@@ -151,7 +151,7 @@ def prepared(name: str, packages: tuple[str, ...]) -> str:
     """The image of a system of apt with packages that a role would install, for tests of what comes after that."""
     install = f"apt-get install -qq --yes --no-install-recommends {' '.join(packages)} >/dev/null"
     script = f"export DEBIAN_FRONTEND=noninteractive\napt-get update -qq\n{install}\n"
-    return _made(image(name), script, f"{name}-prepared")
+    return made(image(name), script, f"{name}-prepared")
 
 
 def gateway() -> str:

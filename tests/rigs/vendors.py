@@ -206,8 +206,11 @@ def _artifacts(
         update = {"url": f"{url}/files/{name}/{file.name}", "sha256": None}
         if entry.artifact.signature:
             file.with_name(f"{file.name}.sig").write_bytes(key.detached(file.read_bytes()))
-            (place / "key.asc").write_bytes(key.public)
-            update |= {"signature": f"{update['url']}.sig", "key_url": f"{url}/files/{name}/key.asc"}
+            # Where the lock names a page of documentation, the key stands on one.
+            on_page = entry.artifact.key_url.endswith(".html")
+            public = place / ("key.html" if on_page else "key.asc")
+            public.write_bytes(b"<pre><code>" + key.public + b"</code></pre>\n" if on_page else key.public)
+            update |= {"signature": f"{update['url']}.sig", "key_url": f"{url}/files/{name}/{public.name}"}
             update |= {"key_fingerprint": key.fingerprint}
         found[name] = entry.model_copy(update={"artifact": entry.artifact.model_copy(update=update)})
     return found

@@ -70,6 +70,19 @@ def test_a_signature_by_the_pinned_key_is_accepted(vendor: Vendor) -> None:
     assert re.search("checking the signature", failure(lock_with(signed)))
 
 
+def test_a_key_is_found_on_a_page_of_documentation(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.sign("efa.tar.gz", "efa.sig")
+    vendor.write("page", b"<p>Save it:</p><pre>" + (vendor.folder / "key").read_bytes() + b"</pre>")
+    signed = Artifact(
+        url=f"{vendor.url}/efa.tar.gz",
+        signature=f"{vendor.url}/efa.sig",
+        key_url=f"{vendor.url}/page",
+        key_fingerprint=fingerprint,
+    )
+    assert recorded(resolved(lock_with(signed))) == DIGEST
+
+
 def test_a_signature_by_another_key_is_refused(vendor: Vendor) -> None:
     vendor.make_key()
     vendor.sign("efa.tar.gz", "efa.sig")

@@ -1,8 +1,9 @@
 """What moto lacks of EC2, Parameter Store and KMS, added to its own backends: the product's calls stay as they are.
 
-EC2: deprecation; copies with tags, encryption and a time in which they are pending; pages of images; an index of tags,
-for moto searches all tags of a region for each resource. Parameter Store: a parameter of AMIs takes only those there
-are, and says nothing of others. KMS: a grant that is asked for again by its name is the same one.
+EC2: deprecation; images of instances, with their snapshots' tags; copies with tags, encryption and a time in which they
+are pending; pages of images; an index of tags, for moto searches all tags of a region for each resource. Parameter
+Store: a parameter of AMIs takes only those there are, and says nothing of others. KMS: a grant that is asked for again
+by its name is the same one.
 """
 
 import threading
@@ -16,6 +17,7 @@ from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.responses import ActionResult
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import AmiBackend
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
@@ -26,6 +28,7 @@ from moto.ssm.responses import SimpleSystemManagerResponse
 copying = 0.0
 PAGE = 400
 
+_create_image = AmiBackend.create_image
 _copy_image = AmisResponse.copy_image
 _describe_images = AmisResponse.describe_images
 _put_parameter = SimpleSystemManagerResponse.put_parameter
@@ -72,6 +75,17 @@ def _pages(self: Any) -> ActionResult:
     return answer
 
 
+def _image_made(self: Any, instance: str, name: str, description: str, tag_specifications: list[Any]) -> Any:
+    mine = [each for each in tag_specifications if each["ResourceType"] != "snapshot"]
+    ami = _create_image(self, instance, name, description, tag_specifications=mine)
+    # moto takes nothing of this over from the instance's own image.
+    ami.root_device_type, ami.root_device_name = "ebs", "/dev/xvda"
+    for each in tag_specifications:
+        if each["ResourceType"] == "snapshot":
+            ami.ebs_snapshot.add_tags({tag["Key"]: tag["Value"] for tag in each["Tags"]})
+    return ami
+
+
 def _deprecated(self: Any) -> ActionResult:
     (ami,) = self.ec2_backend.describe_images(ami_ids=[self._get_param("ImageId")])
     ami.deprecation_time = str(self._get_param("DeprecateAt"))
@@ -98,20 +112,30 @@ def _processed(self: Any, request: Any) -> Any:
         return _process(self, request)
 
 
+# In the place of what moto has.
+MENDED: list[tuple[Any, str, Any]] = [
+    (TaggedEC2Resource, "get_tags", _tags),
+    (AmiBackend, "create_image", _image_made),
+    (AmisResponse, "copy_image", _copied),
+    (AmisResponse, "describe_images", _pages),
+    (AmisResponse, "enable_image_deprecation", _deprecated),
+    (SimpleSystemManagerResponse, "put_parameter", _written),
+    (KmsBackend, "create_grant", _granted),
+    (BotocoreStubber, "process_request", _processed),
+]
+
+
+@contextmanager
+def mended() -> Iterator[None]:
+    """moto with what it lacks."""
+    with ExitStack() as stack:
+        for owner, name, function in MENDED:
+            stack.enter_context(patch.object(owner, name, function, create=True))
+        yield
+
+
 @contextmanager
 def emulated() -> Iterator[None]:
     """AWS in this process, with nothing in it."""
-    replaced = [
-        (TaggedEC2Resource, "get_tags", _tags),
-        (AmisResponse, "copy_image", _copied),
-        (AmisResponse, "describe_images", _pages),
-        (AmisResponse, "enable_image_deprecation", _deprecated),
-        (SimpleSystemManagerResponse, "put_parameter", _written),
-        (KmsBackend, "create_grant", _granted),
-        (BotocoreStubber, "process_request", _processed),
-    ]
-    with ExitStack() as stack:
-        for owner, name, function in replaced:
-            stack.enter_context(patch.object(owner, name, function, create=True))
-        stack.enter_context(mock_aws())
+    with mended(), mock_aws():
         yield
