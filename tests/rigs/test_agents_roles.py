@@ -1,17 +1,12 @@
 """The AWS command line and the agents of Systems Manager and CloudWatch, whose vendor publishes single files."""
 
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 
 import pytest
+from places import Make, Serve, ask, converge, locked, places, served
 from suite import suite
-from systems import SYSTEMS, container, docker, gateway, image
-from systems import converge as run_play
-from vendors import Vendors, serving
-
-from ingot import lock as locks
-from ingot import paths
+from systems import SYSTEMS, docker
+from vendors import Vendors
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -23,43 +18,19 @@ CLI = "/usr/local/aws-cli"
 # In the place of snapd's program, for the one thing that is asked of it.
 SNAP = '#!/bin/sh\nset -eu\n[ "$*" = "remove amazon-ssm-agent" ]\nrm -r /snap/amazon-ssm-agent\n'
 
-Make = Callable[[str], tuple[Vendors, str]]
-
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Vendors]]:
-    """The vendors of a system's lock, served once."""
-    made: dict[str, Vendors] = {}
-    with ExitStack() as stack:
-
-        def serve(name: str) -> Vendors:
-            if name not in made:
-                lock = locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml")
-                folder = tmp_path_factory.mktemp("rig") / "vendors"
-                made[name] = stack.enter_context(serving(lock, ROLES, folder, gateway()))
-            made[name].faults.clear()
-            return made[name]
-
-        yield serve
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """The vendors of a lock."""
+    with served(ROLES, lambda: tmp_path_factory.mktemp("rig")) as made:
+        yield made
 
 
 @pytest.fixture
-def place(served: Callable[[str], Vendors]) -> Iterator[Make]:
-    """Vendors of a system, and a container that presents itself as it."""
-    with ExitStack() as stack:
-        yield lambda name: (served(name), stack.enter_context(container(image(name))))
-
-
-def converge(host: str, vendors: Vendors, *roles: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-    """Apply roles; what Ansible says."""
-    play = vendors.folder / "play.yml"
-    play.write_text("- hosts: all\n  roles:\n" + "".join(f"    - ingot.ml.{role}\n" for role in roles))
-    return run_play(host, play, vendors.lock_file, None, *(["--check", "--diff"] if check else []))
-
-
-def ask(host: str, script: str) -> str:
-    """What a shell in the container says."""
-    return docker("exec", host, "sh", "-euc", script).strip()
+def place(serve: Serve) -> Iterator[Make]:
+    """Vendors of a lock, and a container that presents itself as its system."""
+    with places(serve) as made:
+        yield made
 
 
 def put(host: str, path: str, text: str) -> None:
@@ -76,7 +47,7 @@ def there(host: str, vendors: Vendors) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_roles_install_what_the_lock_has_and_a_second_time_change_nothing(place: Make, name: str) -> None:
-    vendors, host = place(name)
+    vendors, host = place(locked(name))
     put(host, "/usr/local/sbin/snap", SNAP)
     docker("exec", host, "mkdir", "-p", "/snap/amazon-ssm-agent/current", f"{CLI}/v2/2.0.0/dist")
     docker("exec", host, "ln", "-s", f"{CLI}/v2/2.0.0", f"{CLI}/v2/current")
@@ -92,7 +63,7 @@ def test_the_roles_install_what_the_lock_has_and_a_second_time_change_nothing(pl
 
 @pytest.mark.slow
 def test_check_mode_leaves_everything_as_it_is(place: Make) -> None:
-    vendors, host = place("ubuntu2404")
+    vendors, host = place(locked("ubuntu2404"))
     before = there(host, vendors)
     checked = converge(host, vendors, "aws_cli", "cloudwatch_agent", check=True)
     assert checked.returncode == 0, checked.stdout
@@ -114,7 +85,7 @@ def test_check_mode_leaves_everything_as_it_is(place: Make) -> None:
 def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
     place: Make, role: str, fault: list[int | str], said: str
 ) -> None:
-    vendors, host = place("ubuntu2404")
+    vendors, host = place(locked("ubuntu2404"))
     before = there(host, vendors)
     vendors.faults[FILES[role]] = fault
     done = converge(host, vendors, role)
@@ -135,7 +106,7 @@ def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
     ],
 )
 def test_half_an_installation_of_the_command_line_is_replaced(place: Make, left: str) -> None:
-    vendors, host = place("ubuntu2404")
+    vendors, host = place(locked("ubuntu2404"))
     version = vendors.lock.components["aws_cli"].version
     docker("exec", host, "sh", "-euc", left.format(prefix=CLI, own=f"{CLI}/v2/{version}"))
     done = converge(host, vendors, "aws_cli")

@@ -1,17 +1,13 @@
 """What gathers and shows metrics, converged against simulated vendors; its settings are checked by real programs."""
 
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 
 import pytest
 import yaml
+from places import Make, Serve, ask, converge, locked, places, served
 from suite import suite
-from systems import container, docker, gateway, image, prepared
-from systems import converge as run_play
-from vendors import Vendors, serving
+from systems import container, docker, prepared
 
-from ingot import lock as locks
 from ingot import paths
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
@@ -21,48 +17,24 @@ OTHERS = ["ubuntu2204", "al2023", "rocky9", "rhel9"]
 NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 PROGRAMS = {"node_exporter": "node_exporter", "prometheus": "promtool"}
 
-Make = Callable[[str], tuple[Vendors, str]]
-
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Vendors]]:
-    """The vendors of a system's lock, served once."""
-    made: dict[str, Vendors] = {}
-    with ExitStack() as stack:
-
-        def serve(name: str) -> Vendors:
-            if name not in made:
-                lock = locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml")
-                folder = tmp_path_factory.mktemp("rig") / "vendors"
-                made[name] = stack.enter_context(serving(lock, ROLES, folder, gateway()))
-            made[name].faults.clear()
-            return made[name]
-
-        yield serve
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """The vendors of a lock."""
+    with served(ROLES, lambda: tmp_path_factory.mktemp("rig")) as made:
+        yield made
 
 
 @pytest.fixture
-def place(served: Callable[[str], Vendors]) -> Iterator[Make]:
-    """Vendors of a system, and a container that presents itself as it."""
-    with ExitStack() as stack:
-        yield lambda name: (served(name), stack.enter_context(container(image(name))))
-
-
-def converge(host: str, vendors: Vendors, *roles: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-    """Apply roles; what Ansible says."""
-    play = vendors.folder / "play.yml"
-    play.write_text("- hosts: all\n  roles:\n" + "".join(f"    - ingot.ml.{role}\n" for role in roles))
-    return run_play(host, play, vendors.lock_file, {}, *(["--check", "--diff"] if check else []))
-
-
-def ask(host: str, script: str) -> str:
-    """What a shell in the container says."""
-    return docker("exec", host, "sh", "-euc", script).strip()
+def place(serve: Serve) -> Iterator[Make]:
+    """Vendors of a lock, and a container that presents itself as its system."""
+    with places(serve) as made:
+        yield made
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_watches_a_cluster_is_as_the_lock_has_it_and_a_second_time_changes_nothing(place: Make, name: str) -> None:
-    vendors, host = place(name)
+    vendors, host = place(locked(name))
     # Without what needs a repository that is not there yet.
     checked = converge(host, vendors, *ROLES[:-1], check=True)
     assert checked.returncode == 0, checked.stdout
@@ -97,7 +69,7 @@ def test_prometheus_reads_the_ports_that_exporters_serve() -> None:
 def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
     place: Make, role: str, fault: int | str
 ) -> None:
-    vendors, host = place("ubuntu2404")
+    vendors, host = place(locked("ubuntu2404"))
     artifact = vendors.lock.components[role].artifact
     assert artifact
     file = artifact.url.rpartition("/")[2]
@@ -113,7 +85,7 @@ def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
 @pytest.mark.slow
 @pytest.mark.parametrize("role", PROGRAMS)
 def test_another_version_replaces_a_program(place: Make, role: str) -> None:
-    vendors, host = place("ubuntu2404")
+    vendors, host = place(locked("ubuntu2404"))
     program = f"/usr/local/bin/{PROGRAMS[role]}"
     ask(host, f"printf '#!/bin/sh\\necho {PROGRAMS[role]}, version 1.0.0 now\\n' >{program} && chmod +x {program}")
     assert converge(host, vendors, role).returncode == 0

@@ -1,18 +1,12 @@
 """Slurm, Enroot and pyxis, converged against simulated vendors; on Debian 13 pyxis is loaded by Debian's real Slurm."""
 
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 
 import pytest
+from places import Make, Serve, ask, converge, locked, places, served
 from suite import suite
-from systems import container, docker, gateway, image, prepared
-from systems import converge as run_play
-from vendors import Vendors, serving
-
-from ingot import lock as locks
-from ingot import paths
-from ingot.locked import Lock
+from systems import docker, image, prepared
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -26,53 +20,24 @@ NEEDED = (
     *("gawk", "jq", "libpmix-dev", "libreadline-dev", "munge", "parallel", "pkg-config", "squashfs-tools", "zstd"),
 )
 
-Make = Callable[[Lock], tuple[Vendors, str]]
 
-
-def locked(name: str) -> Lock:
-    """A system's lock."""
-    return locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml")
+def shown(system: str) -> str:
+    """The image of a system, with what takes most of a role's time on the one that is tested most."""
+    return prepared(system, NEEDED) if system == "ubuntu2404" else image(system)
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Lock], Vendors]]:
-    """The vendors of a lock, served once for each of its systems and versions of Slurm."""
-    made: dict[tuple[str, str], Vendors] = {}
-    with ExitStack() as stack:
-
-        def serve(lock: Lock) -> Vendors:
-            key = lock.os, lock.components["slurm"].version
-            if key not in made:
-                folder = tmp_path_factory.mktemp("rig") / "vendors"
-                parts = [name for name in ROLES if name in lock.components]
-                made[key] = stack.enter_context(serving(lock, parts, folder, gateway()))
-            made[key].faults.clear()
-            return made[key]
-
-        yield serve
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """The vendors of a lock."""
+    with served(ROLES, lambda: tmp_path_factory.mktemp("rig")) as made:
+        yield made
 
 
 @pytest.fixture
-def place(served: Callable[[Lock], Vendors]) -> Iterator[Make]:
+def place(serve: Serve) -> Iterator[Make]:
     """Vendors of a lock, and a container that presents itself as its system."""
-
-    def shown(lock: Lock) -> str:
-        return prepared(lock.os, NEEDED) if lock.os == "ubuntu2404" else image(lock.os)
-
-    with ExitStack() as stack:
-        yield lambda lock: (served(lock), stack.enter_context(container(shown(lock))))
-
-
-def converge(host: str, vendors: Vendors, *roles: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-    """Apply roles; what Ansible says."""
-    play = vendors.folder / "play.yml"
-    play.write_text("- hosts: all\n  roles:\n" + "".join(f"    - ingot.ml.{role}\n" for role in roles))
-    return run_play(host, play, vendors.lock_file, {}, *(["--check", "--diff"] if check else []))
-
-
-def ask(host: str, script: str) -> str:
-    """What a shell in the container says."""
-    return docker("exec", host, "sh", "-euc", script).strip()
+    with places(serve, shown) as made:
+        yield made
 
 
 def left(host: str) -> str:

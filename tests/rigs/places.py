@@ -1,0 +1,61 @@
+"""Where tests of roles begin: a lock's vendors, served once, and a container that presents itself as its system."""
+
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import systems
+from systems import container, docker, gateway
+from vendors import Vendors, serving
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.locked import Lock
+
+Serve = Callable[[Lock], Vendors]
+Make = Callable[[Lock], tuple[Vendors, str]]
+
+
+def locked(name: str) -> Lock:
+    """A system's lock."""
+    return locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml")
+
+
+@contextmanager
+def served(parts: Sequence[str], folder: Callable[[], Path]) -> Iterator[Serve]:
+    """What serves the parts of a lock that it has, each lock once, in a folder of its own."""
+    made: dict[str, Vendors] = {}
+    with ExitStack() as stack:
+
+        def serve(lock: Lock) -> Vendors:
+            key = locks.dump(lock)
+            if key not in made:
+                mine = [name for name in parts if name in lock.components]
+                made[key] = stack.enter_context(serving(lock, mine, folder() / "vendors", gateway()))
+            made[key].faults.clear()
+            return made[key]
+
+        yield serve
+
+
+@contextmanager
+def places(serve: Serve, image: Callable[[str], str] = systems.image) -> Iterator[Make]:
+    """What makes the vendors of a lock and a container of its system, of what `image` says the system's image is."""
+    with ExitStack() as stack:
+        yield lambda lock: (serve(lock), stack.enter_context(container(image(lock.os))))
+
+
+def converge(
+    host: str, vendors: Vendors, *roles: str, check: bool = False, **facts: object
+) -> subprocess.CompletedProcess[str]:
+    """Apply roles; what Ansible says."""
+    play = vendors.folder / "play.yml"
+    play.write_text("- hosts: all\n  roles:\n" + "".join(f"    - ingot.ml.{role}\n" for role in roles))
+    words = ["--check", "--diff"] if check else []
+    return systems.converge(host, play, vendors.lock_file, facts, *words)
+
+
+def ask(host: str, script: str) -> str:
+    """What a shell in the container says."""
+    return docker("exec", host, "sh", "-euc", script).strip()
