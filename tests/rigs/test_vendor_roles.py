@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from suite import suite
 from systems import SYSTEMS, container, docker, gateway, image
 from systems import converge as run_play
 from vendors import Vendors, serving
@@ -24,7 +25,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["fabricmanager", "nvlsm", "imex", "dcgm"]
 MORE_ROLES = ["nccl", "nvidia_container_toolkit"]
-UNITS = {"fabricmanager": "nvidia-fabricmanager", "imex": "nvidia-imex", "dcgm": "nvidia-dcgm"}
 MORE_SYSTEMS = ["ubuntu2204", "al2023", "rocky9", "rhel9"]
 PLAY = """\
 - hosts: all
@@ -112,11 +112,10 @@ def test_a_role_installs_and_holds_the_locks_packages_and_a_second_time_changes_
     kept = entry.packages if SYSTEMS[vendors.lock.os].kind == "apt" else entry.files
     held = kept if entry.hold else []
     assert installed(host, vendors) == {name: (name in held, file.version) for name, file in entry.files.items()}
-    if role in UNITS:
-        unit = UNITS[role]
-        links = docker("exec", host, "find", "/etc/systemd/system", "-name", f"{unit}.service")
-        assert "multi-user.target.wants" in links
-        assert "ExecCondition=" in docker("exec", host, "cat", f"/etc/systemd/system/{unit}.service.d/ingot.conf")
+    if role in ROLES:
+        verified = suite(host, vendors.lock_file, [role])
+        assert verified.returncode == 0, verified.stdout
+        assert "passed" in verified.stdout
 
 
 def trusted(host: str) -> str:
