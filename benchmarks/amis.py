@@ -1,4 +1,4 @@
-"""Measures the life of AMIs in the emulator of the tests (tests/aws): listing, collecting and copying them."""
+"""Measures the life of AMIs in the emulator of the tests: listing, collecting and copying them."""
 
 import contextlib
 import io
@@ -30,7 +30,7 @@ FALSE = {
 @contextlib.contextmanager
 def _emulator() -> Iterator[tuple[Any, Any]]:
     """The tests' emulator, empty, and what makes AMIs in it."""
-    sys.path.insert(0, str(paths.ROOT / "tests" / "aws"))
+    sys.path[:0] = [str(paths.ROOT / "tests" / "rigs"), str(paths.ROOT / "tests" / "aws")]
     with patch.dict(os.environ, FALSE):
         emulator, world = import_module("emulator"), import_module("world")
         with emulator.emulated():
