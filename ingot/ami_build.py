@@ -182,7 +182,10 @@ def _build(
         with progress.phase("tags"):
             _finish(ami, request.region, suite["passed"], manifest)
     except BaseException as error:
-        _remove(ami, request.region)
+        try:
+            _remove(ami, request.region)
+        except IngotError as stays:
+            progress.note(f"{ami} stays, `ingot ami gc --builds` finds it: {stays.message}")
         if isinstance(error, PackerError):
             raise _explained(error, None, request.dir / "suite-check.json", log) from None
         raise

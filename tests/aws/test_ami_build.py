@@ -1,0 +1,104 @@
+"""A build where no instance is to be had, or where the finished AMI does not pass: Packer is played by the test."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import REGION, amis, calls, refusing
+from world import ami as make_ami
+
+from ingot import ami_build
+from ingot.ami_build import Request
+from ingot.catalog import read_catalog
+from ingot.console import Progress
+from ingot.ec2 import Base
+from ingot.errors import IngotError
+from ingot.packer import PackerError
+
+PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}
+FAILED = {**PASSED, "failed": 1, "failures": [["test_efa.py::test_bad", "it is gone"]]}
+Packer = Callable[[str, Mapping[str, str]], None]
+
+
+@pytest.fixture
+def build(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Packer], dict[str, Any]]:
+    """What builds the image of EC2 with CPUs on Debian 12, with a Packer that the test plays."""
+    monkeypatch.setattr(ami_build, "ensure_packer", lambda: Path("packer"))
+    monkeypatch.setattr(ami_build.ec2, "base_image", lambda *_: Base("ami-base", "/dev/xvda", 8))
+    monkeypatch.setattr("ingot.paths.build_dir", lambda *_: tmp_path)
+
+    def run(packer: Packer) -> dict[str, Any]:
+        monkeypatch.setattr(ami_build, "packer_build", lambda source, variables, **_: packer(source, variables))
+        request = Request("ec2-cpu", "debian12", "x86_64", "2026.11", REGION)
+        return ami_build.build(request, read_catalog(), Progress(quiet=True))
+
+    return run
+
+
+def failing(said: str) -> PackerError:
+    """What Packer's failure is."""
+    error = PackerError("Packer failed (exit 1)")
+    error.said = said
+    return error
+
+
+class Played:
+    """A Packer that makes an AMI, and whose suite on an instance of it says `suite`."""
+
+    def __init__(self, suite: Mapping[str, Any], lacking: int = 0) -> None:
+        self.suite, self.lacking = suite, lacking
+        self.asked: list[tuple[str, str]] = []
+
+    def __call__(self, source: str, variables: Mapping[str, str]) -> None:
+        self.asked.append((variables["instance_type"], variables["spot_instance_types"]))
+        if len(self.asked) <= self.lacking:
+            raise failing("Error launching source instance: InsufficientInstanceCapacity: none left")
+        folder = Path(variables["folder"])
+        if source == "amazon-ebs.image":
+            made = make_ami(image="ec2-cpu", os_name="debian12", suite="", finished="")
+            (folder / "packer.json").write_text(json.dumps({"builds": [{"artifact_id": f"{REGION}:{made}"}]}))
+            return
+        (folder / "suite-check.json").write_text(json.dumps(self.suite))
+        (folder / "manifest.json").write_text("{}")
+        (folder / "packages.tsv").write_text("libc6\t2.36\tamd64\tinstalled\n")
+        if self.suite["failed"]:
+            raise failing("Script exited with non-zero exit status: 1")
+
+
+def test_a_finished_ami_is_tagged_and_published(build: Callable[[Packer], dict[str, Any]]) -> None:
+    report = build(Played(PASSED))
+    assert amis() == {report["ami"]}
+    assert report["parameter"] == "/ingot/candidate/ec2-cpu/debian12/x86_64"
+    assert report["suite"]["passed"] == 9
+
+
+def test_spot_comes_first_then_each_type_on_demand(build: Callable[[Packer], dict[str, Any]]) -> None:
+    types = read_catalog().builders.instance_types["x86_64"]
+    packer = Played(PASSED, lacking=2)
+    assert build(packer)["bought"] == f"on demand: {types[1]}"
+    tried = [(types[0], json.dumps(types)), (types[0], "[]"), (types[1], "[]")]
+    assert packer.asked == [*tried, tried[-1]]
+
+
+def test_no_capacity_anywhere_is_an_error_and_nothing_is_left(build: Callable[[Packer], dict[str, Any]]) -> None:
+    with pytest.raises(IngotError, match="Packer failed"):
+        build(Played(PASSED, lacking=99))
+    assert amis() == set()
+
+
+def test_an_ami_that_fails_the_suite_is_named_with_the_test_and_removed(
+    build: Callable[[Packer], dict[str, Any]],
+) -> None:
+    with pytest.raises(IngotError, match=r"1 tests fail on the finished AMI(.|\n)*test_efa.py::test_bad: it is gone"):
+        build(Played(FAILED))
+    assert amis() == set()
+
+
+def test_an_ami_that_cannot_be_removed_does_not_hide_why_it_should_be(
+    build: Callable[[Packer], dict[str, Any]],
+) -> None:
+    with calls(refusing("DeregisterImage", "UnauthorizedOperation")), pytest.raises(IngotError, match="1 tests fail"):
+        build(Played(FAILED))
+    assert len(amis()) == 1
