@@ -25,6 +25,16 @@ RPM_SCRIPTS = {
     "postrm": "%postun",
     "posttrans": "%posttrans",
 }
+# A service of a package.
+UNIT = """[Unit]
+Description=Simulated {name}
+
+[Service]
+ExecStart={program}
+
+[Install]
+WantedBy=multi-user.target
+"""
 CONTROL = """Package: {name}
 Version: {version}
 Architecture: {arch}

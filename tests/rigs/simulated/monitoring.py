@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from packages import Artifact, Content, Package, Wanted, package_file, tarball
+from packages import UNIT, Artifact, Content, Package, Wanted, package_file, tarball
 
 from ingot.locked import Lock, LockedComponent
 
@@ -21,15 +21,6 @@ if [ "${{1-}} ${{2-}}" = "check config" ]; then
   exit
 fi
 exec sleep infinity
-"""
-UNIT = """[Unit]
-Description=Simulated {name}
-
-[Service]
-ExecStart={program}
-
-[Install]
-WantedBy=multi-user.target
 """
 # Places: https://github.com/grafana/grafana/tree/main/packaging, of which deb and rpm differ in one.
 GRAFANA = {

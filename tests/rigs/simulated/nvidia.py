@@ -1,6 +1,6 @@
 """NVIDIA's services: fabric manager, IMEX and DCGM."""
 
-from packages import Content, Package, Wanted
+from packages import UNIT, Content, Package, Wanted
 
 # It refuses a driver of another version: https://docs.nvidia.com/datacenter/tesla/fabric-manager-user-guide/ and
 # https://docs.nvidia.com/multi-node-nvlink-systems/imex-guide/gettingstarted.html
@@ -12,15 +12,6 @@ if ! grep -qs ' {upstream} ' /proc/driver/nvidia/version; then
   exit 1
 fi
 exec sleep infinity
-"""
-UNIT = """[Unit]
-Description=Simulated {name}
-
-[Service]
-ExecStart={program}
-
-[Install]
-WantedBy=multi-user.target
 """
 
 
