@@ -1,10 +1,10 @@
-"""The kernel that simulated modules are built for: the one whose headers the rig's image has."""
+"""The kernels that simulated modules are built for: the one whose headers the rig's image has, and an archive's."""
 
 from functools import cache
 
-from systems import docker, tools_image
+from systems import SYSTEMS, docker, tools_image
 
-from ingot.locked import Lock, LockedComponent
+from ingot.locked import Lock, LockedComponent, Repository
 
 
 @cache
@@ -18,3 +18,23 @@ def with_kernel(lock: Lock) -> Lock:
     facts = {**lock.components["kernel"].facts, "release": release()}
     kernel = LockedComponent(version=release().partition("+")[0], source="base_image", facts=facts, why="The rig's.")
     return lock.model_copy(update={"components": {**lock.components, "kernel": kernel}})
+
+
+# What a release and its packages are called: of Ubuntu's kernels by the release, of others by what it is for.
+RELEASES = {"apt": "{version}-aws", "rpm": "{version}-1.x86_64"}
+DEBS = ["linux-headers-{release}", "linux-image-{release}"]
+
+
+def with_archive(lock: Lock, version: str) -> Lock:
+    """`lock` for a kernel that the distribution's archive, simulated, has packages of."""
+    entry = lock.components["kernel"]
+    kind = SYSTEMS[lock.os].kind
+    name = RELEASES[kind].format(version=version)
+    packages = [each.format(release=name) for each in DEBS] if kind == "apt" else entry.packages
+    update = {"version": version, "facts": {**entry.facts, "release": name}, "packages": packages}
+    update |= {"exact": dict.fromkeys(packages, f"{version}-1"), "files": {}}
+    row = Repository(kind=kind, url="https://archive.invalid")
+    return lock.model_copy(update={
+        "components": {**lock.components, "kernel": entry.model_copy(update=update)},
+        "repositories": {**lock.repositories, entry.source: row},
+    })  # fmt: skip

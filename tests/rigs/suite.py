@@ -12,13 +12,16 @@ from ingot import paths
 IMAGE = {"platform": "ec2", "accelerator": "cpu", "summary": "What a test of the rig has made."}
 
 
-def suite(host: str, lock_file: Path, roles: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run the roles' test files on a container; what pytest says."""
+def suite(
+    host: str, lock_file: Path, roles: Sequence[str], files: Sequence[str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the roles' test files, or others', on a container that the roles have made; what pytest says."""
     own = lock_file.parent / "catalog"
     own.mkdir(exist_ok=True)
     (own / "images.yml").write_text(json.dumps({"images": {"rig": {**IMAGE, "roles": list(roles)}}}))
     folder = paths.ROOT / "tests" / "image"
-    words = [sys.executable, "-m", "pytest", *(str(folder / f"test_{role}.py") for role in roles), "-c", os.devnull]
+    words = [sys.executable, "-m", "pytest", *(str(folder / f"test_{name}.py") for name in files or roles)]
+    words += ["-c", os.devnull]
     words += ["--rootdir", str(folder), "--confcutdir", str(folder), "-p", "no:cacheprovider", "-rs", "--color=no"]
     words += [f"--hosts=docker://{host}", f"--lock={lock_file}", "--image=rig"]
     env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"} | {"INGOT_CATALOG": str(own)}

@@ -153,7 +153,7 @@ def test_a_second_time_changes_nothing_and_the_kernel_is_as_it_was(made: Made) -
 
 @every
 def test_the_locks_packages_are_installed_and_held_and_nothing_is_left_over(made: Made, release: str) -> None:
-    wanted = set(made.driver.packages) - {made.driver.facts.get("unpacked")}
+    wanted = set(made.driver.files) - {made.driver.facts.get("unpacked")}
     assert set(sh(made.host, "apt-mark showhold").split()) == wanted
     assert sh(made.host, f"{LEFT_OVER} || true") == ""
     for name in ("nvidia", "nvidia-uvm", "nvidia-modeset", "nvidia-drm"):

@@ -7,12 +7,16 @@ the module lies: Lustre's own build says `updates/kernel/fs/lustre`, and `extra/
 
 from packages import Content, Package, Wanted
 
+from .kernel import HEADERS
+
 MODULE = """// Simulated.
 #include <linux/module.h>
 MODULE_DESCRIPTION("Simulated client of Lustre");
 MODULE_LICENSE("GPL");
 """
-BUILD = """mkdir build
+# The headers are those of the rig's image, or made of them where the kernel, too, is simulated.
+BUILD = """if [ ! -e /lib/modules/{release}/build ]; then (cd /; {headers}); fi
+mkdir build
 cat > build/lustre.c <<'EOF'
 {module}EOF
 echo 'obj-m += lustre.o' > build/Kbuild
@@ -25,7 +29,8 @@ rm -r build
 
 def _module(wanted: Wanted, place: str) -> Package:
     release = wanted.lock.components["kernel"].facts["release"]
-    build = BUILD.format(module=MODULE, release=release, place=place)
+    headers = HEADERS.format(release=release, folder=f"usr/src/linux-headers-{release}")
+    build = BUILD.format(module=MODULE, release=release, place=place, headers=headers)
     return Package(build=build, scripts={"postinst": f"depmod {release}\n", "postrm": f"depmod {release}\n"})
 
 
