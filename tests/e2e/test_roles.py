@@ -97,6 +97,24 @@ def test_modules_are_signed_by_a_given_key_which_does_not_stay(host: str, collec
     assert said(host, "sh", "-c", f"{kept}; true") == ""
 
 
-def test_molecule_passes() -> None:
-    done = subprocess.run([BIN / "molecule", "test"], cwd=paths.ROOT, capture_output=True, text=True, check=False)
+SCENARIOS = [
+    ("default", "debian13"),
+    *(
+        pytest.param(*each, marks=pytest.mark.slow)
+        for each in [
+            ("nvidia", "ubuntu2404"),
+            ("nvidia", "al2023"),
+            ("neuron", "ubuntu2404"),
+            ("eks", "ubuntu2404"),
+            ("upgrade", "ubuntu2404"),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize(("scenario", "system"), SCENARIOS)
+def test_molecule_passes(scenario: str, system: str) -> None:
+    env = {**os.environ, "INGOT_OS": system}
+    words = [BIN / "molecule", "test", "-s", scenario]
+    done = subprocess.run(words, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
