@@ -21,7 +21,7 @@ from pathlib import Path
 from later import first, newer
 from simulated import ARTIFACTS
 from suite import suite
-from systems import SYSTEMS, gateway, image
+from systems import SYSTEMS, gateway, image, made
 from vendors import serving
 
 from ingot import lock as locks
@@ -33,7 +33,9 @@ READY = "ready\n"
 STATE, LOCK, NEWER, LOG = "stage.json", "lock.yml", "newer.yml", "vendors.log"
 # Roles that no scenario applies, and files of the suite that none runs, with the reason.
 NEVER = {"base": "a bare machine's packages are the distribution's, and the container is no bare machine"}
-UNVERIFIED = {"kernel": "the rig's image has a second kernel, whose headers the simulated one's are made of"}
+UNVERIFIED = {"kernel": "the simulated one has no drivers of disks, by which a machine finds its own"}
+# The rig's own kernel would be a second one; and Debian's loader looks where systems of rpm have libraries.
+BARE = "rm -rf /lib/modules/* /boot/*\necho /usr/lib64 >/etc/ld.so.conf.d/simulated.conf\n"
 # What a lock cannot know, as only the vendor's index tells: a version for the rig.
 VERSIONS = {"lustre": "2.15.6"}
 
@@ -82,7 +84,8 @@ def serve(folder: Path, os_name: str, roles: list[str], tell: int, *, later: boo
         else:
             files = mine
         files = [name for name in files if name not in UNVERIFIED]
-        state = {"pid": os.getpid(), "roles": mine, "left_out": left, "files": files, "image": image(os_name)}
+        state = {"pid": os.getpid(), "roles": mine, "left_out": left, "files": files}
+        state["image"] = made(image(os_name), BARE, f"{os_name}-bare")
         (folder / STATE).write_text(json.dumps(state, indent=1))
         with os.fdopen(tell, "w") as told:
             told.write(READY)
