@@ -1,10 +1,12 @@
 """Renders what a scheduler is given to start a container's training: one description, one template a scheduler."""
 
+import json
 import re
 import shlex
 from dataclasses import asdict
 from typing import Any
 
+import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ingot import paths
@@ -18,7 +20,13 @@ from ingot.models import Container
 from ingot.settings import engine, plain, read_settings
 from ingot.yamlfile import nearest
 
-TEMPLATES = {"slurm": "slurm.sbatch.j2", "kubernetes": "kubernetes.yaml.j2"}
+TEMPLATES = {
+    "slurm": "slurm.sbatch.j2",
+    "kubernetes": "kubernetes.yaml.j2",
+    "jobset": "jobset.yaml.j2",
+    "pytorchjob": "pytorchjob.yaml.j2",
+    "batch": "batch.yaml.j2",
+}
 # torchrun's own default for the port of the first node.
 PORT = 29500
 # The name that the device plugins of NVIDIA and AWS give their devices, and huge pages as AWS' EFA guide asks for:
@@ -26,6 +34,10 @@ PORT = 29500
 DEVICE = {"nvidia": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"}
 EFA = "vpc.amazonaws.com/efa"
 HUGEPAGES = {"hugepages-2Mi": "5120Mi"}
+# AWS Batch is given each device's file, of GPUs their number instead.
+# https://docs.aws.amazon.com/batch/latest/userguide/efa.html
+# https://awsdocs-neuron.readthedocs-hosted.com/en/latest/containers/tutorials/tutorial-infer.html
+DEVICE_FILES = {"efa": "/dev/infiniband/uverbs", "neuron": "/dev/neuron"}
 
 
 def enroot(reference: str) -> str:
@@ -103,7 +115,7 @@ def launch(
     if nodes < 1:
         raise UsageError(f"{nodes} nodes cannot train", place="--nodes", hint="give 1 or more")
     if bare and scheduler != "slurm":
-        raise UsageError("pods always run a container", place="--bare", hint="leave --bare out")
+        raise UsageError(f"{scheduler} always runs a container", place="--bare", hint="leave --bare out")
     if bare and container:
         raise UsageError("--bare and --container exclude each other", hint="give one of them")
     if checkpoints and not row.checkpoints:
@@ -131,11 +143,22 @@ def launch(
     if not container and not bare:
         container = tag_of(name, accelerator, os_name, facts["arch"])
         remarks.append(f"note: nodes pull {container}; push it where they can, and name that by --container")
+    efa = facts["efa"] if nodes > 1 else 0
     limits = {DEVICE[accelerator]: facts["devices"]} if accelerator in DEVICE else {}
-    limits |= {EFA: facts["efa"], **HUGEPAGES} if facts["efa"] and nodes > 1 else {}
+    limits |= {EFA: efa, **HUGEPAGES} if efa else {}
+    files = {"efa": efa, "neuron": facts["devices"] if accelerator == "neuron" else 0}
+    if scheduler == "batch":
+        remarks += [
+            f"note: sets {each['name']}={each['value']}: {each['reason']} {each['source']}" for each in settings
+        ]
+        remarks.append(
+            f"note: aws batch submit-job --job-definition {name} --job-name {name} --job-queue QUEUE starts it"
+        )
+    built_from = f"stack {stack}, {os_name}-{facts['arch']}"
     template = _environment().get_template(TEMPLATES[scheduler])
     text = template.render(
-        header=f"Written by `{' '.join(command_line.split())}`: stack {stack}, {os_name}-{facts['arch']}.",
+        header=f"Written by `{' '.join(command_line.split())}`: {built_from}.",
+        built_from=built_from.replace(",", ""),
         name=name,
         nodes=nodes,
         instance_type=instance_type,
@@ -147,6 +170,8 @@ def launch(
         processes=processes or facts["devices"] or 1,
         port=PORT,
         limits=limits,
+        efa=efa,
+        device_files=[f"{DEVICE_FILES[kind]}{number}" for kind, amount in files.items() for number in range(amount)],
         plugins=[resource for resource in limits if "/" in resource],
         cpu=facts["vcpus"] * 3 // 4,
         memory_mib=facts["memory_mib"] * 3 // 4,
@@ -157,6 +182,9 @@ def launch(
             *(arguments or []),
         ],
     )  # fmt: skip
+    if scheduler == "batch":
+        # YAML is what a template writes best, JSON what every version of AWS' command line reads.
+        text = json.dumps(yaml.safe_load(text), indent=2) + "\n"
     return text, remarks
 
 
