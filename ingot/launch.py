@@ -75,6 +75,37 @@ def settings_of(
     return set_here + wanted, [found for found in findings if found not in missing]
 
 
+def node_facts(instance_type: str, nodes: int) -> dict[str, Any]:
+    """What is known of an instance type; UsageError when there is none of that name, or no node to start on."""
+    check_name(instance_type)
+    if nodes < 1:
+        raise UsageError(f"{nodes} nodes cannot train", place="--nodes", hint="give 1 or more")
+    return describe(instance_type)
+
+
+def accelerator_of(facts: dict[str, Any]) -> str:
+    """The accelerator of an instance type as containers and rules call it."""
+    return "cpu" if facts["accelerator"] == "none" else str(facts["accelerator"])
+
+
+def environment_of(
+    stack: str, os_name: str, facts: dict[str, Any], wanted: list[str]
+) -> tuple[list[dict[str, str]], list[str]]:
+    """The variables that a job on such nodes sets, and remarks on those that are wanted.
+
+    Raises IngotError when one of those breaks a rule of severity `error`.
+    """
+    lock = load(path_of(stack, os_name, facts["arch"]))
+    known = {part: entry.version for part, entry in lock.components.items() if entry.version}
+    versions = efa_parts(known, lock.components["efa"].source if "efa" in known else None)
+    settings, findings = settings_of(wanted, versions, facts["name"], accelerator_of(facts))
+    wrong = [found for found in findings if found["severity"] == "error"]
+    if wrong:
+        said = "; ".join(f"{each['variable']}: {each['message']}" for each in wrong)
+        raise IngotError(said, place=f"--env [{wrong[0]['rule']}]", hint=wrong[0]["fix"])
+    return settings, [f"{each['severity']}: {each['variable']}: {each['message']} {each['fix']}" for each in findings]
+
+
 def _container(catalog: Catalog, name: str) -> Container:
     """The container `name`, which must have something to start."""
     found = catalog.container(name)
@@ -110,10 +141,7 @@ def launch(
     if scheduler not in TEMPLATES:
         raise UsageError(f"unknown scheduler {scheduler!r}", hint=nearest(scheduler, TEMPLATES))
     row = _container(catalog, name)
-    check_name(instance_type)
-    facts = describe(instance_type)
-    if nodes < 1:
-        raise UsageError(f"{nodes} nodes cannot train", place="--nodes", hint="give 1 or more")
+    facts = node_facts(instance_type, nodes)
     if bare and scheduler != "slurm":
         raise UsageError(f"{scheduler} always runs a container", place="--bare", hint="leave --bare out")
     if bare and container:
@@ -124,20 +152,12 @@ def launch(
         raise UsageError(f"{checkpoints!r} is no absolute path", place="--checkpoints", hint="write /fsx/run-1")
     catalog.stack(stack)
     catalog.check_arch(os_name, facts["arch"])
-    accelerator = "cpu" if facts["accelerator"] == "none" else facts["accelerator"]
+    accelerator = accelerator_of(facts)
     if not container and not bare and accelerator not in row.accelerators:
         has = ", ".join(row.accelerators)
         hint = f"name a container of your own that has {row.script}: --container REFERENCE"
         raise UsageError(f"{name} has no variant for {accelerator}, which {instance_type} is; it has {has}", hint=hint)
-    lock = load(path_of(stack, os_name, facts["arch"]))
-    known = {part: entry.version for part, entry in lock.components.items() if entry.version}
-    versions = efa_parts(known, lock.components["efa"].source if "efa" in known else None)
-    settings, findings = settings_of(environment or [], versions, instance_type, accelerator)
-    wrong = [found for found in findings if found["severity"] == "error"]
-    if wrong:
-        said = "; ".join(f"{each['variable']}: {each['message']}" for each in wrong)
-        raise IngotError(said, place=f"--env [{wrong[0]['rule']}]", hint=wrong[0]["fix"])
-    remarks = [f"{each['severity']}: {each['variable']}: {each['message']} {each['fix']}" for each in findings]
+    settings, remarks = environment_of(stack, os_name, facts, environment or [])
     if row.checkpoints and not checkpoints:
         remarks.append("note: without --checkpoints DIR, a folder that all nodes share, a job that fails begins anew")
     if not container and not bare:
@@ -155,7 +175,7 @@ def launch(
             f"note: aws batch submit-job --job-definition {name} --job-name {name} --job-queue QUEUE starts it"
         )
     built_from = f"stack {stack}, {os_name}-{facts['arch']}"
-    template = _environment().get_template(TEMPLATES[scheduler])
+    template = templates().get_template(TEMPLATES[scheduler])
     text = template.render(
         header=f"Written by `{' '.join(command_line.split())}`: {built_from}.",
         built_from=built_from.replace(",", ""),
@@ -188,7 +208,7 @@ def launch(
     return text, remarks
 
 
-def _environment() -> Environment:
+def templates() -> Environment:
     """Templates whose values are quoted by filters: `sh` for the shell, `tojson` for YAML."""
     made = Environment(
         loader=FileSystemLoader(paths.ROOT / "containers" / "launch"),
