@@ -53,3 +53,8 @@ def test_it_tells_what_training_finds_and_that_a_node_does_not_differ_from_itsel
         "d=$(mktemp) && ingot-doctor --pytorch --json > $d; ingot-doctor --compare $d $d; s=$?; rm $d; exit $s"
     )
     assert (said.rc, said.stdout) == (0, "2 nodes are the same.\n")
+
+
+def test_a_rank_is_not_profiled_where_there_is_no_nsight(host: Host) -> None:
+    assert host.check_output("ingot-nsys --help").startswith("usage: ingot-nsys")
+    assert host.run("RANK=1 INGOT_NSYS_RANKS=0 ingot-nsys true").rc == 0

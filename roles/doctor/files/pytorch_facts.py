@@ -149,7 +149,9 @@ def faults(lock, found, environment=os.environ):
     ]
     said += [f"{name.partition('_')[0]} cannot be asked: {found[name]}" for name in found if name.endswith("_error")]
     if found["efa_devices"] and found["memlock"] != "unlimited":
-        said.append(f"memlock is {found['memlock']} bytes: EFA cannot pin the memory that it sends; make it unlimited")
+        said.append(
+            f"memlock is {found['memlock']} bytes: EFA cannot pin the memory that it sends, which wants unlimited"
+        )
     if found["shm_mib"] is not None and found["shm_mib"] <= SMALL_SHM_MIB:
         said.append(
             f"/dev/shm has {found['shm_mib']} MiB: data loaders and NCCL need more; give the container --shm-size"
