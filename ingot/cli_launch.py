@@ -47,7 +47,9 @@ def launch(
     ] = "checkpoints",
     processes: Annotated[
         int,
-        typer.Option("--processes", help="Processes a node; as many as devices, or 1, by default.", show_default=False),
+        typer.Option(
+            "--processes", help="Processes a node; as many as devices, or 1, by default.", min=0, show_default=False
+        ),
     ] = 0,
     env: Annotated[
         list[str] | None, typer.Option("--env", help="NAME=VALUE for the job, judged by the rules; may be repeated.")

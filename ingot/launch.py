@@ -157,6 +157,9 @@ def launch(
         has = ", ".join(row.accelerators)
         hint = f"name a container of your own that has {row.script}: --container REFERENCE"
         raise UsageError(f"{name} has no variant for {accelerator}, which {instance_type} is; it has {has}", hint=hint)
+    if accelerator == "nvidia" and processes > facts["devices"]:
+        said = f"{processes} processes a node want a GPU each; {instance_type} has {facts['devices']}"
+        raise UsageError(said, place="--processes", hint="leave it out for one a GPU")
     settings, remarks = environment_of(stack, os_name, facts, environment or [])
     if row.checkpoints and not checkpoints:
         remarks.append("note: without --checkpoints DIR, a folder that all nodes share, a job that fails begins anew")
