@@ -36,7 +36,7 @@ EFA = "vpc.amazonaws.com/efa"
 HUGEPAGES = {"hugepages-2Mi": "5120Mi"}
 # AWS Batch is given each device's file, of GPUs their number instead.
 # https://docs.aws.amazon.com/batch/latest/userguide/efa.html
-# https://awsdocs-neuron.readthedocs-hosted.com/en/latest/containers/tutorials/tutorial-infer.html
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-inference-task-def.html
 DEVICE_FILES = {"efa": "/dev/infiniband/uverbs", "neuron": "/dev/neuron"}
 
 
