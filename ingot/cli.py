@@ -16,6 +16,7 @@ from ingot import (
     cli_image,
     cli_launch,
     cli_mirror,
+    cli_nccl,
     cli_stack,
 )
 from ingot.errors import IngotError
@@ -57,6 +58,7 @@ app.add_typer(cli_stack.app)
 app.add_typer(cli_container.app)
 app.add_typer(cli_mirror.app)
 app.add_typer(cli_launch.app)
+app.add_typer(cli_nccl.app, name="nccl")
 cli_ami.app.add_typer(cli_ami_build.app)
 app.add_typer(cli_ami.app, name="ami")
 catalog_app = typer.Typer(help="Write generated parts of the catalog.", rich_markup_mode=None)

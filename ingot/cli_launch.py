@@ -23,7 +23,9 @@ def _schedulers() -> list[str]:
 
 @app.command(epilog="Example: ingot launch slurm fsdp --instance-type hpc7a.48xlarge --nodes 4 > train.sbatch")
 def launch(
-    scheduler: Annotated[str, typer.Argument(help="slurm or kubernetes.", autocompletion=_schedulers)],
+    scheduler: Annotated[
+        str, typer.Argument(help="slurm, kubernetes, jobset, pytorchjob or batch.", autocompletion=_schedulers)
+    ],
     name: Annotated[str, typer.Argument(help="A container of catalog/containers.yml.", autocompletion=_launchable)],
     on: Annotated[
         str, typer.Option("--instance-type", help="What it runs on.", autocompletion=types, show_default=False)
@@ -41,11 +43,13 @@ def launch(
         str, typer.Option("--checkpoints", help="A folder that all nodes share, to resume from.", show_default=False)
     ] = "",
     claim: Annotated[
-        str, typer.Option("--claim", help="With kubernetes: the persistent volume claim of --checkpoints.")
+        str, typer.Option("--claim", help="In Kubernetes: the persistent volume claim of --checkpoints.")
     ] = "checkpoints",
     processes: Annotated[
         int,
-        typer.Option("--processes", help="Processes a node; as many as devices, or 1, by default.", show_default=False),
+        typer.Option(
+            "--processes", help="Processes a node; as many as devices, or 1, by default.", min=0, show_default=False
+        ),
     ] = 0,
     env: Annotated[
         list[str] | None, typer.Option("--env", help="NAME=VALUE for the job, judged by the rules; may be repeated.")
@@ -53,7 +57,10 @@ def launch(
     os_name: Annotated[str, typer.Option("--os", help="The lock whose versions decide the environment.")] = "debian13",
     stack: StackOption = "",
 ) -> None:
-    """Print what a scheduler is given to train: a batch script for Slurm, or a Service and an indexed Job.
+    """Print what a scheduler is given to train.
+
+    That is a batch script for slurm; for kubernetes a Service and an indexed Job, or what JobSet or Kubeflow's training
+    operator make pods of; for batch the definition of a multi-node parallel job of AWS Batch.
 
     Devices, EFA interfaces and processes follow the instance type; the environment follows the rules of
     catalog/settings.yml for the lock's versions, and what they say of --env goes to standard error.

@@ -212,7 +212,7 @@ def _dockerfile(text: str) -> Found:
 
 
 def _manifest(text: str, path: Path) -> Found:
-    """What every `env` list, `command` and `args` in the documents sets, of whatever kind they are."""
+    """What every list of variables, `command` and `args` in the documents sets, of whatever kind they are."""
     try:
         for document in yaml.compose_all(text, Loader):
             if document is not None:
@@ -229,9 +229,11 @@ def _below(node: yaml.Node) -> Found:
             yield from _below(item)
     elif isinstance(node, yaml.MappingNode):
         keys = {key.value: value for key, value in node.value}
-        if isinstance(keys.get("env"), yaml.SequenceNode):
-            for item in keys["env"].value:
-                yield from _variable(item)
+        # Kubernetes calls it by the one name, AWS Batch and ECS by the other.
+        for key in ("env", "environment"):
+            if isinstance(keys.get(key), yaml.SequenceNode):
+                for item in keys[key].value:
+                    yield from _variable(item)
         command = [word for key in ("command", "args") for word in _scalars(keys.get(key))]
         yield from _assigned(command)
         for value in keys.values():

@@ -1,10 +1,12 @@
 """Renders what a scheduler is given to start a container's training: one description, one template a scheduler."""
 
+import json
 import re
 import shlex
 from dataclasses import asdict
 from typing import Any
 
+import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ingot import paths
@@ -18,7 +20,13 @@ from ingot.models import Container
 from ingot.settings import engine, plain, read_settings
 from ingot.yamlfile import nearest
 
-TEMPLATES = {"slurm": "slurm.sbatch.j2", "kubernetes": "kubernetes.yaml.j2"}
+TEMPLATES = {
+    "slurm": "slurm.sbatch.j2",
+    "kubernetes": "kubernetes.yaml.j2",
+    "jobset": "jobset.yaml.j2",
+    "pytorchjob": "pytorchjob.yaml.j2",
+    "batch": "batch.yaml.j2",
+}
 # torchrun's own default for the port of the first node.
 PORT = 29500
 # The name that the device plugins of NVIDIA and AWS give their devices, and huge pages as AWS' EFA guide asks for:
@@ -26,6 +34,10 @@ PORT = 29500
 DEVICE = {"nvidia": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"}
 EFA = "vpc.amazonaws.com/efa"
 HUGEPAGES = {"hugepages-2Mi": "5120Mi"}
+# AWS Batch is given each device's file, of GPUs their number instead.
+# https://docs.aws.amazon.com/batch/latest/userguide/efa.html
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-inference-task-def.html
+DEVICE_FILES = {"efa": "/dev/infiniband/uverbs", "neuron": "/dev/neuron"}
 
 
 def enroot(reference: str) -> str:
@@ -63,6 +75,37 @@ def settings_of(
     return set_here + wanted, [found for found in findings if found not in missing]
 
 
+def node_facts(instance_type: str, nodes: int) -> dict[str, Any]:
+    """What is known of an instance type; UsageError when there is none of that name, or no node to start on."""
+    check_name(instance_type)
+    if nodes < 1:
+        raise UsageError(f"{nodes} nodes cannot train", place="--nodes", hint="give 1 or more")
+    return describe(instance_type)
+
+
+def accelerator_of(facts: dict[str, Any]) -> str:
+    """The accelerator of an instance type as containers and rules call it."""
+    return "cpu" if facts["accelerator"] == "none" else str(facts["accelerator"])
+
+
+def environment_of(
+    stack: str, os_name: str, facts: dict[str, Any], wanted: list[str]
+) -> tuple[list[dict[str, str]], list[str]]:
+    """The variables that a job on such nodes sets, and remarks on those that are wanted.
+
+    Raises IngotError when one of those breaks a rule of severity `error`.
+    """
+    lock = load(path_of(stack, os_name, facts["arch"]))
+    known = {part: entry.version for part, entry in lock.components.items() if entry.version}
+    versions = efa_parts(known, lock.components["efa"].source if "efa" in known else None)
+    settings, findings = settings_of(wanted, versions, facts["name"], accelerator_of(facts))
+    wrong = [found for found in findings if found["severity"] == "error"]
+    if wrong:
+        said = "; ".join(f"{each['variable']}: {each['message']}" for each in wrong)
+        raise IngotError(said, place=f"--env [{wrong[0]['rule']}]", hint=wrong[0]["fix"])
+    return settings, [f"{each['severity']}: {each['variable']}: {each['message']} {each['fix']}" for each in findings]
+
+
 def _container(catalog: Catalog, name: str) -> Container:
     """The container `name`, which must have something to start."""
     found = catalog.container(name)
@@ -98,12 +141,9 @@ def launch(
     if scheduler not in TEMPLATES:
         raise UsageError(f"unknown scheduler {scheduler!r}", hint=nearest(scheduler, TEMPLATES))
     row = _container(catalog, name)
-    check_name(instance_type)
-    facts = describe(instance_type)
-    if nodes < 1:
-        raise UsageError(f"{nodes} nodes cannot train", place="--nodes", hint="give 1 or more")
+    facts = node_facts(instance_type, nodes)
     if bare and scheduler != "slurm":
-        raise UsageError("pods always run a container", place="--bare", hint="leave --bare out")
+        raise UsageError(f"{scheduler} always runs a container", place="--bare", hint="leave --bare out")
     if bare and container:
         raise UsageError("--bare and --container exclude each other", hint="give one of them")
     if checkpoints and not row.checkpoints:
@@ -112,30 +152,36 @@ def launch(
         raise UsageError(f"{checkpoints!r} is no absolute path", place="--checkpoints", hint="write /fsx/run-1")
     catalog.stack(stack)
     catalog.check_arch(os_name, facts["arch"])
-    accelerator = "cpu" if facts["accelerator"] == "none" else facts["accelerator"]
+    accelerator = accelerator_of(facts)
     if not container and not bare and accelerator not in row.accelerators:
         has = ", ".join(row.accelerators)
         hint = f"name a container of your own that has {row.script}: --container REFERENCE"
         raise UsageError(f"{name} has no variant for {accelerator}, which {instance_type} is; it has {has}", hint=hint)
-    lock = load(path_of(stack, os_name, facts["arch"]))
-    known = {part: entry.version for part, entry in lock.components.items() if entry.version}
-    versions = efa_parts(known, lock.components["efa"].source if "efa" in known else None)
-    settings, findings = settings_of(environment or [], versions, instance_type, accelerator)
-    wrong = [found for found in findings if found["severity"] == "error"]
-    if wrong:
-        said = "; ".join(f"{each['variable']}: {each['message']}" for each in wrong)
-        raise IngotError(said, place=f"--env [{wrong[0]['rule']}]", hint=wrong[0]["fix"])
-    remarks = [f"{each['severity']}: {each['variable']}: {each['message']} {each['fix']}" for each in findings]
+    if accelerator == "nvidia" and processes > facts["devices"]:
+        said = f"{processes} processes a node want a GPU each; {instance_type} has {facts['devices']}"
+        raise UsageError(said, place="--processes", hint="leave it out for one a GPU")
+    settings, remarks = environment_of(stack, os_name, facts, environment or [])
     if row.checkpoints and not checkpoints:
         remarks.append("note: without --checkpoints DIR, a folder that all nodes share, a job that fails begins anew")
     if not container and not bare:
         container = tag_of(name, accelerator, os_name, facts["arch"])
         remarks.append(f"note: nodes pull {container}; push it where they can, and name that by --container")
+    efa = facts["efa"] if nodes > 1 else 0
     limits = {DEVICE[accelerator]: facts["devices"]} if accelerator in DEVICE else {}
-    limits |= {EFA: facts["efa"], **HUGEPAGES} if facts["efa"] and nodes > 1 else {}
-    template = _environment().get_template(TEMPLATES[scheduler])
+    limits |= {EFA: efa, **HUGEPAGES} if efa else {}
+    files = {"efa": efa, "neuron": facts["devices"] if accelerator == "neuron" else 0}
+    if scheduler == "batch":
+        remarks += [
+            f"note: sets {each['name']}={each['value']}: {each['reason']} {each['source']}" for each in settings
+        ]
+        remarks.append(
+            f"note: aws batch submit-job --job-definition {name} --job-name {name} --job-queue QUEUE starts it"
+        )
+    built_from = f"stack {stack}, {os_name}-{facts['arch']}"
+    template = templates().get_template(TEMPLATES[scheduler])
     text = template.render(
-        header=f"Written by `{' '.join(command_line.split())}`: stack {stack}, {os_name}-{facts['arch']}.",
+        header=f"Written by `{' '.join(command_line.split())}`: {built_from}.",
+        built_from=built_from.replace(",", ""),
         name=name,
         nodes=nodes,
         instance_type=instance_type,
@@ -147,6 +193,8 @@ def launch(
         processes=processes or facts["devices"] or 1,
         port=PORT,
         limits=limits,
+        efa=efa,
+        device_files=[f"{DEVICE_FILES[kind]}{number}" for kind, amount in files.items() for number in range(amount)],
         plugins=[resource for resource in limits if "/" in resource],
         cpu=facts["vcpus"] * 3 // 4,
         memory_mib=facts["memory_mib"] * 3 // 4,
@@ -157,10 +205,13 @@ def launch(
             *(arguments or []),
         ],
     )  # fmt: skip
+    if scheduler == "batch":
+        # YAML is what a template writes best, JSON what every version of AWS' command line reads.
+        text = json.dumps(yaml.safe_load(text), indent=2) + "\n"
     return text, remarks
 
 
-def _environment() -> Environment:
+def templates() -> Environment:
     """Templates whose values are quoted by filters: `sh` for the shell, `tojson` for YAML."""
     made = Environment(
         loader=FileSystemLoader(paths.ROOT / "containers" / "launch"),

@@ -40,3 +40,21 @@ def test_a_variable_that_does_harm_is_a_fault_and_one_that_does_none_is_not(host
     debugging = host.run("NCCL_DEBUG=INFO ingot-doctor --json")
     assert debugging.rc == 0
     assert json.loads(debugging.stdout)["faults"] == []
+
+
+def test_it_tells_what_training_finds_and_that_a_node_does_not_differ_from_itself(host: Host, lock: Lock) -> None:
+    """The system's own Python has no PyTorch, which is then the one thing to find fault with that needs no device."""
+    asked = host.run("ingot-doctor --pytorch --json")
+    about = json.loads(asked.stdout)["pytorch"]
+    assert about["facts"]["torch_error"] == "ModuleNotFoundError: No module named 'torch'"
+    assert about["facts"]["processors"] == int(host.check_output("nproc --all"))
+    assert about["facts"]["libfabric"] == about["expected"].get("libfabric", about["facts"]["libfabric"])
+    said = host.run(
+        "d=$(mktemp) && ingot-doctor --pytorch --json > $d; ingot-doctor --compare $d $d; s=$?; rm $d; exit $s"
+    )
+    assert (said.rc, said.stdout) == (0, "2 nodes are the same.\n")
+
+
+def test_a_rank_is_not_profiled_where_there_is_no_nsight(host: Host) -> None:
+    assert host.check_output("ingot-nsys --help").startswith("usage: ingot-nsys")
+    assert host.run("RANK=1 INGOT_NSYS_RANKS=0 ingot-nsys true").rc == 0

@@ -115,6 +115,11 @@ def test_a_manifest_of_any_kind_sets(tmp_path: Path) -> None:
     ]
 
 
+def test_a_job_definition_of_aws_batch_sets(tmp_path: Path) -> None:
+    text = '{"container": {\n "environment": [\n  {"name": "A", "value": "1"}],\n "command": ["env", "B=2", "x"]}}'
+    assert found(tmp_path, "job.json", text) == [("A", "1", 3), ("B", "2", 4)]
+
+
 def test_a_manifest_that_is_no_yaml_is_named_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(IngotError, match="is not YAML") as caught:
         found(tmp_path, "job.yaml", "a: 1\nb: [c\n")

@@ -1,0 +1,80 @@
+"""Says, as JSON, what the Python that runs it gets for NCCL, its network plugin and PyTorch.
+
+`ingot-doctor --pytorch` runs it twice, with the Python of the job: as `loader` before PyTorch has brought a library of
+its own along, and as `torch`. Standard library only, Python 3.9 or later.
+"""
+
+import ctypes
+import json
+import platform
+import sys
+from pathlib import Path
+
+# What NCCL opens where NCCL_NET_PLUGIN is not set, and what aws-ofi-nccl calls its own.
+PLUGINS = ("libnccl-net.so", "libnccl-net-ofi.so")
+
+
+def opened(name):
+    """The path of a library that is loaded by now, or None."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    paths = [line.split(maxsplit=5)[5] for line in lines if line.count(" ") >= 5 and "/" in line]
+    return next((path for path in paths if Path(path).name.startswith(name)), None)
+
+
+def nccl_version(path):
+    """What the library answers: 23102 -> 2.31.2; up to 2.8 the digits were fewer (src/nccl.h.in of NVIDIA/nccl)."""
+    number = ctypes.c_int()
+    if ctypes.CDLL(path).ncclGetVersion(ctypes.byref(number)) != 0:
+        return None
+    code = number.value
+    major, rest = divmod(code, 10000) if code >= 10000 else divmod(code, 1000)
+    return f"{major}.{rest // 100}.{rest % 100}"
+
+
+def loaded(names):
+    """The first of the libraries that the loader finds, as (name, path)."""
+    for name in names:
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return name, opened(name)
+    return None, None
+
+
+def of_loader():
+    """What a program finds by the loader's own paths and LD_LIBRARY_PATH."""
+    name, path = loaded(["libnccl.so.2"])
+    return {
+        "nccl_of_loader": nccl_version(name) if name else None,
+        "nccl_path": path,
+        "plugin_path": loaded(PLUGINS)[1],
+    }
+
+
+def of_torch():
+    """What PyTorch is, and what it has brought along."""
+    try:
+        import torch
+    except Exception as error:  # whatever a broken installation raises is what a person needs to read
+        return {"torch": None, "torch_error": f"{type(error).__name__}: {error}"}
+    has_cuda = torch.cuda.is_available()
+    path = opened("libnccl.so")
+    return {
+        "torch": torch.__version__,
+        "torch_cuda": torch.version.cuda,
+        "torch_gpus": torch.cuda.device_count() if has_cuda else 0,
+        "torch_cudnn": torch.backends.cudnn.version() if has_cuda else None,
+        "torch_nccl": nccl_version(path) if path else None,
+        "torch_nccl_path": path,
+        "torch_backends": [
+            name
+            for name in ("nccl", "gloo", "mpi")
+            if torch.distributed.is_available() and getattr(torch.distributed, f"is_{name}_available")()
+        ],
+    }
+
+
+if __name__ == "__main__":
+    about = {"loader": of_loader, "torch": of_torch}[sys.argv[1]]()
+    json.dump({"python": platform.python_version(), "python_path": sys.executable, **about}, sys.stdout)

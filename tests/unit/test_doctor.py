@@ -1,0 +1,270 @@
+"""`ingot-doctor --pytorch` tells what training finds on a node, and `--compare` in what nodes differ."""
+
+import json
+import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ingot.paths import ROOT
+
+FILES = ROOT / "roles" / "doctor" / "files"
+LOCK: dict[str, Any] = {
+    "schema": 1,
+    "stack": "2026.11",
+    "os": "ubuntu2404",
+    "arch": "x86_64",
+    "components": {
+        "nccl": {"version": "2.31.2"},
+        "aws_ofi_nccl": {"version": "1.21.1"},
+        "nvidia_driver": {"version": "580.126.20"},
+        "gdrcopy": {"version": "2.6"},
+        "efa": {"version": "1.50.0", "facts": {"libfabric": "2.6.0amzn1.0", "efa_kmod": "3.3.0"}},
+    },
+    "left_out": {},
+}
+# What `torch` answers here; a real one takes gigabytes.
+TORCH = """
+__version__ = "2.15.0+cu132"
+class version: cuda = "13.2"
+class cuda:
+    is_available = staticmethod(lambda: {gpus} > 0)
+    device_count = staticmethod(lambda: {gpus})
+class backends:
+    class cudnn: version = staticmethod(lambda: 91500)
+class distributed:
+    is_available = is_nccl_available = is_gloo_available = staticmethod(lambda: True)
+    is_mpi_available = staticmethod(lambda: False)
+print("a library that talks while it is loaded")
+"""
+DRIVER = (
+    "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.126.20  Release Build  (builder@host)\nGCC version:\n"
+)
+
+
+@pytest.fixture
+def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program as a module, with the lock and the rules of this checkout."""
+    for folder in (FILES, ROOT / "plugins" / "module_utils"):
+        monkeypatch.syspath_prepend(folder)
+    loader = SourceFileLoader("ingot_doctor", str(FILES / "ingot-doctor"))
+    spec = spec_from_loader("ingot_doctor", loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loader.exec_module(module)
+    monkeypatch.setattr(module, "SETTINGS", str(FILES / "settings.json"))
+    monkeypatch.setattr(module, "LOCK", str(tmp_path / "lock.json"))
+    return module
+
+
+@pytest.fixture
+def torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `torch` that the job's Python finds."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "torch.py").write_text(TORCH.format(gpus=0))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+
+def said(doctor: ModuleType, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Run the program: its exit status, and what it writes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["ingot-doctor", *words])
+        status = doctor.main()
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def node(root: Path, *, gpus: int = 0, efa: int = 0) -> Path:
+    """A machine's files, as Linux and the drivers show them."""
+    for number in range(gpus):
+        path = root / f"proc/driver/nvidia/gpus/0000:{number:02x}:00.0/information"
+        path.parent.mkdir(parents=True)
+        path.write_text("Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 1\n")
+        (root / "proc/driver/nvidia/version").write_text(DRIVER)
+    for number in range(efa):
+        device = root / f"sys/class/infiniband/rdmap{number}s0/device"
+        device.mkdir(parents=True)
+        (root / "sys/bus/pci/drivers/efa").mkdir(parents=True, exist_ok=True)
+        (device / "driver").symlink_to(root / "sys/bus/pci/drivers/efa")
+        (root / "sys/module/efa").mkdir(parents=True, exist_ok=True)
+        (root / "sys/module/efa/version").write_text("3.3.0\n")
+    (root / "proc").mkdir(exist_ok=True)
+    (root / "proc/meminfo").write_text("MemTotal: 2048 kB\nHugePages_Total: 5128\nHugePages_Free: 5100\n")
+    return root
+
+
+def test_a_node_is_told_by_its_files(tmp_path: Path, doctor: ModuleType) -> None:
+    found = doctor.pytorch_facts.of_node(node(tmp_path / "root", gpus=8, efa=32))
+    assert {
+        "gpus": 8,
+        "gpu_models": ["NVIDIA H100 80GB HBM3"],
+        "nvidia_driver_loaded": "580.126.20",
+        "efa_devices": 32,
+        "efa_loaded": "3.3.0",
+        "huge_pages": 5128,
+        "huge_pages_free": 5100,
+        "memory_mib": 2,
+        "gdrdrv_loaded": None,
+    }.items() <= found.items()
+
+
+def test_about_twenty_five_facts_are_told(doctor: ModuleType, capsys: pytest.CaptureFixture[str], torch: None) -> None:
+    status, out, err = said(doctor, capsys, "--pytorch", "--json")
+    about = json.loads(out)["pytorch"]
+    assert (err, status) == ("", 1 if about["faults"] else 0)
+    assert len(about["facts"]) >= 25
+    assert about["facts"]["torch"] == "2.15.0+cu132"
+    assert about["facts"]["torch_backends"] == ["nccl", "gloo"]
+    assert about["expected"] == {}
+
+
+def test_without_a_lock_only_training_can_be_looked_at(doctor: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(doctor, capsys)[0] == 2
+    _, out, _ = said(doctor, capsys, "--pytorch")
+    assert out.startswith("no lock\n")
+    assert said(doctor, capsys, "--pytorch", "--lock", "/nowhere")[0] == 2
+
+
+def test_what_the_lock_knows_is_expected(
+    doctor: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path, torch: None
+) -> None:
+    Path(doctor.LOCK).write_text(json.dumps(LOCK))
+    status, out, _ = said(doctor, capsys, "--pytorch", "--json")
+    found = json.loads(out)
+    assert status == 1
+    assert {"nccl": "2.31.2", "nccl_of_loader": "2.31.2", "libfabric": "2.6.0"}.items() <= found["pytorch"][
+        "expected"
+    ].items()
+    assert "nccl_of_loader is absent, declared is 2.31.2" in found["faults"]
+    assert len(found["faults"]) == len(set(found["faults"]))
+    # What needs a device is expected only where there is one.
+    assert "nvidia_driver_loaded" not in found["pytorch"]["expected"]
+
+
+def right() -> dict[str, Any]:
+    """The facts of a node on which nothing is wrong."""
+    return {
+        **{"gpus": 8, "efa_devices": 32, "memlock": "unlimited", "shm_mib": 1000, "processors": 192},
+        **{"processors_usable": 192, "plugin_path": "/opt/amazon/ofi-nccl/lib/libnccl-net.so", "torch": "2.15.0"},
+        **{"torch_cuda": "13.2", "torch_gpus": 8, "torch_backends": ["nccl", "gloo"], "nccl": "2.31.2"},
+        **{"nccl_of_loader": "2.31.2", "aws_ofi_nccl": "1.21.1", "nvidia_driver_loaded": "580.126.20"},
+        **{"gdrcopy": "2.6", "gdrdrv_loaded": "2.6", "efa_loaded": "3.3.0", "libfabric": "2.6.0"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({}, None),
+        ({"nvidia_driver_loaded": "535.1"}, "nvidia_driver_loaded is 535.1, declared is 580.126.20"),
+        ({"efa_loaded": "2.0.0"}, "efa_loaded is 2.0.0, declared is 3.3.0"),
+        ({"memlock": 8388608}, "memlock is 8388608 bytes"),
+        ({"shm_mib": 64}, "/dev/shm has 64 MiB"),
+        ({"processors_usable": 12}, "only 12 of 192 processors may be used"),
+        ({"plugin_path": None}, "the loader finds no libnccl-net.so"),
+        ({"torch_gpus": 7}, "torch sees 7 GPUs, the driver has 8"),
+        ({"torch_backends": ["gloo"]}, "torch is built for CUDA but has no NCCL"),
+        ({"torch_error": "ImportError: libcudart"}, "torch cannot be asked: ImportError: libcudart"),
+    ],
+)
+def test_what_stops_or_slows_training_is_a_fault(doctor: ModuleType, change: dict[str, Any], fault: str | None) -> None:
+    found = doctor.pytorch_facts.faults(LOCK, {**right(), **change}, {})
+    assert [each[: len(fault or "")] for each in found] == ([fault] if fault else [])
+
+
+def test_a_job_that_hides_gpus_is_asked_for_no_more(doctor: ModuleType) -> None:
+    found = {**right(), "torch_gpus": 1}
+    assert doctor.pytorch_facts.faults(LOCK, found, {"CUDA_VISIBLE_DEVICES": "3"}) == []
+
+
+def test_a_python_that_is_not_there_is_a_fault(doctor: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = said(doctor, capsys, "--pytorch", "--python", "/nowhere/python3", "--json")
+    assert status == 1
+    assert "torch cannot be asked: /nowhere/python3: No such file or directory" in json.loads(out)["faults"]
+
+
+def test_variables_that_matter_are_told_and_secrets_are_not(doctor: ModuleType) -> None:
+    environment = {"NCCL_DEBUG": "INFO", "LD_LIBRARY_PATH": "/x", "HF_TOKEN": "s", "AWS_SECRET_ACCESS_KEY": "s"}
+    assert list(doctor.pytorch_facts.watched(environment)) == ["LD_LIBRARY_PATH", "NCCL_DEBUG"]
+
+
+@pytest.mark.parametrize(("code", "version"), [(23102, "2.31.2"), (2804, "2.8.4"), (21001, "2.10.1")])
+def test_the_number_of_an_nccl_is_read(doctor: ModuleType, monkeypatch: Any, code: int, version: str) -> None:
+    import pytorch_probe
+
+    class Library:
+        def ncclGetVersion(self, number: Any) -> int:
+            number._obj.value = code
+            return 0
+
+    monkeypatch.setattr(pytorch_probe.ctypes, "CDLL", lambda path: Library())
+    assert pytorch_probe.nccl_version("libnccl.so.2") == version
+
+
+def document(host: str, rank: int | None = None, environment: Any = None, **facts: Any) -> dict[str, Any]:
+    """What a node has said, as far as comparing reads it."""
+    about = {"facts": {"hostname": host, **facts}, "environment": environment or {}, "rank": rank}
+    return {"observed": {"nccl": "2.31.2"}, "pytorch": about}
+
+
+@pytest.fixture
+def compared(doctor: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+    """Compare what nodes have said, two of them in one file."""
+
+    def compare(*documents: dict[str, Any]) -> tuple[int, str, str]:
+        texts = [json.dumps(each, indent=1) for each in documents]
+        (tmp_path / "a.json").write_text("\n".join(texts[:2]))
+        (tmp_path / "b.json").write_text("\n".join(texts[2:]))
+        return said(
+            doctor, capsys, "--compare", *(str(tmp_path / name) for name in ("a.json", "b.json")[: len(texts) - 1])
+        )
+
+    return compare
+
+
+def test_nodes_that_are_the_same_are_said_to_be(compared: Any) -> None:
+    status, out, _ = compared(document("a", gpus=8, huge_pages_free=1), document("b", gpus=8, huge_pages_free=2))
+    assert (status, out) == (0, "2 nodes are the same.\n")
+
+
+def test_the_node_that_differs_is_named_with_what_differs(compared: Any) -> None:
+    odd = document("c", environment={"NCCL_PROTO": "LL"}, gpus=7)
+    odd["observed"] = {"nccl": "2.29.7"}
+    status, out, _ = compared(document("a", gpus=8), document("b", gpus=8), odd, document("d", gpus=8))
+    assert status == 1
+    assert out.splitlines() == [
+        "gpus",
+        "  8  3 nodes",
+        "  7  c",
+        "component nccl",
+        "  2.31.2  3 nodes",
+        "  2.29.7  c",
+        "variable NCCL_PROTO",
+        "  absent  3 nodes",
+        "  LL      c",
+    ]
+
+
+def test_ranks_of_one_node_are_told_apart(compared: Any) -> None:
+    status, out, _ = compared(document("a", rank=0, memlock="unlimited"), document("a", rank=1, memlock=65536))
+    assert (status, out.splitlines()) == (1, ["memlock", "  unlimited  a:0", "  65536      a:1"])
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"pytorch": {}}'])
+def test_what_cannot_be_compared_is_named(
+    doctor: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "a.json").write_text(text)
+    status, out, err = said(doctor, capsys, "--compare", str(tmp_path / "a.json"), str(tmp_path / "a.json"))
+    assert (status, out) == (2, "")
+    assert f"cannot read {tmp_path / 'a.json'}" in err
+
+
+def test_one_node_has_nothing_to_differ_from(doctor: ModuleType, capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(document("a")))
+    assert said(doctor, capsys, "--compare", str(tmp_path / "a.json"))[0] == 2
