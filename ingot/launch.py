@@ -5,7 +5,7 @@ import shlex
 from dataclasses import asdict
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from ingot import paths
 from ingot.catalog import Catalog
@@ -16,6 +16,7 @@ from ingot.instance_types import check_name, describe
 from ingot.lock import load, path_of
 from ingot.models import Container
 from ingot.settings import engine, plain, read_settings
+from ingot.templates import environment
 from ingot.yamlfile import nearest
 
 TEMPLATES = {"slurm": "slurm.sbatch.j2", "kubernetes": "kubernetes.yaml.j2"}
@@ -162,13 +163,6 @@ def launch(
 
 def _environment() -> Environment:
     """Templates whose values are quoted by filters: `sh` for the shell, `tojson` for YAML."""
-    made = Environment(
-        loader=FileSystemLoader(paths.ROOT / "containers" / "launch"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    made = environment(paths.ROOT / "containers" / "launch")
     made.filters |= {"sh": shlex.quote, "enroot": enroot}
     return made
