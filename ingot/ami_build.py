@@ -102,14 +102,16 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
 
     Raises IngotError at the first step that fails; an image that has failed the suite is taken away again.
     """
-    image = catalog.image(request.image)
+    whole = catalog.image(request.image)
     arch = catalog.check_arch(request.os_name, request.arch)
     catalog.stack(request.stack)
     lock_path = locks.path_of(request.stack, request.os_name, request.arch)
     lock = locks.load(lock_path)
     locks.check(lock, catalog)
+    start = lock.base_image(request.image, whole)
+    image = whole.without(lock.base_images[start].brings) if start else whole
     mine = lock.of(image.parts)
-    _require(mine, image)
+    _require(mine, image, start)
     login = catalog.builders.logins.get(request.os_name)
     if login is None:
         raise IngotError(f"nobody says whom an image of {request.os_name} lets log in", place="builders.yml: logins")
@@ -119,8 +121,7 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
         with progress.phase("set-up"):
             ensure_packer()
         with progress.phase("base image"):
-            row = mine.base_images[image.platform]
-            base = ec2.base_image(row, mine.images.get(image.platform), arch, request.region)
+            base = ec2.base_image(mine.base_images[start], mine.images.get(start), arch, request.region)
         inputs = inputs_digest(lock_path)
         now = datetime.now(UTC).replace(microsecond=0)
         build_id = uuid.uuid4().hex
@@ -229,8 +230,9 @@ def _first(
     raise UsageError("there is no instance type to build on", hint="name one with --instance-type")
 
 
-def _require(lock: Lock, image: Image) -> None:
+def _require(lock: Lock, image: Image, base: str) -> None:
     """IngotError when the lock does not say all that the build needs, before anything is launched."""
+    lock.check_accelerator(image)
     # The base image is looked up now if it has not been recorded.
     lacks = [name for name in lock.unresolved if not name.startswith("base_image.")]
     if lacks:
@@ -238,7 +240,7 @@ def _require(lock: Lock, image: Image) -> None:
             f"{lock.key} cannot be built: nobody has published all of {', '.join(lacks)}",
             hint=f"`ingot lock --os {lock.os} --arch {lock.arch} --record` records what vendors' hosts answer",
         )
-    if image.platform not in lock.base_images:
+    if not base:
         raise IngotError(
             f"there is no base image of {image.platform} for {lock.os}",
             place="operating_systems.yml",

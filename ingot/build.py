@@ -230,7 +230,7 @@ def local(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
 
     Raises IngotError at the first step that fails. Logs, disk, manifest, SBOM and report lie in `request.dir`.
     """
-    catalog.image(request.image)
+    image = catalog.image(request.image)
     catalog.check_local(request.os_name, request.arch)
     catalog.stack(request.stack)
     lock_path = locks.path_of(request.stack, request.os_name, request.arch)
@@ -239,6 +239,7 @@ def local(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
         return old | {"unchanged": True}
     locks.check(lock, catalog)
     _require_resolved(lock)
+    lock.check_accelerator(image)
     with paths.alone(request.dir, f"another build is using {request.dir}"):
         return _build(request, catalog, lock, lock_path, progress)
 

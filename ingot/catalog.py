@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from ingot import paths
 from ingot.errors import IngotError, UsageError
@@ -22,6 +22,7 @@ from ingot.models import (
     Images,
     OperatingSystem,
     OperatingSystems,
+    Platform,
     Repositories,
     Stack,
 )
@@ -131,11 +132,10 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
                 )
             components[file.stem] = component
     written = {file.stem: load(file, Stack) for key, file in files.items() if key.startswith("stacks/")}
-    systems = {
-        name: system
-        for file in _there(folders, "operating_systems.yml")
-        for name, system in load(file, OperatingSystems).operating_systems.items()
-    }
+    systems: dict[str, OperatingSystem] = {}
+    for file in _there(folders, "operating_systems.yml"):
+        systems |= (there := load(file, OperatingSystems).operating_systems)
+        files |= {f"operating_systems/{name}": file for name in there}
     images: dict[str, Image] = {}
     for file in _there(folders, "images.yml"):
         images |= (found := load(file, Images).images)
@@ -221,6 +221,17 @@ def check_names(catalog: Catalog) -> None:
         for used in stack.accept:
             if used not in rules:
                 raise IngotError(f"unknown rule {used!r}", place=place(file, "accept", used), hint=nearest(used, rules))
+    for name, system in catalog.operating_systems.items():
+        file = catalog.files[f"operating_systems/{name}"]
+        starts = {*get_args(Platform), *catalog.images}
+        for start, base in system.base_images.items():
+            at = place(file, "operating_systems", name, "base_images", start)
+            if start not in starts:
+                raise IngotError(f"{start!r} is no platform and no image", place=at, hint=nearest(start, starts))
+            for used in base.brings:
+                if used not in catalog.components:
+                    hint = nearest(used, catalog.components)
+                    raise IngotError(f"unknown component {used!r} in 'brings'", place=at, hint=hint)
     for name, image in catalog.images.items():
         for number, used in enumerate(image.given):
             if used not in catalog.components:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -113,6 +113,9 @@ def verify(
     os_name: OsOption = "debian13",
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
+    target: Annotated[
+        Literal["local", "ami"], typer.Option("--target", help="Where it was built: on this machine, or as an AMI.")
+    ] = "local",
     ssh_config: Annotated[Path | None, typer.Option("--ssh-config", help="An ssh configuration file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -128,7 +131,7 @@ def verify(
     catalog.image(image)
     log = build_dir(image, os_name, arch) / "verify.log"
     lock_path = path_of(stack, os_name, arch)
-    result = run_suite(uri, lock_path=lock_path, image=image, log=log, ssh_config=ssh_config)
+    result = run_suite(uri, lock_path=lock_path, image=image, log=log, target=target, ssh_config=ssh_config)
     if as_json:
         print_json(asdict(result))
     else:

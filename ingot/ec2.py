@@ -8,7 +8,7 @@ from ingot.aws import known as _known
 from ingot.aws import session as _session
 from ingot.errors import IngotError
 from ingot.locked import RecordedImage
-from ingot.models import EC2_ARCH, Arch, BaseImage, Platform
+from ingot.models import EC2_ARCH, Arch, BaseImage
 
 INSTEAD = "or take a file: aws ec2 describe-instance-types --output json > FILE"
 
@@ -25,17 +25,17 @@ def instance_types(regions: list[str]) -> tuple[dict[str, dict[str, Any]], list[
     return found, regions
 
 
-def newest_images(rows: Mapping[Platform, BaseImage], arch: Arch, region: str) -> dict[Platform, RecordedImage]:
-    """The newest image of each row (by platform) in `region`: its full name, which says its date, and its owner.
+def newest_images(rows: Mapping[str, BaseImage], arch: Arch, region: str) -> dict[str, RecordedImage]:
+    """The newest image of each row (by its name) in `region`: its full name, which says its date, and its owner.
 
     Names are the same in every region, IDs are not, so that no ID is recorded. IngotError when a row finds nothing.
     """
-    found: dict[Platform, RecordedImage] = {}
+    found: dict[str, RecordedImage] = {}
     with _session(region, "ec2:DescribeImages and ssm:GetParameter") as session:
         _known(session, region)
-        for platform, row in rows.items():
+        for name, row in rows.items():
             newest = _newest(session, row, row.name, arch, region)
-            found[platform] = RecordedImage(
+            found[name] = RecordedImage(
                 name=newest["Name"], owner=newest["OwnerId"], created=newest["CreationDate"][:10]
             )
     return found

@@ -7,7 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from ingot.errors import IngotError
-from ingot.models import Arch, Base, BaseImage, Facts, Fingerprint, Platform, Sha256, Strict
+from ingot.models import Arch, Base, BaseImage, Facts, Fingerprint, Image, Sha256, Strict
+
+# What an accelerator cannot do without.
+DRIVERS = {"nvidia": "nvidia_driver", "neuron": "neuron"}
 
 
 class RecordedImage(Strict):
@@ -102,8 +105,8 @@ class Lock(Strict):
     arch: Arch
     catalog_sha256: Sha256
     base: Base | None = None
-    base_images: dict[Platform, BaseImage] = Field({})
-    images: dict[Platform, RecordedImage] = Field({})
+    base_images: dict[str, BaseImage] = Field({})
+    images: dict[str, RecordedImage] = Field({})
     repositories: dict[str, Repository]
     components: dict[str, LockedComponent]
     left_out: dict[str, str]
@@ -126,6 +129,19 @@ class Lock(Strict):
                 hint="build debian13 or debian12 on this machine",
             )
         return self.base
+
+    def base_image(self, name: str, image: Image) -> str:
+        """The base image in EC2 of the image `name`: its own, or its platform's; empty if there is none."""
+        return next((each for each in (name, image.platform) if each in self.base_images), "")
+
+    def check_accelerator(self, image: Image) -> None:
+        """IngotError when the lock leaves out what the image's accelerator cannot do without."""
+        needed = DRIVERS.get(image.accelerator, "")
+        if needed in self.left_out:
+            raise IngotError(
+                f"{self.key} has no {needed}: {self.left_out[needed]}",
+                hint=f"`ingot list` shows the systems; an image for {image.accelerator} needs one that has {needed}",
+            )
 
     def of(self, roles: Collection[str]) -> "Lock":
         """The part of the lock that an image of these roles is: its components, and what is left out of them.

@@ -1,6 +1,7 @@
 """The shapes of what people write in the catalog: frozen, and strict about keys."""
 
 import re
+from collections.abc import Collection
 from datetime import date
 from typing import Annotated, Literal
 
@@ -69,12 +70,14 @@ class BaseImage(Strict):
     """How a platform's base image is found in EC2: its owner and name (with `*`), or a public SSM parameter.
 
     In the catalog's `name` and `ssm`, `{arch}` stands for x86_64 or arm64, `{deb_arch}` for amd64 or arm64, and the
-    name of a component for its version; a lock has them replaced.
+    name of a component for its version; a lock has them replaced. `brings` are the components that it has already, and
+    that stay as they are: their roles do not run on it.
     """
 
     owner: str = ""
     name: str = ""
     ssm: str = ""
+    brings: list[str] = []
     source: str
     checked: date
 
@@ -89,7 +92,7 @@ class OperatingSystem(Strict):
     """A row of `operating_systems.yml`.
 
     With `base`, a local image is made from the distribution's archive, whose index one of the primary fingerprints in
-    `keys` must have signed. `base_images` are the platforms' base images in EC2.
+    `keys` must have signed. `base_images` are the base images in EC2 by platform, or by image where one has its own.
     """
 
     name: str
@@ -100,7 +103,7 @@ class OperatingSystem(Strict):
     suites: list[str] = []
     base: Base | None = None
     keys: dict[str, Fingerprint] = {}
-    base_images: dict[Platform, BaseImage] = {}
+    base_images: dict[str, BaseImage] = {}
     source: str
     checked: date
 
@@ -358,7 +361,7 @@ class Stack(Strict):
 class Image(Strict):
     """A machine image: platform, accelerator and the roles that make it, in order.
 
-    `given` are components that the platform's own base image brings, so that no role installs them.
+    `given` are components without a role, whose version decides the platform's base image.
     """
 
     platform: Platform
@@ -371,6 +374,10 @@ class Image(Strict):
     def parts(self) -> list[str]:
         """The roles, and the components that the base image brings."""
         return [*self.roles, *self.given]
+
+    def without(self, brought: Collection[str]) -> "Image":
+        """The image on a base image that brings some of its components."""
+        return self.model_copy(update={"roles": [role for role in self.roles if role not in brought]})
 
 
 class Images(Strict):

@@ -17,6 +17,7 @@ def of_lock(lock: Lock, catalog: Catalog, image: str, instance_type: str = "") -
     findings, the worst first. Sizes are None where no index has been read."""
     row = catalog.image(image)
     mine = lock.of(row.parts)
+    base = lock.base_image(image, row)
     known = bool(lock.packages)
     return {
         "image": image,
@@ -28,10 +29,9 @@ def of_lock(lock: Lock, catalog: Catalog, image: str, instance_type: str = "") -
             for name, entry in mine.components.items()
         },
         "left_out": mine.left_out,
+        "brought": lock.base_images[base].brings if base else [],
         "accepted": lock.accepted,
-        "unresolved": {
-            n: w for n, w in mine.unresolved.items() if n in mine.components or n == f"base_image.{row.platform}"
-        },
+        "unresolved": {n: w for n, w in mine.unresolved.items() if n in mine.components or n == f"base_image.{base}"},
         "packages": len(lock.packages) if known else None,
         "download_bytes": sum(package.size for package in lock.packages.values()) if known else None,
         "installed_bytes": sum(package.installed for package in lock.packages.values()) * 1024 if known else None,

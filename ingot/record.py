@@ -13,7 +13,6 @@ from ingot.archive import upstream
 from ingot.closure import Closures, Need
 from ingot.errors import IngotError
 from ingot.locked import Artifact, Lock, LockedComponent, RecordedImage, VendorPackage
-from ingot.models import Platform
 from ingot.package_versions import KEYS
 from ingot.signed import Keyring, Tell, download
 from ingot.vendor import DIGEST, DIGESTS
@@ -32,9 +31,9 @@ def keep(lock: Lock, old: Lock | None) -> Lock:
         elif _is_recorded(entry, before):
             found[name] = entry.model_copy(update={"files": before.files})
     images = {
-        platform: image
-        for platform, image in (old.images if old else {}).items()
-        if old and lock.base_images.get(platform) == old.base_images.get(platform)
+        name: image
+        for name, image in (old.images if old else {}).items()
+        if old and lock.base_images.get(name) == old.base_images.get(name)
     }
     return with_images(_with(lock, found), images)
 
@@ -50,9 +49,9 @@ def _is_recorded(entry: LockedComponent, before: LockedComponent) -> bool:
     )
 
 
-def with_images(lock: Lock, images: Mapping[Platform, RecordedImage]) -> Lock:
-    """`lock` with the base images of platforms, and without what they resolve."""
-    done = {f"base_image.{platform}" for platform in images}
+def with_images(lock: Lock, images: Mapping[str, RecordedImage]) -> Lock:
+    """`lock` with base images, and without what they resolve."""
+    done = {f"base_image.{name}" for name in images}
     unresolved = {name: what for name, what in lock.unresolved.items() if name not in done}
     return lock.model_copy(update={"images": {**lock.images, **images}, "unresolved": unresolved})
 

@@ -16,7 +16,6 @@ from ingot.models import (
     BaseImage,
     Offer,
     OperatingSystem,
-    Platform,
     Repositories,
 )
 from ingot.resolve import Candidate
@@ -49,19 +48,19 @@ def words(version: str, arch: Arch) -> dict[str, str]:
     }
 
 
-def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: Arch) -> dict[Platform, BaseImage]:
-    """How each platform's base image is found, with the versions that it has to be of."""
+def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: Arch) -> dict[str, BaseImage]:
+    """How each base image is found, with the versions that it has to be of."""
     versions = {name: candidate.text for name, candidate in chosen.items()}
     names = {**versions, "arch": EC2_ARCH[arch], "deb_arch": DEB_ARCH[arch]}
-    found: dict[Platform, BaseImage] = {}
-    for platform, row in system.base_images.items():
+    found: dict[str, BaseImage] = {}
+    for image, row in system.base_images.items():
         try:
             update = {"name": row.name.format(**names), "ssm": row.ssm.format(**names)}
         except KeyError as lacking:
             raise IngotError(
-                f"the base image of {platform} on {system.name} names {lacking}, which the stack does not have"
+                f"the base image of {image} on {system.name} names {lacking}, which the stack does not have"
             ) from None
-        found[platform] = row.model_copy(update=update)
+        found[image] = row.model_copy(update=update)
     return found
 
 

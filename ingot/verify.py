@@ -48,6 +48,7 @@ def verify(
     lock_path: Path,
     image: str,
     log: Path,
+    target: str = "local",
     ssh_config: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Result:
@@ -73,6 +74,7 @@ def verify(
         ]
         words += ["--confcutdir", str(SUITE), "-p", "no:cacheprovider", "-vv", "--tb=short", "--color=no"]
         words += [f"--junit-xml={report}", f"--hosts={host}", f"--lock={lock_path.resolve()}", f"--image={image}"]
+        words += [f"--target={target}"]
         words += [f"--ssh-config={ssh_config.resolve()}"] if ssh_config else []
         code, printed = _run_pytest(words, log, on_progress)
         if code not in RAN or not report.exists():

@@ -17,7 +17,7 @@ Host image
   LogLevel ERROR
 EOF
 "$INGOT" verify ssh://image --ssh-config "$own/config" --image "$IMAGE" --os "$SYSTEM" --arch "$ARCH" \
-  --stack "$STACK" --json >"$FOLDER/suite-$SOURCE.json"
+  --stack "$STACK" --target ami --json >"$FOLDER/suite-$SOURCE.json"
 ssh -F "$own/config" image cat /usr/share/ingot/manifest.json >"$FOLDER/manifest.json"
 # shellcheck disable=SC2029 # the command is of ingot/sbom.py, for a shell there
 ssh -F "$own/config" image "$PACKAGES" >"$FOLDER/packages.tsv"

@@ -74,6 +74,12 @@ def test_a_finished_ami_is_tagged_and_published(build: Callable[[Packer], dict[s
     assert report["suite"]["passed"] == 9
 
 
+def test_an_image_for_an_accelerator_is_not_built_without_what_drives_it(aws: None) -> None:
+    request = Request("ec2-neuron", "debian12", "x86_64", "2026.11", REGION)
+    with pytest.raises(IngotError, match="debian12-x86_64 has no neuron"):
+        ami_build.build(request, read_catalog(), Progress(quiet=True))
+
+
 def test_spot_comes_first_then_each_type_on_demand(build: Callable[[Packer], dict[str, Any]]) -> None:
     types = read_catalog().builders.instance_types["x86_64"]
     packer = Played(PASSED, lacking=2)

@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ingot")
     group.addoption("--lock", type=Path, required=True, help="the lock that the image was built from")
     group.addoption("--image", required=True, help="the image's name in catalog/images.yml")
+    group.addoption("--target", choices=["local", "ami"], default="local", help="where it was built")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,9 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
     images, name = read_catalog(own=own_catalog()).images, config.getoption("--image")
     if name not in images:
         raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
-    lock, roles = load(config.getoption("--lock")), images[name].roles
-    config.stash[ROLES] = frozenset(roles)
-    config.stash[LOCK] = lock.of(roles)
+    lock, image = load(config.getoption("--lock")), images[name]
+    base = lock.base_image(name, image)
+    if config.getoption("--target") == "ami" and base:
+        image = image.without(lock.base_images[base].brings)
+    config.stash[ROLES] = frozenset(image.roles)
+    config.stash[LOCK] = lock.of(image.roles)
 
 
 LOCK = pytest.StashKey[Lock]()

@@ -1,5 +1,6 @@
 """Packer's files are formatted, and valid for every image on every system that is built on this machine."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingot.catalog import read_catalog
+from ingot.lock import load, path_of
 from ingot.models import LOCAL_ARCH
 from ingot.paths import ROOT
 from ingot.setup import ensure_packer, packer_environment
@@ -57,3 +59,20 @@ def test_valid_with_an_own_catalog(packer: Path, tmp_path: Path) -> None:
     _check(packer, "validate", *mine, "packer")
     with pytest.raises(pytest.fail.Exception, match=r"2026\.11-mine"):
         _check(packer, "validate", *mine[1:], "packer")
+
+
+@pytest.mark.parametrize(
+    ("image", "system"), [("parallelcluster", "al2023"), ("eks-neuron", "al2023"), ("ec2", "debian12")]
+)
+def test_on_an_instance_the_roles_are_those_that_the_base_image_does_not_bring(
+    packer: Path, image: str, system: str
+) -> None:
+    words = [packer, "console", f"-var=image={image}", f"-var=os={system}", "packer"]
+    env = {**os.environ, **packer_environment()}
+    asked = "jsonencode(local.roles_on_instance)"
+    done = subprocess.run(words, cwd=ROOT, env=env, input=asked, capture_output=True, text=True, check=True)
+    lock, row = load(path_of(CATALOG.newest_stack, system, "x86_64")), CATALOG.images[image]
+    expected = row.without([*lock.base_images[lock.base_image(image, row)].brings, "sysprep"])
+    assert json.loads(done.stdout) == expected.roles
+    assert ("slurm" in row.roles) == (image == "parallelcluster")
+    assert "slurm" not in expected.roles

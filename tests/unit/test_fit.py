@@ -90,8 +90,8 @@ def test_what_is_missing_without_stopping_the_image_is_a_warning() -> None:
 
 
 def test_the_images_for_a_type_are_those_of_its_accelerator() -> None:
-    assert images_for(CATALOG.images, "nvidia") == ["parallelcluster"]
-    assert images_for(CATALOG.images, "none") == ["parallelcluster-cpu", "ec2-cpu"]
+    assert images_for(CATALOG.images, "nvidia") == ["parallelcluster", "ec2", "eks"]
+    assert images_for(CATALOG.images, "none") == ["parallelcluster-cpu", "ec2-cpu", "eks-cpu"]
 
 
 def test_every_finding_has_a_fix_and_a_source_and_the_worst_comes_first() -> None:

@@ -310,11 +310,11 @@ def test_a_type_whose_facts_are_missing_says_what_is_missing() -> None:
 def test_a_type_is_data_for_programs() -> None:
     facts = json.loads(ingot("instance-type", "p5en.48xlarge", "--json").stdout)
     assert facts["efa_device"]["generation"] == 3
-    assert facts["images"] == ["parallelcluster"]
+    assert facts["images"] == ["parallelcluster", "ec2", "eks"]
 
 
 def test_a_type_is_text_for_people() -> None:
     lines = dict(line.split(maxsplit=1) for line in ingot("instance-type", "p4d.24xlarge").stdout.splitlines())
-    assert lines["images"] == "parallelcluster"
+    assert lines["images"] == "parallelcluster, ec2, eks"
     assert lines["floors"] == "pcluster [26], awsome [300]"
     assert "{" not in lines["efa"]

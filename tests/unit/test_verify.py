@@ -60,7 +60,8 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "suite"
     folder.mkdir()
     (folder / "conftest.py").write_text(
-        "def pytest_addoption(parser):\n    parser.addoption('--lock')\n    parser.addoption('--image')\n"
+        "def pytest_addoption(parser):\n"
+        + "".join(f"    parser.addoption('--{name}')\n" for name in ("lock", "image", "target"))
     )
     monkeypatch.setattr(module, "SUITE", folder)
     return folder
