@@ -8,10 +8,11 @@ from ingot import lock as locks
 from ingot import paths
 from ingot.catalog import Catalog
 from ingot.errors import IngotError, UsageError
-from ingot.fit import findings, images_for
+from ingot.fit import images_for
 from ingot.instance_types import check_name, describe
 from ingot.locked import Lock
 from ingot.models import Arch, Image
+from ingot.plan import of_lock
 from ingot.templates import environment
 
 PLATFORM = "parallelcluster"
@@ -54,14 +55,15 @@ def export(cluster: Cluster, catalog: Catalog, command_line: str) -> tuple[str, 
     arch = catalog.check_arch(cluster.os_name, cluster.arch)
     catalog.stack(cluster.stack)
     _check_ids(cluster)
-    lock = locks.load(locks.path_of(cluster.stack, cluster.os_name, arch)).of(image.parts)
-    if PLATFORM not in lock.base_images:
+    lock = locks.load(locks.path_of(cluster.stack, cluster.os_name, arch))
+    lock.check_accelerator(image)
+    if not lock.base_image(cluster.image, image):
         systems = [name for name, row in catalog.operating_systems.items() if PLATFORM in row.base_images]
         message = f"there is no base image of {PLATFORM} for {cluster.os_name}"
         raise UsageError(message, hint=f"--os {' or '.join(systems)}")
     facts = describe(cluster.instance_type)
     _check_type(cluster, image, facts, catalog)
-    remarks = _remarks(lock, image, facts)
+    remarks = _remarks(lock, catalog, cluster, facts)
     head = cluster.head_instance_type or HEAD_NODES[arch]
     _check_head(head, arch)
     text = (
@@ -146,12 +148,12 @@ def _check_head(name: str, arch: Arch) -> None:
         raise UsageError(f"{name} is {has}, the AMI is {arch}", place="--head-instance-type", hint=hint)
 
 
-def _remarks(lock: Lock, image: Image, facts: dict[str, Any]) -> list[str]:
-    """What does not fit between image and type but works without; IngotError on what would not work."""
-    found = findings(lock, image, facts)
+def _remarks(lock: Lock, catalog: Catalog, cluster: Cluster, facts: dict[str, Any]) -> list[str]:
+    """What works less well than it could on these nodes; IngotError on what would not work at all."""
+    found = of_lock(lock, catalog, cluster.image, cluster.instance_type)["findings"]
     if wrong := [each for each in found if each["severity"] == "error"]:
         raise IngotError("; ".join(each["message"] for each in wrong), hint=wrong[0]["fix"])
-    remarks = [f"{each['severity']}: {each['message']}; {each['fix']}" for each in found]
+    remarks = [f"warning: {each['message']}; {each['fix']}" for each in found if each["severity"] == "warning"]
     if facts["network_cards"] > 1:
         remarks.append("note: instances with several network cards get no public address: the subnet needs a NAT")
     return remarks

@@ -39,6 +39,9 @@ CASES = {
     ("parallelcluster", *NAMED, "--instance-type", "g5.xlarge", "--nodes", "1"): (
         f"ubuntu2404 {AMI} v2.0 ONDEMAND 1 False"
     ),
+    ("parallelcluster-neuron", *NAMED, "--instance-type", "trn1.32xlarge", "--os", "al2023"): (
+        f"alinux2023 {AMI} v2.0 ONDEMAND 2 True"
+    ),
     ("parallelcluster-cpu", *NAMED, "--instance-type", "hpc7g.16xlarge", "--arch", "aarch64", "--os", "ubuntu2204"): (
         f"ubuntu2204 {AMI} v2.0 ONDEMAND 2 True"
     ),
@@ -133,6 +136,7 @@ def with_(option: str, value: str) -> tuple[str, ...]:
     [
         (("paralelcluster", *P5[1:]), "unknown image 'paralelcluster'\n  hint: did you mean 'parallelcluster'"),
         (("ec2-cpu", *P5[1:]), "ec2-cpu is an image for ec2, no cluster's\n  hint: name one of parallelcluster, "),
+        (("parallelcluster-neuron", *P5[1:], "--os", "rhel9"), "rhel9-x86_64 has no neuron"),
         (with_("--ami", "ami-123"), "--ami: 'ami-123' is no id of the form ami-…\n  hint: `ingot ami list`"),
         (with_("--subnet", "vpc-01234567"), "--subnet: 'vpc-01234567' is no id of the form subnet-…"),
         (with_("--head-subnet", "x"), "--head-subnet: 'x' is no id of the form subnet-…"),
