@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.options import StackOption, find_stack, systems, types
+from ingot.options import ImageArg, StackOption, find_stack, systems, types
 
 app = typer.Typer(help="Write files for other services: AWS ParallelCluster, EC2 Image Builder.", rich_markup_mode=None)
 
@@ -87,4 +87,37 @@ def pcluster(
         capacity_block, head_instance_type, head_subnet, key_name, region,
     )  # fmt: skip
     text, remarks = export(cluster, catalog, _command_line())
+    _write(text, remarks, output)
+
+
+@app.command(
+    "image-builder",
+    epilog="Example: ingot export image-builder ec2-cpu --os debian12 > template.yml"
+    "   ·   ingot export image-builder parallelcluster --region us-east-1 | cfn-lint",
+)
+def image_builder(
+    image: ImageArg,
+    os_name: OsOption = "ubuntu2404",
+    arch: ArchOption = "x86_64",
+    stack: StackOption = "",
+    region: Annotated[
+        str, typer.Option("--region", help="Name the base image that this region has now.", show_default=False)
+    ] = "",
+    instance_types: Annotated[
+        list[str] | None,
+        typer.Option("--instance-type", help="Build on one of these, instead of the catalog's; may be repeated."),
+    ] = None,
+    output: OutputOption = None,
+) -> None:
+    """Print a CloudFormation template by which EC2 Image Builder builds the image in the cloud.
+
+    The pipeline makes the same image of the same lock as `ingot ami build`, runs the suite before and after it is an
+    AMI, and puts it into the channel candidate. Parameters say where a tarball of the checkout lies.
+    """
+    from ingot.ami_build import Request
+    from ingot.export_image_builder import export
+
+    catalog, stack = find_stack(stack)
+    request = Request(image, os_name, arch, stack, region, instance_types or [])
+    text, remarks = export(request, catalog, _command_line())
     _write(text, remarks, output)
