@@ -139,7 +139,6 @@ def component(request: Request, parts: Parts, catalog: Catalog, own: str, lacks:
     exported = {
         "HOME": "/root",
         "LC_ALL": "C.UTF-8",
-        "PYTHONPATH": SOURCE,
         "PYTHONDONTWRITEBYTECODE": "1",
         "ANSIBLE_HOME": f"{ROOT}/ansible",
         "ANSIBLE_REMOTE_TMP": "/dev/shm/ingot",

@@ -191,6 +191,15 @@ def test_a_catalog_beside_the_checkout_is_refused(tmp_path: Path, monkeypatch: p
     assert "a tarball of the checkout lacks this catalog\n  hint: commit it into the checkout" in done.stderr
 
 
+def test_an_instance_installs_the_versions_that_tests_run_with() -> None:
+    pins = [
+        dict(re.findall(r"^([\w.-]+)==(\S+)", (paths.ROOT / "requirements" / name).read_text(), re.MULTILINE))
+        for name in ("instance.txt", "dev.txt")
+    ]
+    assert set(pins[0].items()) <= set(pins[1].items())
+    assert {"ansible-core", "pytest", "pytest-testinfra"} <= set(pins[0])
+
+
 # Stands for Python where no packages are wanted: the environments that it makes are the one that the tests run in.
 SAME_PYTHON = f"""#!/bin/sh
 case "$1 $2" in
@@ -251,7 +260,6 @@ def test_ansible_and_the_suite_run_with_what_an_instance_installs(tmp_path: Path
     assert done.returncode == 0, done.stderr
     environment = {
         "PATH": f"{tmp_path}/venv/bin:/usr/bin:/bin",
-        "PYTHONPATH": f"{tmp_path}/source",
         "LC_ALL": "C.UTF-8",
     }
     environment["ANSIBLE_COLLECTIONS_PATH"] = f"{tmp_path}/collections"
