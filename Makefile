@@ -99,8 +99,8 @@ lint: setup ## run the static checks alone
 mirror-rig: setup ## serve simulated packages of vendors, signed, as the lock of OS=ubuntu2404 names them
 	@$(BIN)/python tests/rigs/vendors.py $(OS)
 
-ec2-rig: setup ## serve an emulator of EC2 with machines behind it; it prints the address for AWS_ENDPOINT_URL
-	@$(BIN)/python tests/rigs/ec2.py
+ec2-rig: setup ## serve an emulator of EC2 with machines behind it; it prints what to export (SIMULATED=ubuntu2404)
+	@$(BIN)/python tests/rigs/ec2.py --simulated '$(SIMULATED)'
 
 bench: setup ## measure the numbers of benchmarks/RESULTS.md (ARGS=boot for one part)
 	@$(BIN)/python benchmarks/run.py $(ARGS)

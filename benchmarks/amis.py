@@ -1,12 +1,16 @@
-"""Measures the life of AMIs in the emulator of the tests: listing, collecting and copying them."""
+"""Measures the life of AMIs in the emulator of the tests: building, listing, collecting and copying them."""
 
 import contextlib
 import io
+import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -25,6 +29,15 @@ FALSE = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
 }
+
+# Runs a command and writes down when it began and ended.
+TIMED = """#!/bin/sh
+began=$(date +%s.%N)
+{command} "$@"
+code=$?
+echo "$began $(date +%s.%N)" >> '{times}'
+exit $code
+"""
 
 
 @contextlib.contextmanager
@@ -68,8 +81,35 @@ def copies() -> tuple[float, float]:
     return took[0], took[1]
 
 
+def packer() -> float:
+    """What Packer adds to its provisioners when it makes an AMI, in seconds: to launch, log in, keep the image."""
+    sys.path[:0] = [str(paths.ROOT / "tests" / "rigs")]
+    cloud = import_module("cloud")
+    with tempfile.TemporaryDirectory() as folder:
+        own, times = Path(folder, "own"), Path(folder, "times")
+        own.mkdir()
+        row = {"platform": "ec2", "accelerator": "cpu", "summary": "Measured", "roles": ["manifest", "sysprep"]}
+        (own / "images.yml").write_text(json.dumps({"images": {"measured": row}}))
+        playbook = Path(folder, "ansible-playbook")
+        playbook.write_text(TIMED.format(command=f"{sys.prefix}/bin/ansible-playbook", times=times))
+        playbook.chmod(0o755)
+        given = {"INGOT_CATALOG": str(own), "PKR_VAR_ansible_playbook": str(playbook)}
+        with cloud.emulated(Path(folder), **given) as there:
+            program = Path(folder, "ingot")
+            command = program.read_text().partition("exec ")[2].removesuffix(' "$@"\n')
+            program.write_text(TIMED.format(command=command, times=times))
+            done = there.build("measured", "debian12", "--on-demand")
+        shutil.rmtree(paths.ROOT / "build" / "measured", ignore_errors=True)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        # The roles, the suite, and sysprep; then the suite once more, on the finished AMI.
+        spans = [tuple(map(float, line.split())) for line in times.read_text().splitlines()][:3]
+        return float(json.loads(done.stdout)["seconds"]["build"]) - sum(ended - began for began, ended in spans)
+
+
 if __name__ == "__main__":
     with contextlib.redirect_stderr(io.StringIO()):
         counted, copied = many(), copies()
+    print(f"Packer adds {packer():.2f} s")
     print(f"{MANY} AMIs: listed in {counted[0]:.2f} s, collected in {counted[1]:.2f} s")
     print(f"a copy of {COPYING:.0f} s: to one region {copied[0]:.2f} s, to ten {copied[1]:.2f} s")

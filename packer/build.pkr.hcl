@@ -23,7 +23,8 @@ build {
     extra_arguments = [
       "--extra-vars", jsonencode(source.type == "docker" ? local.in_container : local.on_instance),
       "--extra-vars", jsonencode({
-        ingot_roles            = source.type == "docker" ? local.row.roles : local.roles_on_instance
+        ingot_roles            = local.row.roles
+        ingot_without          = source.type == "docker" ? [] : local.without
         ingot_lock             = local.lock_path
         manifest_image         = var.image
         manifest_inputs_sha256 = var.inputs_sha256

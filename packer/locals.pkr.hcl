@@ -10,8 +10,8 @@ locals {
   lock      = yamldecode(file(local.lock_path))
 
   # What the base image in EC2 brings stays as it is; sysprep comes last of all, after the suite.
-  base_image        = try(local.lock.base_images[var.image], local.lock.base_images[local.row.platform], {})
-  roles_on_instance = [for role in local.row.roles : role if !contains(concat(try(local.base_image.brings, []), ["sysprep"]), role)]
+  base_image = try(local.lock.base_images[var.image], local.lock.base_images[local.row.platform], {})
+  without    = concat(try(local.base_image.brings, []), ["sysprep"])
 
   result           = var.result_image != "" ? var.result_image : "ingot/${var.image}:${var.os}-${var.arch}"
   ansible_playbook = var.ansible_playbook != "" ? var.ansible_playbook : "${local.root}/.venv/bin/ansible-playbook"

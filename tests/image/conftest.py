@@ -20,6 +20,7 @@ from ingot.locked import Lock, LockedComponent
 from ingot.paths import ROOT, own_catalog
 
 MANIFEST = "/usr/share/ingot/manifest.json"
+OF_BASE_IMAGE = "holds where the system is made of the lock: an AMI has what its base image has"
 MARKERS = {
     "booted": "needs a running system: nothing has booted this image",
     "machine": "needs a running machine with its own kernel: a container runs on its host's",
@@ -39,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for name, reason in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {reason}")
+    config.addinivalue_line("markers", f"own_base: {OF_BASE_IMAGE}")
     config.addinivalue_line("markers", "part(name): tests a part of the component, which the lock may leave out")
     images, name = read_catalog(own=own_catalog()).images, config.getoption("--image")
     if name not in images:
@@ -64,6 +66,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         component = _component_of(item)
         parts = [component, *(f"{component}.{marker.args[0]}" for marker in item.iter_markers("part"))]
+        if config.getoption("--target") == "ami" and item.get_closest_marker("own_base"):
+            item.add_marker(pytest.mark.skip(reason=OF_BASE_IMAGE))
         if component in known - roles:
             item.add_marker(pytest.mark.skip(reason=f"image {name} has no {component}"))
         for part in parts:

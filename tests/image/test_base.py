@@ -12,10 +12,12 @@ def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
     assert drift == {}
 
 
+@pytest.mark.own_base
 def test_no_package_is_installed_that_the_lock_does_not_name(lock: Lock, installed: dict[str, Any]) -> None:
     assert sorted(set(installed) - set(lock.packages)) == []
 
 
+@pytest.mark.own_base
 def test_no_package_has_another_version_than_in_the_lock(lock: Lock, installed: dict[str, Any]) -> None:
     assert {
         name: f"{package.version}, not {lock.packages[name].version}"
@@ -28,6 +30,7 @@ def test_no_package_is_half_installed(host: Host, family: str) -> None:
     assert host.check_output("dnf --quiet check" if family == "RedHat" else "dpkg --audit") == ""
 
 
+@pytest.mark.own_base
 def test_services_of_the_bare_system_start_at_boot(unit_files: dict[str, str]) -> None:
     wanted = ("chrony.service", "ssh.service", "systemd-networkd.service", "systemd-resolved.service")
     assert {unit: unit_files.get(unit) for unit in wanted} == dict.fromkeys(wanted, "enabled")

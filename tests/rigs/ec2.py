@@ -3,19 +3,25 @@
 The base images of the catalog's systems are there, by their owners and names and by their SSM parameters; an image that
 is made of an instance is its container, committed. What builds an AMI runs unchanged against it:
 
-    make ec2-rig                                          # prints the address, until Ctrl-C
-    make ami-ec2-cpu OS=debian12 AWS_ENDPOINT_URL=ADDRESS
+    make ec2-rig                                          # prints what to export, until Ctrl-C
+    make ami-ec2-cpu OS=debian12 REGION=us-east-1
+
+With a system's name it serves that system's vendors as well, simulated, and says where a catalog of them lies:
+
+    make ec2-rig SIMULATED=ubuntu2404
+    make ami REGION=us-east-1
 
 Simulated: EC2's answers, and machines by containers (no kernel of their own, no init). Real: Packer, ssh, Ansible, the
 roles, the suite.
 """
 
+import argparse
 import json
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +34,7 @@ from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
+from own_stack import NAME, converged, serving_all
 from systems import docker, image, made
 
 from ingot import lock as locks
@@ -41,10 +48,11 @@ ACCOUNT = "123456789012"
 AMAZON = "137112412989"
 # What an instance of the user's is committed as.
 MADE = "ingot/rig-ec2-ami"
-# What an image of EC2 has beside its packages: a user who may do everything, and sshd.
+# What an image of EC2 has: a clock, cloud-init, an initramfs, a user who may do everything, and sshd.
 LOGIN = """export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -qq --yes --no-install-recommends iproute2 openssh-server procps sudo systemd >/dev/null
+apt-get install -qq --yes --no-install-recommends chrony cloud-init initramfs-tools iproute2 openssh-server procps \\
+  sudo systemd systemd-resolved zstd >/dev/null
 apt-get clean
 rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*
 useradd --create-home --shell /bin/bash {user}
@@ -63,14 +71,16 @@ rm -f /run/nologin
 
 @dataclass
 class Rig:
-    """What the rig knows beside moto: the system of each AMI, which of them it has made itself, the container and the
-    address of each instance, what it writes calls to, and where tests say which calls it refuses.
+    """What the rig knows beside moto: the system of each AMI, the image of those that bring components, which of them
+    it has made itself, the container and the address of each instance, what it writes calls to, and where tests say
+    which calls it refuses.
     """
 
     calls: Path
     faults: Path
     logins: dict[str, str]
     systems: dict[str, str] = field(default_factory=dict)
+    bringing: dict[str, str] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
     containers: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
@@ -79,7 +89,7 @@ class Rig:
         """Start the container of an instance, and let the instance's key in."""
         ami = instance.image_id
         user = self.logins[self.systems[ami]]
-        started = f"{MADE}:{ami}" if ami in self.made else machine(self.systems[ami], user)
+        started = f"{MADE}:{ami}" if ami in self.made else self.bringing.get(ami) or machine(self.systems[ami], user)
         keys = instance.ec2_backend.describe_key_pairs([instance.key_name]) if instance.key_name else []
         name = f"ingot-ec2-{instance.id}"
         docker("run", "-d", "--name", name, "--label", "ingot=1", started, "sleep", "infinity")
@@ -112,10 +122,15 @@ class Rig:
         self.terminate(list(self.containers))
         for ami in list(self.made):
             self.forget(ami)
+        for name in set(self.bringing.values()):
+            docker("rmi", "-f", name)
 
 
-def _base_images(rig: Rig, stack: str) -> None:
-    """Register the base images of every system and platform as the locks of a stack name them."""
+def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
+    """Register the base images of every system and platform as the locks of a stack name them.
+
+    Those of the system whose vendors are simulated bring what they should; the others are bare.
+    """
     ec2, ssm = ec2_backends[ACCOUNT][REGION], ssm_backends[ACCOUNT][REGION]
     there = [locks.load(path) for path in sorted((paths.LOCKS / stack).iterdir())]
     rows = [(lock, platform, row) for lock in there for platform, row in lock.base_images.items()]
@@ -129,6 +144,9 @@ def _base_images(rig: Rig, stack: str) -> None:
         )  # fmt: skip
         ec2.amis[ami.id] = ami
         rig.systems[ami.id] = lock.os
+        if own and row.brings and (mine := own / "locks" / NAME / f"{lock.key}.yml").exists():
+            started = machine(lock.os, rig.logins[lock.os])
+            rig.bringing[ami.id] = converged(started, f"{MADE}:{platform}", mine, row.brings)
         if row.ssm:
             # Not by PutParameter, which lets nobody write AWS's own.
             value = Parameter(ACCOUNT, row.ssm, ami.id, "String", None, None, None, datetime.now(UTC), 1, "text")
@@ -191,28 +209,42 @@ def _put_behind(rig: Rig) -> None:
 
 
 @contextmanager
-def ec2_rig(folder: Path) -> Iterator[str]:
-    """Serve on this machine until the block ends; the address. `folder` gets calls.jsonl and may have faults.txt."""
+def ec2_rig(folder: Path, simulated: str = "") -> Iterator[dict[str, str]]:
+    """Serve on this machine until the block ends; what to export. `folder` gets calls.jsonl and may have faults.txt.
+
+    `simulated` is the system whose vendors are served as well.
+    """
     catalog = read_catalog()
     rig = Rig(folder / "calls.jsonl", folder / "faults.txt", catalog.builders.logins)
-    with mended():
+    with ExitStack() as stack:
+        stack.callback(rig.close)
+        own = stack.enter_context(serving_all(simulated, folder)) if simulated else None
+        stack.enter_context(mended())
         _put_behind(rig)
-        _base_images(rig, catalog.newest_stack)
+        _base_images(rig, catalog.newest_stack, own)
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         try:
             host, number = server.get_host_and_port()
-            yield f"http://{host}:{number}"
+            words = {"AWS_ACCESS_KEY_ID": "simulated", "AWS_SECRET_ACCESS_KEY": "simulated"}
+            catalogs = {"INGOT_CATALOG": str(own)} if own else {}
+            yield {"AWS_ENDPOINT_URL": f"http://{host}:{number}", **words, **catalogs}
         finally:
             server.stop()
-            rig.close()
 
 
 def main() -> None:
-    """Serve until Ctrl-C or SIGTERM; the address is the first line of output. A folder that is named gets the calls."""
+    """Serve until Ctrl-C or SIGTERM; the first line of output says what to export."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--folder", type=Path, help="gets the calls; one that is thrown away")
+    parser.add_argument("--simulated", default="", metavar="OS", help="the system whose vendors are served as well")
+    asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with tempfile.TemporaryDirectory() as own, ec2_rig(Path(*sys.argv[1:] or [own])) as url:
-        print(url, flush=True)
+    with (
+        tempfile.TemporaryDirectory() as thrown_away,
+        ec2_rig(asked.folder or Path(thrown_away), asked.simulated) as exported,
+    ):
+        print("export", *(f"{name}={value}" for name, value in exported.items()), flush=True)
         try:
             signal.pause()
         except KeyboardInterrupt:

@@ -1,0 +1,106 @@
+"""An emulated EC2 in a process of its own, and the product's command line against it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from ingot import paths
+
+REGION = "us-east-1"
+MAIN = "from ingot.cli import main; main()"
+
+
+@dataclass
+class Cloud:
+    """The emulator: where it is, what it was asked, and the environment that lets a program use it."""
+
+    folder: Path
+    env: dict[str, str]
+
+    def ingot(self, *words: str) -> list[str]:
+        """The command line that runs the product's."""
+        return [sys.executable, "-c", MAIN, *words]
+
+    def build(self, image: str, os_name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Build an AMI."""
+        command = self.ingot("ami", "build", image, "--os", os_name, "--region", REGION, "--json", *words)
+        return subprocess.run(command, env=self.env, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+
+    def run(self, *words: str) -> str:
+        """What the product's command line says."""
+        done = subprocess.run(self.ingot(*words), env=self.env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def refuse(self, *lines: str) -> None:
+        """Answer the next call of each line's action with its code."""
+        (self.folder / "faults.txt").write_text("\n".join(lines))
+
+    def calls(self, action: str) -> list[dict[str, Any]]:
+        """What each call of an action has asked, since the last `forget`."""
+        lines = (self.folder / "calls.jsonl").read_text().splitlines()
+        return [row["asked"] for row in map(json.loads, lines) if row["action"] == action]
+
+    def forget(self) -> None:
+        """Begin a test."""
+        (self.folder / "calls.jsonl").write_text("")
+        self.refuse()
+
+    @property
+    def ec2(self) -> Any:
+        """A client."""
+        words = {"aws_access_key_id": "simulated", "aws_secret_access_key": "simulated"}
+        return boto3.client("ec2", region_name=REGION, endpoint_url=self.env["AWS_ENDPOINT_URL"], **words)
+
+    def left(self) -> dict[str, list[str]]:
+        """What a build leaves that is not a finished image: by kind, the ids."""
+        ec2 = self.ec2
+        instances = [each for row in ec2.describe_instances()["Reservations"] for each in row["Instances"]]
+        images = ec2.describe_images(Owners=["self"])["Images"]
+        names = [{tag["Key"] for tag in each.get("Tags", [])} for each in images]
+        containers = ["docker", "ps", "-aq", "--filter", "name=ingot-ec2-"]
+        found = {
+            "instances": [each["InstanceId"] for each in instances if each["State"]["Name"] != "terminated"],
+            "keys": [each["KeyName"] for each in ec2.describe_key_pairs()["KeyPairs"]],
+            "groups": [
+                each["GroupId"]
+                for each in ec2.describe_security_groups()["SecurityGroups"]
+                if each["GroupName"] != "default"
+            ],
+            "templates": [each["LaunchTemplateId"] for each in ec2.describe_launch_templates()["LaunchTemplates"]],
+            "images": [
+                each["ImageId"]
+                for each, tags in zip(images, names, strict=True)
+                if "ingot:build" in tags and "ingot:finished" not in tags
+            ],
+            "containers": subprocess.run(containers, capture_output=True, text=True, check=True).stdout.split(),
+        }
+        return {kind: ids for kind, ids in found.items() if ids}
+
+
+@contextmanager
+def emulated(folder: Path, simulated: str = "", **given: str) -> Iterator[Cloud]:
+    """The emulator while the block runs, with a system's vendors if it is named; `given` are variables of its user."""
+    program = [sys.executable, paths.ROOT / "tests" / "rigs" / "ec2.py", "--folder", folder, "--simulated", simulated]
+    env = {**os.environ, "PYTHONPATH": f"{paths.ROOT}:{paths.ROOT / 'tests' / 'rigs'}"}
+    env.pop("AWS_CA_BUNDLE", None)
+    with subprocess.Popen(program, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        exported = dict(word.split("=", 1) for word in server.stdout.readline().split()[1:])
+        # So that the program that Packer runs the suite with is this one.
+        (folder / "ingot").write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{MAIN}" "$@"\n')
+        (folder / "ingot").chmod(0o755)
+        try:
+            yield Cloud(folder, {**env, **exported, **given, "PATH": f"{folder}:{env['PATH']}"})
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()

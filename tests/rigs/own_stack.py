@@ -1,0 +1,65 @@
+"""A stack whose vendors are simulated, as a catalog of one's own: what builds AMIs takes it by INGOT_CATALOG.
+
+Base and kernel are what the simulated system has already; all else is converged from the rig of vendors.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from kernels import with_kernel
+from places import locked
+from systems import container, converge, docker, gateway
+from vendors import Vendors, serving
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.catalog import read_catalog
+from ingot.locked import Lock, LockedComponent
+
+NAME = "2026.11-simulated"
+# Only the repository of Lustre's client tells its version.
+CLIENT = "2.15.6"
+
+
+def whole(os_name: str) -> Lock:
+    """A system's lock with the rig's kernel, and a base that the image has."""
+    lock = with_kernel(locked(os_name))
+    base = LockedComponent(version="", source="base_image", why="The rig's.")
+    lustre = lock.components["lustre"].model_copy(update={"version": CLIENT})
+    return lock.model_copy(update={"components": {**lock.components, "base": base, "lustre": lustre}})
+
+
+def write(vendors: Vendors, own: Path) -> None:
+    """Make `own` a catalog with the stack, and its lock as recorded from the vendors."""
+    (own / "stacks").mkdir(parents=True)
+    row = {"stack": NAME, "summary": "Simulated vendors.", "extends": vendors.lock.stack, "systems": [vendors.lock.os]}
+    (own / "stacks" / f"{NAME}.yml").write_text(json.dumps({**row, "pins": {}}))
+    digest = read_catalog(own=own).digest(NAME)
+    lock = vendors.lock.model_copy(update={"stack": NAME, "catalog_sha256": digest})
+    folder = own / "locks" / NAME
+    folder.mkdir(parents=True)
+    (folder / f"{lock.key}.yml").write_text(locks.dump(lock))
+
+
+@contextmanager
+def serving_all(os_name: str, folder: Path) -> Iterator[Path]:
+    """Serve all that a system's lock names while the block runs; the catalog that says so."""
+    lock = whole(os_name)
+    with serving(lock, list(lock.components), folder / "vendors", gateway()) as vendors:
+        write(vendors, folder / "own")
+        yield folder / "own"
+
+
+def converged(started: str, name: str, lock: Path, roles: Sequence[str]) -> str:
+    """The image `name`, made of another one by the roles that a base image brings; the kernel is there already."""
+    play = lock.with_name("brings.yml")
+    play.write_text(yaml.safe_dump([{"import_playbook": str(paths.ROOT / "playbooks" / "image.yml")}]))
+    with container(started) as host:
+        done = converge(host, play, lock, {"ingot_roles": list(roles), "ingot_without": ["kernel"]})
+        if done.returncode != 0:
+            raise RuntimeError(done.stdout)
+        docker("commit", host, name)
+    return name
