@@ -13,6 +13,13 @@ ln -sfn "$SOURCE" "$ROOT/collections/ansible_collections/ingot/ml"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --only-binary :all: \
   --require-hashes --requirement "$SOURCE/requirements/instance.txt"
 
+# The system's own Python needs these no longer, and manifest and suite are to find what the image has.
+if [ "$PYTHON" = python3 ]; then
+  mapfile -t tools <"$ROOT/tools"
+  if [ "${#tools[@]}" -gt 0 ]; then dpkg --purge "${tools[@]}"; fi
+  : >"$ROOT/tools"
+fi
+
 cd "$SOURCE"
 found=$("$VENV/bin/python" -c '
 import sys

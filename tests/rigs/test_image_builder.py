@@ -57,7 +57,8 @@ class Instance:
             done = subprocess.run(
                 ["docker", "exec", "-i", self.name, "bash"], input=script, capture_output=True, text=True, check=False
             )
-            assert done.returncode == 0, f"{phase}: {step['name']}\n{(done.stdout + done.stderr)[-4000:]}"
+            lines = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("skipped: ")]
+            assert done.returncode == 0, "\n".join([f"{phase}: {step['name']}", *lines[-40:]])
             said += done.stdout
         return said
 
@@ -96,7 +97,7 @@ def test_the_steps_build_the_image_test_it_and_leave_nothing_of_their_own(
     built = Instance(base, *component)
     assert "python3-venv" not in built.listed()
     built.run("build")
-    assert "python3-venv" in built.listed()
+    assert not {"python3-venv", "python3-pip-whl"} & built.listed()
     suite = built.run("validate")
     assert re.search(r"\b[1-9]\d* passed, 0 failed", suite), suite[-2000:]
     assert not {"python3-venv", "python3-pip-whl"} & built.listed()
