@@ -147,7 +147,8 @@ def component(request: Request, parts: Parts, catalog: Catalog, own: str, lacks:
     } | ({"INGOT_CATALOG": f"{SOURCE}/{own}"} if own else {})
     variables = {
         "ansible_python_interpreter": "/usr/bin/python3",
-        "ingot_roles": [role for role in parts.image.roles if role != "sysprep"],
+        "ingot_roles": list(catalog.image(request.image).roles),
+        "ingot_without": [*parts.lock.base_images[parts.start].brings, "sysprep"],
         "ingot_lock": lock_path,
         "manifest_image": request.image,
         "manifest_inputs_sha256": settings["INPUTS"],

@@ -6,7 +6,7 @@ set -euo pipefail
 
 cd "$SOURCE"
 "$VENV/bin/ansible-playbook" --inventory localhost, --connection local --extra-vars "@$ROOT/variables.json" \
-  --extra-vars '{"ingot_roles": ["sysprep"]}' playbooks/image.yml
+  --extra-vars '{"ingot_roles": ["sysprep"], "ingot_without": []}' playbooks/image.yml
 cd /
 touch "$ROOT/sealed"
 mapfile -t tools <"$ROOT/tools"

@@ -103,7 +103,7 @@ def test_the_playbook_is_given_what_packer_gives_it() -> None:
         assert set(given) == names | {"ansible_python_interpreter"}
         row, lock = CATALOG.images[image], load(path_of(STACK, system, "x86_64"))
         brings = lock.base_images[lock.base_image(image, row)].brings
-        assert given["ingot_roles"] == [role for role in row.roles if role not in {*brings, "sysprep"}]
+        assert (given["ingot_roles"], given["ingot_without"]) == (row.roles, [*brings, "sysprep"])
         assert (paths.ROOT / given["ingot_lock"].removeprefix(f"{ROOT}/source/")).exists()
         assert given["manifest_image"] == image
 
