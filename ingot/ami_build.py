@@ -30,7 +30,7 @@ from ingot.diff import notes, state
 from ingot.errors import IngotError, UsageError
 from ingot.events import Follower
 from ingot.locked import Lock
-from ingot.models import Image
+from ingot.models import Arch, Image
 from ingot.packer import PackerError, packer_build
 from ingot.setup import ensure_packer
 
@@ -70,6 +70,18 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What an AMI is made of: the image without what its base image brings, that image's part of the lock, and the name
+    of the base image in the lock, empty where there is none."""
+
+    image: Image
+    arch: Arch
+    lock: Lock
+    lock_path: Path
+    start: str
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One way to get an instance: spot of any of `types`, or on demand of the one that is in it."""
 
@@ -102,16 +114,9 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
 
     Raises IngotError at the first step that fails; an image that has failed the suite is taken away again.
     """
-    whole = catalog.image(request.image)
-    arch = catalog.check_arch(request.os_name, request.arch)
-    catalog.stack(request.stack)
-    lock_path = locks.path_of(request.stack, request.os_name, request.arch)
-    lock = locks.load(lock_path)
-    locks.check(lock, catalog)
-    start = lock.base_image(request.image, whole)
-    image = whole.without(lock.base_images[start].brings) if start else whole
-    mine = lock.of(image.parts)
-    _require(mine, image, start)
+    parts = parts_of(request, catalog)
+    require_base(parts)
+    _require_resolved(parts.lock)
     login = catalog.builders.logins.get(request.os_name)
     if login is None:
         raise IngotError(f"nobody says whom an image of {request.os_name} lets log in", place="builders.yml: logins")
@@ -121,12 +126,12 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
         with progress.phase("set-up"):
             ensure_packer()
         with progress.phase("base image"):
-            base = ec2.base_image(mine.base_images[start], mine.images.get(start), arch, request.region)
-        inputs = inputs_digest(lock_path)
+            base = find_base(parts, request.region)
+        inputs = inputs_digest(parts.lock_path)
         now = datetime.now(UTC).replace(microsecond=0)
         build_id = uuid.uuid4().hex
         name = f"ingot-{request.image}-{request.os_name}-{request.arch}-{request.stack}-{now:%Y%m%d%H%M%S}"
-        tags = _tags(request, mine, lock_path, base.id, build_id)
+        tags = tags_of(request, parts, base.id) | {"ingot:build": build_id}
         variables = {
             "image": request.image,
             "os": request.os_name,
@@ -152,7 +157,7 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
             "packages": sbom.LIST,
             "ingot": shutil.which("ingot") or str(Path(sys.argv[0]).absolute()),
         }
-        return _build(request, catalog, image, mine, variables, progress, log)
+        return _build(request, catalog, parts.image, parts.lock, variables, progress, log)
 
 
 def _build(
@@ -230,25 +235,53 @@ def _first(
     raise UsageError("there is no instance type to build on", hint="name one with --instance-type")
 
 
-def _require(lock: Lock, image: Image, base: str) -> None:
-    """IngotError when the lock does not say all that the build needs, before anything is launched."""
-    lock.check_accelerator(image)
-    # The base image is looked up now if it has not been recorded.
-    lacks = [name for name in lock.unresolved if not name.startswith("base_image.")]
-    if lacks:
+def parts_of(request: Request, catalog: Catalog) -> Parts:
+    """The parts of what `request` asks for; IngotError on a name that is unknown, and on a lock that is out of date."""
+    image = catalog.image(request.image)
+    arch = catalog.check_arch(request.os_name, request.arch)
+    catalog.stack(request.stack)
+    lock_path = locks.path_of(request.stack, request.os_name, request.arch)
+    lock = locks.load(lock_path)
+    locks.check(lock, catalog)
+    start = lock.base_image(request.image, image)
+    image = image.without(lock.base_images[start].brings) if start else image
+    return Parts(image, arch, lock.of(image.parts), lock_path, start)
+
+
+def require_base(parts: Parts) -> None:
+    """IngotError where there is nothing to start from, or no driver for the image's accelerator."""
+    lock = parts.lock
+    lock.check_accelerator(parts.image)
+    if not parts.start:
         raise IngotError(
-            f"{lock.key} cannot be built: nobody has published all of {', '.join(lacks)}",
-            hint=f"`ingot lock --os {lock.os} --arch {lock.arch} --record` records what vendors' hosts answer",
-        )
-    if not base:
-        raise IngotError(
-            f"there is no base image of {image.platform} for {lock.os}",
+            f"there is no base image of {parts.image.platform} for {lock.os}",
             place="operating_systems.yml",
             hint=f"base images of {lock.os}: {', '.join(lock.base_images) or 'none'}",
         )
 
 
-def _tags(request: Request, lock: Lock, lock_path: Path, base: str, build_id: str) -> dict[str, str]:
+def lacking(lock: Lock) -> list[str]:
+    """The components of which the lock does not say all that a build needs."""
+    # The base image is looked up now if it has not been recorded.
+    return [name for name in lock.unresolved if not name.startswith("base_image.")]
+
+
+def _require_resolved(lock: Lock) -> None:
+    """IngotError when the lock does not say all that the build needs, before anything is launched."""
+    if lacks := lacking(lock):
+        raise IngotError(
+            f"{lock.key} cannot be built: nobody has published all of {', '.join(lacks)}",
+            hint=f"`ingot lock --os {lock.os} --arch {lock.arch} --record` records what vendors' hosts answer",
+        )
+
+
+def find_base(parts: Parts, region: str) -> ec2.Base:
+    """The base image in `region`: the recorded one, or the newest."""
+    lock = parts.lock
+    return ec2.base_image(lock.base_images[parts.start], lock.images.get(parts.start), parts.arch, region)
+
+
+def tags_of(request: Request, parts: Parts, base: str) -> dict[str, str]:
     """What the AMI says of itself; versions of components as far as there is room."""
     tags = {
         "Name": f"ingot {request.image} {request.os_name} {request.arch} {request.stack}",
@@ -256,14 +289,13 @@ def _tags(request: Request, lock: Lock, lock_path: Path, base: str, build_id: st
         "ingot:os": request.os_name,
         "ingot:arch": request.arch,
         "ingot:stack": request.stack,
-        "ingot:lock_sha256": hashlib.sha256(lock_path.read_bytes()).hexdigest(),
+        "ingot:lock_sha256": hashlib.sha256(parts.lock_path.read_bytes()).hexdigest(),
         "ingot:git_commit": git_commit(),
         "ingot:base_ami": base,
-        "ingot:build": build_id,
     }
-    versions = {f"ingot:{name}": entry.version for name, entry in lock.components.items() if entry.version}
-    # Three more come when the image is finished.
-    room = amis.MOST_TAGS - len(tags) - 3
+    versions = {f"ingot:{name}": entry.version for name, entry in parts.lock.components.items() if entry.version}
+    # The build's id, and three more when the image is finished.
+    room = amis.MOST_TAGS - len(tags) - 4
     return tags | dict(list(versions.items())[:room])
 
 

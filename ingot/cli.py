@@ -13,6 +13,7 @@ from ingot import (
     cli_ami,
     cli_ami_build,
     cli_container,
+    cli_export,
     cli_image,
     cli_launch,
     cli_mirror,
@@ -61,6 +62,7 @@ app.add_typer(cli_launch.app)
 app.add_typer(cli_nccl.app, name="nccl")
 cli_ami.app.add_typer(cli_ami_build.app)
 app.add_typer(cli_ami.app, name="ami")
+app.add_typer(cli_export.app, name="export")
 catalog_app = typer.Typer(help="Write generated parts of the catalog.", rich_markup_mode=None)
 app.add_typer(catalog_app, name="catalog")
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from ingot import paths
 from ingot.catalog import Catalog
@@ -18,6 +18,7 @@ from ingot.instance_types import check_name, describe
 from ingot.lock import load, path_of
 from ingot.models import Container
 from ingot.settings import engine, plain, read_settings
+from ingot.templates import environment
 from ingot.yamlfile import nearest
 
 TEMPLATES = {
@@ -213,13 +214,6 @@ def launch(
 
 def templates() -> Environment:
     """Templates whose values are quoted by filters: `sh` for the shell, `tojson` for YAML."""
-    made = Environment(
-        loader=FileSystemLoader(paths.ROOT / "containers" / "launch"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    made = environment(paths.ROOT / "containers" / "launch")
     made.filters |= {"sh": shlex.quote, "enroot": enroot}
     return made

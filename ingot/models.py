@@ -386,13 +386,22 @@ class Images(Strict):
     images: dict[str, Image]
 
 
+class Python(Strict):
+    """A Python of the distribution that runs Ansible and the suite: its command, and the packages that bring it."""
+
+    command: str
+    packages: list[str]
+
+
 class Builders(Strict):
     """Where AMIs are built: instance types by architecture in the order that they are tried, the size of the root
-    volume in GiB where the base image has no larger one, and by operating system whom its base image lets log in."""
+    volume in GiB where the base image has no larger one, by operating system whom its base image lets log in, and the
+    Python that an instance which builds itself gets."""
 
     instance_types: dict[Arch, list[str]]
     volume_gib: int
     logins: dict[str, str]
+    pythons: dict[str, Python]
     source: str
     checked: date
 

@@ -1,0 +1,247 @@
+"""Renders a CloudFormation template by which EC2 Image Builder builds an AMI: the same image, of the same lock.
+
+The instance builds itself: it fetches a tarball of the checkout, looks whether that is the one that the template was
+written from, and runs the roles and the suite. The scripts of its steps lie in exports/image-builder.
+"""
+
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ingot import ami_build, channels, ec2, paths
+from ingot.ami_build import Parts, Request
+from ingot.build import git_commit, inputs_digest
+from ingot.catalog import Catalog
+from ingot.errors import UsageError
+from ingot.models import EC2_ARCH
+from ingot.templates import environment
+
+FOLDER = paths.ROOT / "exports"
+ROOT = "/var/lib/ingot-build"
+SOURCE = f"{ROOT}/source"
+# https://docs.aws.amazon.com/imagebuilder/latest/APIReference/API_CreateComponent.html
+MOST_DATA = 16000
+# The tags of the instance are fewer than an AMI's, and Image Builder names it itself:
+# https://docs.aws.amazon.com/imagebuilder/latest/APIReference/API_CreateInfrastructureConfiguration.html
+INSTANCE_TAGS = ("ingot:image", "ingot:os", "ingot:arch", "ingot:stack", "ingot:lock_sha256")
+# https://docs.aws.amazon.com/imagebuilder/latest/userguide/toe-component-manager.html
+LISTED = frozenset({"Amazon", "RedHat", "Ubuntu"})
+BASE = {"Ref": "ParentImage"}
+# The tag names that `ingot ami` asks for; distribution comes after the tests alone.
+TESTED = {"ingot:suite": "passed in EC2 Image Builder", "ingot:finished": "by EC2 Image Builder"}
+
+
+@dataclass(frozen=True)
+class Base:
+    """How the template finds the base image: an id that was found, a public parameter, or a user who has to name it."""
+
+    type: str
+    default: str
+    description: str
+    found: ec2.Base | None
+
+
+def export(request: Request, catalog: Catalog, command_line: str) -> tuple[str, list[str]]:
+    """The template, and remarks for who deploys it.
+
+    With a region, the base image is that which the region has now. IngotError where there is nothing to start from.
+    """
+    parts = ami_build.parts_of(request, catalog)
+    ami_build.require_base(parts)
+    own = _own_catalog()
+    base = _base(parts, request.region)
+    lacks, commit = ami_build.lacking(parts.lock), git_commit()
+    document = component(request, parts, catalog, own, lacks)
+    data = dump(document)
+    if len(data) > MOST_DATA:
+        raise UsageError(f"the component has {len(data)} characters, Image Builder takes {MOST_DATA}")
+    tags = ami_build.tags_of(request, parts, "")
+    template = environment(FOLDER).get_template("image-builder.yml.j2")
+    text = template.render(
+        command_line=command_line,
+        image=request.image,
+        os=request.os_name,
+        arch=request.arch,
+        stack=request.stack,
+        commit=commit,
+        lacks=lacks,
+        base=base,
+        root_devices=["/dev/sda1", "/dev/xvda"],
+        volume_gib=max(catalog.builders.volume_gib, base.found.gib if base.found else 0),
+        instance_types=request.instance_types or catalog.builders.instance_types[parts.arch],
+        parameter=channels.path(channels.CANDIDATE, request.image, request.os_name, request.arch),
+        component=data,
+        # A new version for new content: a component is never changed.
+        version=f"1.0.{int(hashlib.sha256(data.encode()).hexdigest()[:7], 16)}",
+        description=f"Ingot {request.image} on {request.os_name} {request.arch}, stack {request.stack}",
+        ami_name=f"ingot-{request.image}-{request.os_name}-{request.arch}-{request.stack}",
+        ami_tags=tags | {"ingot:base_ami": BASE},
+        tested_tags=tags | {"ingot:base_ami": BASE} | TESTED,
+        instance_tags={key: tags[key] for key in INSTANCE_TAGS},
+    )
+    return text, _remarks(parts, catalog, lacks, commit)
+
+
+def _own_catalog() -> str:
+    """Where a team's own catalog lies in the checkout, empty if there is none; UsageError if it lies elsewhere."""
+    own = paths.own_catalog()
+    if own is None:
+        return ""
+    if not own.is_relative_to(paths.ROOT):
+        hint = f"commit it into the checkout, for example as {paths.ROOT / own.name}"
+        raise UsageError("a tarball of the checkout lacks this catalog", place=str(own), hint=hint)
+    return str(own.relative_to(paths.ROOT))
+
+
+def _base(parts: Parts, region: str) -> Base:
+    """How the base image is found: as in a build of an AMI, here if there is a region, else when it is deployed."""
+    row, recorded = parts.lock.base_images[parts.start], parts.lock.images.get(parts.start)
+    if region:
+        found = ami_build.find_base(parts, region)
+        return Base("AWS::EC2::Image::Id", found.id, f"The AMI to start from, of {region}.", found)
+    if row.ssm and not recorded:
+        parameter = "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
+        return Base(parameter, row.ssm, "The public parameter that names the AMI to start from.", None)
+    owner, name = (recorded.owner, recorded.name) if recorded else (row.owner, row.name)
+    asked = [
+        *("aws", "ec2", "describe-images", "--owners", owner, "--filters", f"Name=name,Values={name}"),
+        *(f"Name=architecture,Values={EC2_ARCH[parts.arch]}", "Name=state,Values=available"),
+        *("--query", "max_by(Images, &CreationDate).[ImageId, RootDeviceName]", "--output", "text"),
+    ]
+    return Base("AWS::EC2::Image::Id", "", f"The AMI to start from: {shlex.join(asked)}", None)
+
+
+def component(request: Request, parts: Parts, catalog: Catalog, own: str, lacks: list[str]) -> dict[str, Any]:
+    """The component's document: how the instance builds itself, and how one that was started from the AMI is tested."""
+    python = catalog.builders.pythons[request.os_name]
+    lock_path = f"{SOURCE}/{parts.lock_path.relative_to(paths.ROOT)}"
+    settings = {
+        "ROOT": ROOT,
+        "SOURCE": SOURCE,
+        "VENV": f"{ROOT}/venv",
+        "PYTHON": python.command,
+        "PYTHON_PACKAGES": " ".join(python.packages),
+        "VOLUME_GIB": "{{ VolumeGib }}",
+        "SOURCE_SHA256": "{{ SourceSha256 }}",
+        "LOCK": lock_path,
+        "INPUTS": inputs_digest(parts.lock_path),
+        "IMAGE": request.image,
+        "SYSTEM": request.os_name,
+        "ARCH": request.arch,
+        "STACK": request.stack,
+    }
+    # The agent that runs the steps has hardly any environment, and Ansible wants UTF-8.
+    exported = {
+        "HOME": "/root",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ANSIBLE_HOME": f"{ROOT}/ansible",
+        "ANSIBLE_REMOTE_TMP": "/dev/shm/ingot",
+        "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}/collections",
+        "ANSIBLE_NOCOLOR": "1",
+    } | ({"INGOT_CATALOG": f"{SOURCE}/{own}"} if own else {})
+    variables = {
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "ingot_roles": list(catalog.image(request.image).roles),
+        "ingot_without": [*parts.lock.base_images[parts.start].brings, "sysprep"],
+        "ingot_lock": lock_path,
+        "manifest_image": request.image,
+        "manifest_inputs_sha256": settings["INPUTS"],
+        "manifest_git_commit": git_commit(),
+    }
+    lines = [f'{name}="{value}"' for name, value in settings.items()]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in exported.items()]
+    begin = "\n".join(
+        [
+            f"mkdir -p {ROOT}",
+            f"cat >{ROOT}/settings <<'EOF'",
+            *lines,
+            "EOF",
+            f"cat >{ROOT}/variables.json <<'EOF'",
+            "{\n"
+            + ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in variables.items())
+            + "\n}",
+            "EOF",
+        ]
+    )
+    refuse = [_bash("Refuse", f"echo 'error: the lock lacks {', '.join(lacks)}' >&2\nexit 1\n")] if lacks else []
+    ready = [
+        _bash("Begin", f"set -euo pipefail\n{begin}\n"),
+        _bash("Prepare", _script("prepare")),
+        {
+            "name": "Download",
+            "action": "S3Download",
+            "inputs": [
+                {"source": "s3://{{ SourceBucket }}/{{ SourceKey }}", "destination": f"{ROOT}/source.tar.gz"},
+            ],
+        },
+        _bash("Unpack", _script("unpack")),
+    ]
+    verify, seal = _bash("Verify", _script("verify")), _bash("Seal", _script("seal"))
+    parameters = {
+        "SourceBucket": "The bucket of the tarball of the checkout.",
+        "SourceKey": "Its key.",
+        "SourceSha256": "Its SHA-256.",
+        "VolumeGib": "The size of the root volume in GiB.",
+    }
+    return {
+        "name": "ingot",
+        "description": f"Makes {request.image} on {request.os_name} {request.arch} of stack {request.stack}.",
+        "schemaVersion": 1.0,
+        "parameters": [{name: {"type": "string", "description": what}} for name, what in parameters.items()],
+        "phases": [
+            {"name": "build", "steps": [*refuse, *ready, _bash("Converge", _script("converge"))]},
+            {"name": "validate", "steps": [verify, seal]},
+            {"name": "test", "steps": [*ready, verify]},
+        ],
+    }
+
+
+def _bash(name: str, script: str) -> dict[str, Any]:
+    """A step that runs a script."""
+    return {"name": name, "action": "ExecuteBash", "inputs": {"commands": [script]}}
+
+
+def _script(name: str) -> str:
+    """A script of a step, without what is said to the kernel and to shellcheck."""
+    lines = Path(FOLDER, "image-builder", f"{name}.sh").read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("#!") and not line.lstrip().startswith("# shellcheck"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as it reads, and repeats what stands twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def dump(document: dict[str, Any]) -> str:
+    """The document as YAML, in the order in which it was put together."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _remarks(parts: Parts, catalog: Catalog, lacks: list[str], commit: str) -> list[str]:
+    """What who deploys the template should know."""
+    lock, remarks = parts.lock, []
+    if (distribution := catalog.operating_system(lock.os).distribution) not in LISTED:
+        remarks.append(f"warning: AWS does not list {distribution} among the systems that Image Builder works on")
+    if lacks:
+        remarks.append(
+            f"warning: a pipeline of this template refuses to build: nobody has published all of {', '.join(lacks)};"
+            f" record it by `ingot lock --os {lock.os} --arch {lock.arch} --record`, and export anew"
+        )
+    if commit.endswith("-dirty"):
+        remarks.append("warning: files differ from the commit: a tarball of the commit will be refused; commit first")
+    return remarks

@@ -1,0 +1,166 @@
+"""Renders a configuration of AWS ParallelCluster for a cluster whose nodes start from a built AMI."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.catalog import Catalog
+from ingot.errors import IngotError, UsageError
+from ingot.fit import images_for
+from ingot.instance_types import check_name, describe
+from ingot.locked import Lock
+from ingot.models import Arch, Image
+from ingot.plan import of_lock
+from ingot.templates import environment
+
+PLATFORM = "parallelcluster"
+# What ParallelCluster calls systems that Ingot calls otherwise:
+# https://docs.aws.amazon.com/parallelcluster/latest/ug/Image-section.html
+OS_NAMES = {"al2023": "alinux2023"}
+# The head node starts from the same AMI, so that it is of the same architecture; a GPU would be idle there.
+HEAD_NODES: dict[Arch, str] = {"x86_64": "m7i.xlarge", "aarch64": "m7g.xlarge"}
+# Ids are of 8 digits, or of 17 since 2016: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
+ID = "{}-[0-9a-f]{{8}}(?:[0-9a-f]{{9}})?"
+REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-\d+")
+INSTANCE_TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the cluster is to be; what is empty is left to ParallelCluster, or is as for the nodes."""
+
+    image: str
+    os_name: str
+    arch: str
+    stack: str
+    ami: str
+    instance_type: str
+    subnet: str
+    nodes: int = 2
+    capacity_block: str = ""
+    head_instance_type: str = ""
+    head_subnet: str = ""
+    key_name: str = ""
+    region: str = ""
+
+
+def export(cluster: Cluster, catalog: Catalog, command_line: str) -> tuple[str, list[str]]:
+    """The configuration, and remarks for who creates the cluster; UsageError on what does not go together."""
+    image = catalog.image(cluster.image)
+    if image.platform != PLATFORM:
+        known = ", ".join(name for name, row in catalog.images.items() if row.platform == PLATFORM)
+        raise UsageError(f"{cluster.image} is an image for {image.platform}, no cluster's", hint=f"name one of {known}")
+    arch = catalog.check_arch(cluster.os_name, cluster.arch)
+    catalog.stack(cluster.stack)
+    _check_ids(cluster)
+    lock = locks.load(locks.path_of(cluster.stack, cluster.os_name, arch))
+    lock.check_accelerator(image)
+    if not lock.base_image(cluster.image, image):
+        systems = [name for name, row in catalog.operating_systems.items() if PLATFORM in row.base_images]
+        message = f"there is no base image of {PLATFORM} for {cluster.os_name}"
+        raise UsageError(message, hint=f"--os {' or '.join(systems)}")
+    facts = describe(cluster.instance_type)
+    _check_type(cluster, image, facts, catalog)
+    remarks = _remarks(lock, catalog, cluster, facts)
+    head = cluster.head_instance_type or HEAD_NODES[arch]
+    _check_head(head, arch)
+    text = (
+        environment(paths.ROOT / "exports")
+        .get_template("pcluster.yml.j2")
+        .render(
+            command_line=command_line,
+            image=cluster.image,
+            os=cluster.os_name,
+            arch=arch,
+            stack=cluster.stack,
+            release=lock.components[PLATFORM].version,
+            region=cluster.region,
+            pcluster_os=OS_NAMES.get(cluster.os_name, cluster.os_name),
+            ami=cluster.ami,
+            head_instance_type=head,
+            head_subnet=cluster.head_subnet or cluster.subnet,
+            key_name=cluster.key_name,
+            capacity_block=cluster.capacity_block,
+            subnet=cluster.subnet,
+            resource=cluster.instance_type.replace(".", "-"),
+            instance_type=cluster.instance_type,
+            nodes=cluster.nodes,
+            efa=facts["efa"],
+            gdr=_gdr(facts),
+        )
+    )
+    return text, remarks
+
+
+def _check_ids(cluster: Cluster) -> None:
+    """UsageError on an id that is none, and on no nodes."""
+    ids = [
+        ("--ami", "ami", cluster.ami, "`ingot ami list` names those there are"),
+        ("--subnet", "subnet", cluster.subnet, "the nodes' subnet, as subnet-0123456789abcdef0"),
+        ("--head-subnet", "subnet", cluster.head_subnet or cluster.subnet, "as subnet-0123456789abcdef0"),
+        ("--capacity-block", "cr", cluster.capacity_block or "cr-00000000", "as cr-0123456789abcdef0"),
+    ]
+    for option, kind, value, hint in ids:
+        if not re.fullmatch(ID.format(kind), value):
+            raise UsageError(f"{value!r} is no id of the form {kind}-…", place=option, hint=hint)
+    if cluster.region and not REGION.fullmatch(cluster.region):
+        raise UsageError(f"{cluster.region!r} is no region", place="--region", hint="as us-east-1")
+    if cluster.nodes < 1:
+        raise UsageError(f"{cluster.nodes} nodes cannot train", place="--nodes", hint="give 1 or more")
+
+
+def _check_type(cluster: Cluster, image: Image, facts: dict[str, Any], catalog: Catalog) -> None:
+    """UsageError when the instance type is of another architecture than the AMI, or has other accelerators."""
+    name = cluster.instance_type
+    if facts["arch"] != cluster.arch:
+        raise UsageError(
+            f"{name} is {facts['arch']}, the AMI is {cluster.arch}",
+            place="--instance-type",
+            hint=f"an AMI that was built with --arch {facts['arch']}, or an instance type of {cluster.arch}",
+        )
+    wanted = "none" if image.accelerator == "cpu" else image.accelerator
+    if facts["accelerator"] != wanted:
+        fitting = [each for each in images_for(catalog.images, facts["accelerator"]) if _is_ours(catalog, each)]
+        has = "no accelerator" if facts["accelerator"] == "none" else f"{facts['device']} ({facts['accelerator']})"
+        raise UsageError(
+            f"{name} has {has}, {cluster.image} is for {image.accelerator}",
+            place="--instance-type",
+            hint=f"{'an AMI of ' + ' or '.join(fitting) + ', or ' if fitting else ''}another instance type",
+        )
+
+
+def _is_ours(catalog: Catalog, image: str) -> bool:
+    return catalog.images[image].platform == PLATFORM
+
+
+def _check_head(name: str, arch: Arch) -> None:
+    """UsageError where the head node is known to be of another architecture; types without EFA are not known."""
+    if not INSTANCE_TYPE.fullmatch(name):
+        raise UsageError(f"{name!r} is no instance type", place="--head-instance-type", hint=f"as {HEAD_NODES[arch]}")
+    try:
+        check_name(name)
+    except UsageError:
+        return
+    if (has := describe(name)["arch"]) != arch:
+        hint = f"an instance type of {arch}, for example {HEAD_NODES[arch]}"
+        raise UsageError(f"{name} is {has}, the AMI is {arch}", place="--head-instance-type", hint=hint)
+
+
+def _remarks(lock: Lock, catalog: Catalog, cluster: Cluster, facts: dict[str, Any]) -> list[str]:
+    """What works less well than it could on these nodes; IngotError on what would not work at all."""
+    found = of_lock(lock, catalog, cluster.image, cluster.instance_type)["findings"]
+    if wrong := [each for each in found if each["severity"] == "error"]:
+        raise IngotError("; ".join(each["message"] for each in wrong), hint=wrong[0]["fix"])
+    remarks = [f"warning: {each['message']}; {each['fix']}" for each in found if each["severity"] == "warning"]
+    if facts["network_cards"] > 1:
+        remarks.append("note: instances with several network cards get no public address: the subnet needs a NAT")
+    return remarks
+
+
+def _gdr(facts: dict[str, Any]) -> str:
+    """What is said of GPUDirect RDMA. It is on where the type has it, without GdrSupport, which has no effect:
+    https://github.com/aws/aws-parallelcluster/releases/tag/v3.0.2"""
+    device = facts["efa_device"] or {}
+    return ", with GPUDirect RDMA" if facts["accelerator"] == "nvidia" and device.get("read") else ""
