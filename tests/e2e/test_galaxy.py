@@ -163,8 +163,8 @@ def _prepare(home: Path) -> None:
         told.write(to)
 
 
-# Two tests cannot run here: pslint needs PowerShell, of which the collection has no file, and `import` and `compile`
-# ask the Python of this environment alone, not every version that ansible-core knows.
+# Every test runs; `compile` and `import` with the Python of this environment alone, not with each that ansible-core
+# knows, and `pslint` has no PowerShell to look at.
 @pytest.mark.slow
 @pytest.mark.network
 def test_ansible_tests_of_sanity_pass(installed: Path) -> None:
@@ -180,4 +180,4 @@ def test_ansible_tests_of_sanity_pass(installed: Path) -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr[-3000:]
     ran = set(re.findall(r'Running sanity test "([\w-]+)"', done.stderr))
     listed = run(BIN / "ansible-test", "sanity", "--list-tests").stdout.split()
-    assert set(listed) - ran == {"pslint"}, done.stderr
+    assert set(listed) - ran == set(), done.stderr
