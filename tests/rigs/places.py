@@ -12,15 +12,14 @@ from vendors import Vendors, serving
 from ingot import lock as locks
 from ingot import paths
 from ingot.locked import Lock
-from ingot.models import Arch
 
 Serve = Callable[[Lock], Vendors]
 Make = Callable[[Lock], tuple[Vendors, str]]
 
 
-def locked(name: str, arch: Arch = "x86_64") -> Lock:
+def locked(name: str) -> Lock:
     """A system's lock."""
-    return locks.load(paths.LOCKS / "2026.11" / f"{name}-{arch}.yml")
+    return locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml")
 
 
 @contextmanager

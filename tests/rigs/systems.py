@@ -18,10 +18,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from ingot import lock as locks
 from ingot import paths
-from ingot.base import ensure_base
-from ingot.models import Arch
 from ingot.setup import packer_environment
 
 BIN = Path(sys.prefix) / "bin"
@@ -30,8 +27,6 @@ INSTALLED = [
     "build-essential", "createrepo-c", "curl", "dkms", "dnf", "dnf-plugins-core", "file", "gnupg", "iproute2", "kmod",
     "linux-headers-cloud-amd64", "pciutils", "procps", "python3-dnf", "rpm", "systemd", "unzip", "zip",
 ]  # fmt: skip
-# What packages are made with, for every architecture, on this machine's own.
-MAKES = {"build-essential", "createrepo-c", "dkms", "linux-headers-cloud-amd64"}
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
 # What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian.
@@ -113,11 +108,7 @@ def container(image: str, *options: str) -> Iterator[str]:
         docker("rm", "-f", "-v", name)
 
 
-def _base(name: str, arch: Arch = "x86_64") -> str:
-    if arch != "x86_64":
-        # No image is built for it on this machine, and so the command line makes no base of it.
-        lock = locks.load(paths.LOCKS / "2026.11" / f"{name}-{arch}.yml")
-        return ensure_base(lock, log=paths.cache_dir("logs") / "base.log").tag
+def _base(name: str) -> str:
     code = "from ingot.cli import main; main()"
     words = [sys.executable, "-c", code, "base", "--os", name]
     return subprocess.run(words, check=True, capture_output=True, text=True, cwd=paths.ROOT).stdout.strip()
@@ -135,29 +126,24 @@ def made(base: str, script: str, name: str) -> str:
 
 
 @cache
-def tools_image(arch: Arch = "x86_64") -> str:
-    """The rig's own image: Debian 13 with compilers and packers; of another architecture without them."""
-    packages = [name for name in INSTALLED if arch == "x86_64" or name not in MAKES]
-    install = f"apt-get install -qq --yes --no-install-recommends {' '.join(packages)}"
+def tools_image() -> str:
+    """The rig's own image: Debian 13 with compilers and packers."""
+    install = f"apt-get install -qq --yes --no-install-recommends {' '.join(INSTALLED)}"
     script = f"export DEBIAN_FRONTEND=noninteractive\napt-get update -qq\n{install} >/dev/null\napt-get clean\n"
-    return made(_base("debian13", arch), script, _named("tools", arch))
-
-
-def _named(name: str, arch: Arch) -> str:
-    return name if arch == "x86_64" else f"{name}-{arch}"
+    return made(_base("debian13"), script, "tools")
 
 
 @cache
-def image(name: str, arch: Arch = "x86_64") -> str:
+def image(name: str) -> str:
     """The image of a system."""
     system = SYSTEMS[name]
     if system.files is None:
-        return _base(name, arch)
+        return _base(name)
     removed = ["/etc/os-release", *(["/etc/debian_version"] if system.kind == "rpm" else [])]
     script = [f"rm -f {' '.join(removed)}"]
     script += [f"cat > {path} <<'EOF'\n{text}EOF" for path, text in system.files.items()]
     script += [RPM] if system.kind == "rpm" else []
-    return made(tools_image(arch), "\n".join(script) + "\n", _named(name, arch))
+    return made(tools_image(), "\n".join(script) + "\n", name)
 
 
 @cache

@@ -268,10 +268,10 @@ def serving(
         key.forget()
 
 
-def main(os_name: str, arch: Arch = "x86_64") -> None:
+def main(os_name: str) -> None:
     """Serve every apt repository of the newest stack's lock of a system until Ctrl-C."""
     stack = max(path.name for path in paths.LOCKS.iterdir())
-    lock = locks.load(paths.LOCKS / stack / f"{os_name}-{arch}.yml")
+    lock = locks.load(paths.LOCKS / stack / f"{os_name}-x86_64.yml")
     there = {name for name, row in lock.repositories.items() if row.url}
     known = {name for name, entry in lock.components.items() if entry.artifact} & set(ARTIFACTS)
     mine = [name for name, part in lock.components.items() if name in known or (part.version and part.source in there)]
