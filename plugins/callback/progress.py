@@ -4,7 +4,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: progress
-author: Ingot
+author: Ingot (!UNKNOWN)
 type: aggregate
 short_description: Progress as JSON lines
 description:
@@ -38,7 +38,7 @@ def role_of(task):
     while node is not None:
         role = getattr(node, "_role", None)
         if role is not None:
-            collection, _, own = role.get_name().rpartition(".")
+            collection, own = role.get_name().rpartition(".")[::2]
             if collection in (COLLECTION, "") and own not in INTERNAL:
                 name = own
         node = getattr(node, "_parent", None)

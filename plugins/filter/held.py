@@ -4,7 +4,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: held
-author: Ingot
+author: Ingot (!UNKNOWN)
 short_description: The list of dnf's plugin versionlock with packages held at the pinned versions
 description:
   - Entries of the same packages in other versions go, entries and comments of others stay as they are.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: key_fingerprints
-author: Ingot
+author: Ingot (!UNKNOWN)
 short_description: Fingerprints of the primary keys in an OpenPGP key file
 description:
   - Reads an ASCII-armoured key file without a keyring or a program, so that a key can be judged before it is trusted.
@@ -35,7 +35,8 @@ import hashlib
 import re
 
 ARMOR = re.compile(r"-----BEGIN PGP PUBLIC KEY BLOCK-----\s*?\n(.*?)-----END PGP PUBLIC KEY BLOCK-----", re.DOTALL)
-PUBLIC_KEY, VERSION = 6, 4
+PUBLIC_KEY = 6
+VERSION = 4
 
 
 def _packets(data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: not_installed
-author: Ingot
+author: Ingot (!UNKNOWN)
 short_description: Packages that are not installed at exactly the pinned version
 description:
   - Compares a pin's packages with what M(ingot.ml.component_facts) found installed.

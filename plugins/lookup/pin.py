@@ -4,7 +4,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: pin
-author: Ingot
+author: Ingot (!UNKNOWN)
 short_description: What the lock says of a component
 description:
   - Returns a component's entry in the lock of the host's operating system and architecture.

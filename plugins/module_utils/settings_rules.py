@@ -57,8 +57,8 @@ def _conditions(when, versions, instance_type, accelerator):
         yield _version_holds(name, text, versions)
     if when.get("any_version"):
         found = [_version_holds(name, text, versions) for name, text in when["any_version"].items()]
-        unknown = ", ".join(what for _, what in found if what)
-        yield (True, "") if any(holds for holds, _ in found) else (None if unknown else False, unknown)
+        unknown = ", ".join(what for holds, what in found if what)
+        yield (True, "") if any(each[0] for each in found) else (None if unknown else False, unknown)
     if when.get("instance_types"):
         known = _matches(instance_type, when["instance_types"]) if instance_type else None
         yield known, "" if instance_type else "unknown instance type"
@@ -77,7 +77,7 @@ def _version_holds(name, text, versions):
 def applies(when, versions, instance_type, accelerator):
     """(True, []) or (False, []) when that is certain, else (None, what is not known)."""
     found = list(_conditions(when, versions, instance_type, accelerator))
-    if any(holds is False for holds, _ in found):
+    if any(each[0] is False for each in found):
         return False, []
     unknown = [what for holds, what in found if holds is None]
     return (None, unknown) if unknown else (True, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: component_facts
-author: Ingot
+author: Ingot (!UNKNOWN)
 short_description: Observe which components are installed, and in which version
 description:
   - Reads package databases, kernel modules, libraries and headers, wherever an installation era put them.

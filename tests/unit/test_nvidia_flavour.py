@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_nvlink_fabric import GPU, SWITCH, devices_of, tree
+from pci import GPU, SWITCH, devices_of, tree
 
 from ingot import paths
 from ingot.instance_types import read_families, read_types

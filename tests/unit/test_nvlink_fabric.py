@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pci import GPU, devices_of, tree
 
 from ingot import paths
 from ingot.instance_types import describe, read_types
@@ -11,33 +12,6 @@ from ingot.instance_types import describe, read_types
 PROGRAM = paths.ROOT / "roles" / "component" / "files" / "nvlink-fabric"
 # What runs where the fabric is the machine's, the rack's, or where there is none.
 SERVICE = {"fabricmanager": "host", "imex": "rack"}
-GPU, SWITCH, NETWORK = "0x030200", "0x068000", "0x020000"
-
-
-def tree(root: Path, devices: list[tuple[str, str, bytes]]) -> Path:
-    """A folder like /sys with PCI devices: `vendor:device`, class, and vital product data."""
-    for number, (pci, kind, vpd) in enumerate(devices):
-        folder = root / "bus" / "pci" / "devices" / f"0000:{number:02x}:00.0"
-        folder.mkdir(parents=True)
-        vendor, device = pci.split(":")
-        (folder / "vendor").write_text(f"0x{vendor}\n")
-        (folder / "device").write_text(f"0x{device}\n")
-        (folder / "class").write_text(f"{kind}\n")
-        (folder / "vpd").write_bytes(vpd)
-    return root
-
-
-def devices_of(instance_type: str) -> list[tuple[str, str, bytes]]:
-    """The devices of an instance type, as the catalog's sources name them."""
-    facts = describe(instance_type)
-    found = [(pci, GPU, b"") for pci in facts["pci"][:1]] * facts["devices"]
-    found += [(pci, SWITCH, b"") for pci in facts["switch_pci"]]
-    # Not every source names the switches' device; the class is what counts.
-    if facts["nvswitch"] == "host" and not facts["switch_pci"]:
-        found.append(("10de:ffff", SWITCH, b""))
-    if facts["nvswitch"] == "bridge":
-        found.append(("15b3:1021", "0x020700", b"\x82\x10\0\x90SMDL=SW_MNG\0\x78"))
-    return [*found, ("1d0f:efa2", NETWORK, b"")]
 
 
 def said(root: Path, *words: str) -> tuple[int, str]:
