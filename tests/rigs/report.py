@@ -20,7 +20,7 @@ FAULTS = [
     *("404", "403", "500", "altered", "truncated", "key", "signer", "expired", "vanished"),
     *("slow", "reset", "lock", "full", "killed"),
 ]
-LEGEND = """✓ converged, a second run changed nothing, suite green; c2s: which of these were seen; ✗ a test of it failed;
+LEGEND = """✓ converged, a second run changed nothing, suite green; c2s: which of these were seen; ✗ a test failed;
 - left out by the lock; n needs packages of the distribution, which a simulated system does not have; · not run"""
 FAULT_LEGEND = (
     """R refused by an error that names component and file, nothing left; M mended: it succeeds all the same"""
@@ -46,6 +46,7 @@ class Report:
         if report.when != "teardown":
             return
         for kind, noted in report.user_properties:
+            assert isinstance(noted, list)
             if kind == "role":
                 system, role, step = noted
                 self.steps[role, system].add(step)

@@ -180,6 +180,8 @@ def command(host: str, play: Path, lock: Path, facts: Mapping[str, Any] | None =
     """How a process is started that runs a playbook on a container with a lock."""
     given = {"ingot_lock": str(lock), "ansible_python_interpreter": "/usr/bin/python3", **(facts or {})}
     env = {**os.environ, **packer_environment(), "ANSIBLE_COLLECTIONS_PATH": str(paths.ROOT / "build")}
+    # A machine that several tests share answers late.
+    env["ANSIBLE_TIMEOUT"] = "60"
     line = [BIN / "ansible-playbook", "-i", f"{host},", "-c", "docker", "-e", json.dumps(given), *words, play]
     return {"args": line, "env": env}
 
