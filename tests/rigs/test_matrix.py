@@ -1,9 +1,8 @@
-"""Roles on systems where no other test applies them: our own, the drivers' on systems of dnf, and Debian's for real."""
+"""Roles on systems where no other test applies them: our own on each, and Debian's for real."""
 
 from pathlib import Path
 
 import pytest
-from kernels import with_kernel
 from places import converge, locked, served
 from suite import suite
 from systems import container, image
@@ -15,9 +14,10 @@ pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 OWN = ["efa_exporter", "doctor"]
 SIMULATED = ["ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9"]
+# The doctor has to find something.
+WATCHED = ["node_exporter", *OWN]
 # What an image without accelerators has, from Debian's archive.
 DEBIANS = ["base", "kernel", "efa", "slurm", "docker", "node_exporter", *OWN]
-slow = pytest.mark.slow
 
 
 def proven(host: str, vendors: Vendors, roles: list[str], **facts: object) -> None:
@@ -30,35 +30,18 @@ def proven(host: str, vendors: Vendors, roles: list[str], **facts: object) -> No
     assert verified.returncode == 0, verified.stdout[-4000:]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow) for name in SIMULATED])
-def test_our_own_roles_need_no_vendor(name: str, tmp_path: Path) -> None:
-    vendors = Vendors(tmp_path, "", locked(name))
-    vendors.lock_file.write_text(locks.dump(vendors.lock))
-    with container(image(name)) as host:
-        proven(host, vendors, OWN)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["debian12", "debian13"])
 def test_debian_has_all_of_an_image_without_accelerators(name: str, tmp_path: Path) -> None:
-    vendors = Vendors(tmp_path, "", locked(name))
+    vendors = Vendors(tmp_path, "", locked(name).of(DEBIANS))
     vendors.lock_file.write_text(locks.dump(vendors.lock))
     with container(image(name)) as host:
-        proven(host, vendors, DEBIANS)
+        proven(host, vendors, DEBIANS, ingot_roles=DEBIANS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "roles"),
-    [
-        ("al2023", ["aws_cli", "cuda"]),
-        ("al2023", ["nvidia_driver", "gdrcopy"]),
-        ("rocky9", ["nvidia_driver", "gdrcopy"]),
-        ("rhel9", ["nvidia_driver", "gdrcopy"]),
-    ],
-    ids=lambda each: each if isinstance(each, str) else each[0],
-)
-def test_roles_of_vendors_converge_where_packages_are_of_rpm(name: str, roles: list[str], tmp_path: Path) -> None:
-    lock = with_kernel(locked(name))
-    with served([*roles, "kernel"], lambda: tmp_path) as serve, container(image(name)) as host:
+@pytest.mark.parametrize(("name", "roles"), [("al2023", ["aws_cli", "cuda"]), *((name, WATCHED) for name in SIMULATED)])
+def test_roles_converge_where_no_other_test_applies_them(name: str, roles: list[str], tmp_path: Path) -> None:
+    lock = locked(name).of(roles)
+    with served(list(lock.components), lambda: tmp_path) as serve, container(image(name)) as host:
         proven(host, serve(lock), roles)
