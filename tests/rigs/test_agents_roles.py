@@ -11,6 +11,7 @@ from vendors import Vendors
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["aws_cli", "ssm_agent", "cloudwatch_agent"]
+FILES = {"aws_cli": ".zip", "ssm_agent": "amazon-ssm-agent.deb", "cloudwatch_agent": "amazon-cloudwatch-agent.deb"}
 OTHERS = ["ubuntu2204", "rocky9", "rhel9"]
 NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 CLI = "/usr/local/aws-cli"
@@ -68,6 +69,32 @@ def test_check_mode_leaves_everything_as_it_is(place: Make) -> None:
     assert checked.returncode == 0, checked.stdout
     assert "changed=0 " not in checked.stdout
     assert there(host, vendors) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("role", "fault", "said"),
+    [
+        ("aws_cli", ["altered"], "did not match"),
+        ("aws_cli", [404], "404"),
+        ("ssm_agent", ["truncated"], "did not match"),
+        ("cloudwatch_agent", ["altered"], "did not match"),
+    ],
+    ids=str,
+)
+def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
+    place: Make, role: str, fault: list[int | str], said: str
+) -> None:
+    vendors, host = place(locked("ubuntu2404"))
+    before = there(host, vendors)
+    vendors.faults[FILES[role]] = fault
+    done = converge(host, vendors, role)
+    assert done.returncode != 0
+    assert said in done.stdout
+    assert FILES[role] in done.stdout
+    assert there(host, vendors) == before
+    again = converge(host, vendors, role)
+    assert again.returncode == 0, again.stdout
 
 
 @pytest.mark.slow

@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 # Answered to whoever asks again.
 ALWAYS = 99
-# Ansible fetches apt's lists again five times, and waits for half a minute in all; apt itself is as it is.
-PATIENCE = "{ansible.builtin.apt: {update_cache_retries: 0}}"
+# Ansible fetches apt's lists five times, and waits for half a minute in all; here once, and apt itself is as it is.
+PATIENCE = "{ansible.builtin.apt: {update_cache_retries: 1}}"
 # Folders that a test fills: where a vendor's files lie for a moment, and where every package has a file.
 SMALL = ("/dev/shm", "/usr/share/doc")
 CACHE = ("/var/cache",)
@@ -84,7 +84,6 @@ class Row:
 
 
 ROWS = [
-    Row("imex"),
     Row("imex", "al2023"),
     Row("node_exporter"),
 ]
@@ -103,6 +102,7 @@ MORE = [
     Row("fabricmanager", "rhel9"),
     Row("gdrcopy", given={"gdrcopy_kmod": False}),
     Row("grafana"),
+    Row("imex"),
     Row("lustre"),
     Row("nccl"),
     Row("neuron", given={"neuron_kmod": False}),
@@ -291,7 +291,9 @@ def test_no_fault_of_a_vendor_passes_in_silence(rig: Rig, other: Key, old: Key) 
         before = rig.state()
         done = rig.converge(lock)
         said[fault] = done.stdout + done.stderr
-        is_(fault, rig.judged(done, before))
+        answers = rig.vendors.faults.values()
+        met = not answers or any(len(each) < ALWAYS for each in answers)
+        is_(fault, rig.judged(done, before) if met else "UNMET")
         rig.vendors.faults.clear()
 
     for fault, (answers, lock) in many.items():

@@ -63,6 +63,25 @@ def test_prometheus_reads_the_ports_that_exporters_serve() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fault", ["altered", 404])
+@pytest.mark.parametrize("role", ["prometheus", "grafana"])
+def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
+    place: Make, role: str, fault: int | str
+) -> None:
+    vendors, host = place(locked("ubuntu2404"))
+    artifact = vendors.lock.components[role].artifact
+    assert artifact
+    file = artifact.url.rpartition("/")[2]
+    vendors.faults[file] = [fault] * 9
+    done = converge(host, vendors, role)
+    assert done.returncode != 0
+    assert file in done.stdout
+    assert ask(host, "find /dev/shm/ingot-files /usr/local/bin /etc/grafana -mindepth 1 2>/dev/null | cat") == ""
+    vendors.faults.clear()
+    assert converge(host, vendors, role).returncode == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("role", PROGRAMS)
 def test_another_version_replaces_a_program(place: Make, role: str) -> None:
     vendors, host = place(locked("ubuntu2404"))

@@ -5,6 +5,7 @@ signatures and packages are real.
 """
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,6 +123,28 @@ def trusted(host: str) -> str:
     return docker("exec", host, "find", "/etc", "-name", "ingot-*")
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        pytest.param(404, "404", marks=pytest.mark.slow),
+        pytest.param(403, "403", marks=pytest.mark.slow),
+        ("altered", "is no key, not"),
+        pytest.param("truncated", "is no key, not", marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_a_key_that_is_not_the_locks_is_refused_and_nothing_is_left(
+    host: str, vendors: Vendors, family: Family, fault: int | str, said: str
+) -> None:
+    vendors.faults["/key.asc"] = [fault]
+    done = converge(host, vendors, "fabricmanager")
+    assert done.returncode != 0
+    assert said in done.stdout
+    assert family.repository in done.stdout
+    assert (installed(host, vendors), trusted(host)) == ({}, "")
+    assert converge(host, vendors, "fabricmanager").returncode == 0
+
+
 def test_another_key_is_named_beside_the_locks(host: str, vendors: Vendors, family: Family, tmp_path: Path) -> None:
     other = tmp_path / "lock.yml"
     row = vendors.lock.repositories[family.repository].model_copy(update={"key_fingerprint": "A" * 40})
@@ -141,6 +164,48 @@ def test_a_busy_host_is_asked_again(host: str, vendors: Vendors, family: Family,
     done = converge(host, vendors, "fabricmanager")
     assert done.returncode == 0, done.stdout
     assert vendors.faults == {path: [] for path in paths}
+
+
+SPOILT = ["altered", *(pytest.param(each, marks=pytest.mark.slow) for each in ("truncated", 404))]
+
+
+@pytest.mark.parametrize("fault", SPOILT, ids=str)
+def test_a_package_that_is_not_as_signed_is_not_installed_and_the_next_run_succeeds(
+    host: str, vendors: Vendors, family: Family, fault: int | str
+) -> None:
+    vendors.faults[family.suffix] = [fault] * 99
+    done = converge(host, vendors, "imex")
+    assert done.returncode != 0
+    assert re.search("nvidia-imex.580", done.stdout)
+    assert installed(host, vendors) == {}
+    vendors.faults.clear()
+    assert converge(host, vendors, "imex").returncode == 0
+
+
+# Ansible asks again five times.
+@pytest.mark.slow
+def test_an_index_that_its_key_has_not_signed_is_refused(host: str, vendors: Vendors, family: Family) -> None:
+    vendors.faults[family.index] = ["altered"] * 99
+    done = converge(host, vendors, "imex")
+    assert done.returncode != 0
+    assert installed(host, vendors) == {}
+
+
+def test_a_version_that_is_gone_is_named(host: str, vendors: Vendors, family: Family) -> None:
+    entry = vendors.lock.components["imex"]
+    gone = {name: file.model_copy(update={"version": "580.999-1"}) for name, file in entry.files.items()}
+    lock = vendors.lock.model_copy(update={"components": {"imex": entry.model_copy(update={"files": gone})}})
+    folder = vendors.folder / "gone"
+    folder.mkdir()
+    changed = Vendors(folder, vendors.url, lock)
+    changed.lock_file.write_text(locks.dump(lock))
+    try:
+        done = converge(host, changed, "imex")
+    finally:
+        shutil.rmtree(folder)
+    assert done.returncode != 0
+    assert f"nvidia-imex{family.sign}580.999-1" in done.stdout
+    assert installed(host, vendors) == {}
 
 
 def test_the_locks_file_says_that_vendors_are_simulated(vendors: Vendors) -> None:
