@@ -276,7 +276,9 @@ def test_no_fault_of_a_vendor_passes_in_silence(rig: Rig, other: Key, old: Key) 
     if rig.signs:
         many["key"] = ({rig.key: other.public}, mine)
         many["signer"] = ({rig.signature: rig.signed(other)}, mine)
-        many["expired"] = ({rig.key: old.public, rig.signature: rig.signed(old)}, rig.pinned(old.fingerprint))
+        # apt of Debian 13, which stands for Ubuntu's, takes what a key has signed while it was valid.
+        if rig.entry.artifact or rig.suffix == ".rpm":
+            many["expired"] = ({rig.key: old.public, rig.signature: rig.signed(old)}, rig.pinned(old.fingerprint))
     for fault, answer in (("404", 404), ("403", 403), ("altered", "altered"), ("truncated", "truncated")):
         many[fault] = (dict.fromkeys(rig.files, answer), mine)
     if packaged:
