@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -327,16 +328,20 @@ def test_no_fault_of_a_vendor_passes_in_silence(rig: Rig, other: Key, old: Key) 
 def killed(rig: Rig) -> str:
     """Kill Ansible while it fetches, as a machine that stops does; what is there then is for the next run."""
     running: list[subprocess.Popen[bytes]] = []
+    restarted = Event()
 
     def kill() -> None:
         os.killpg(running[0].pid, signal.SIGKILL)
         # What Ansible has started in the container goes with it.
         docker("restart", "--time=0", rig.host)
+        restarted.set()
 
     rig.vendors.faults[rig.files[0]] = [kill]
     command = rig.command()
     with (rig.folder / "killed").open("wb") as said:
         running.append(subprocess.Popen(**command, stdout=said, stderr=said, start_new_session=True))
         code = running[0].wait()
+    if code == -signal.SIGKILL:
+        restarted.wait()
     rig.vendors.faults.clear()
     return "M" if code == -signal.SIGKILL else "SILENT"
