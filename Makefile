@@ -90,7 +90,8 @@ test-fast: setup ## run the checks that need neither Docker nor QEMU, within a m
 	@$(BIN)/pytest -n 2 tests/unit tests/static --deselect tests/static/test_lint.py::test_ansible \
 	  --ignore tests/static/test_packer.py $(ARGS)
 
-test-all: setup ## run the slow checks as well
+# ARGS='-n 2 --dist loadgroup': roles converge beside what needs the machine to itself.
+test-all: setup ## run the slow checks as well, and print which roles converge where
 	@$(BIN)/pytest -m '' $(ARGS)
 
 lint: setup ## run the static checks alone

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from seen import SEEN
+
 from ingot import paths
 
 IMAGE = {"platform": "ec2", "accelerator": "cpu", "summary": "What a test of the rig has made."}
@@ -25,4 +27,7 @@ def suite(
     words += ["--rootdir", str(folder), "--confcutdir", str(folder), "-p", "no:cacheprovider", "-rs", "--color=no"]
     words += [f"--hosts=docker://{host}", f"--lock={lock_file}", "--image=rig"]
     env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"} | {"INGOT_CATALOG": str(own)}
-    return subprocess.run(words, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        SEEN.verified(lock_file, roles)
+    return done

@@ -13,10 +13,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+
+from seen import SEEN
 
 from ingot import paths
 from ingot.setup import packer_environment
@@ -108,20 +111,33 @@ def container(image: str, *options: str) -> Iterator[str]:
         docker("rm", "-f", "-v", name)
 
 
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Let one worker at a time make what all of them use."""
+    place = paths.cache_dir("rig")
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / f"{name}.lock").open("w") as file:
+        flock(file, LOCK_EX)
+        yield
+
+
+@cache
 def _base(name: str) -> str:
     code = "from ingot.cli import main; main()"
     words = [sys.executable, "-c", code, "base", "--os", name]
-    return subprocess.run(words, check=True, capture_output=True, text=True, cwd=paths.ROOT).stdout.strip()
+    with _alone("base"):
+        return subprocess.run(words, check=True, capture_output=True, text=True, cwd=paths.ROOT).stdout.strip()
 
 
 def made(base: str, script: str, name: str) -> str:
     """The image that `script` makes of `base`: the one of an earlier run if there is one."""
     digest = hashlib.sha256(f"{docker('image', 'inspect', '-f', '{{.Id}}', base)}{script}".encode()).hexdigest()[:12]
     tag = f"ingot/rig-{name}:{digest}"
-    if not docker("image", "ls", "-q", tag).strip():
-        with container(base) as made:
-            docker("exec", "-i", made, "sh", "-eu", stdin=script)
-            docker("commit", made, tag)
+    with _alone(name):
+        if not docker("image", "ls", "-q", tag).strip():
+            with container(base) as made:
+                docker("exec", "-i", made, "sh", "-eu", stdin=script)
+                docker("commit", made, tag)
     return tag
 
 
@@ -160,11 +176,22 @@ def gateway() -> str:
     return network.get("Gateway") or str(ip_network(network["Subnet"])[1])
 
 
+def command(host: str, play: Path, lock: Path, facts: Mapping[str, Any] | None = None, *words: str) -> dict[str, Any]:
+    """How a process is started that runs a playbook on a container with a lock."""
+    given = {"ingot_lock": str(lock), "ansible_python_interpreter": "/usr/bin/python3", **(facts or {})}
+    env = {**os.environ, **packer_environment(), "ANSIBLE_COLLECTIONS_PATH": str(paths.ROOT / "build")}
+    # A machine that several tests share answers late.
+    env["ANSIBLE_TIMEOUT"] = "60"
+    line = [BIN / "ansible-playbook", "-i", f"{host},", "-c", "docker", "-e", json.dumps(given), *words, play]
+    return {"args": line, "env": env}
+
+
 def converge(
     host: str, play: Path, lock: Path, facts: Mapping[str, Any] | None = None, *words: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a playbook on a container with a lock; what Ansible says."""
-    given = {"ingot_lock": str(lock), "ansible_python_interpreter": "/usr/bin/python3", **(facts or {})}
-    env = {**os.environ, **packer_environment(), "ANSIBLE_COLLECTIONS_PATH": str(paths.ROOT / "build")}
-    command = [BIN / "ansible-playbook", "-i", f"{host},", "-c", "docker", "-e", json.dumps(given), *words, play]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    process = command(host, play, lock, facts, *words)
+    done = subprocess.run(**process, capture_output=True, text=True, check=False)
+    if done.returncode == 0 and "--check" not in words:
+        SEEN.converged(host, play, lock, done.stdout)
+    return done

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from seen import SEEN
 from systems import SYSTEMS as KINDS
 from systems import container, docker, gateway, image
 from systems import converge as run_play
@@ -135,6 +136,7 @@ def suite(host: str, vendors: Vendors, *components: str) -> str:
     words += [f"--hosts=docker://{host}", f"--lock={vendors.lock_file}", "--image=parallelcluster"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=paths.ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
+    SEEN.verified(vendors.lock_file, components)
     return done.stdout
 
 

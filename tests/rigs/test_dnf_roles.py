@@ -122,17 +122,6 @@ def test_check_mode_says_what_would_change_and_changes_nothing(host: str, vendor
     assert "changed=0 " in second.stdout, second.stdout
 
 
-def test_an_index_that_its_key_has_not_signed_is_refused_and_the_next_run_succeeds(host: str, vendors: Vendors) -> None:
-    vendors.faults["repomd.xml.asc"] = ["altered"] * 99
-    done = converge(host, vendors, vendors.lock)
-    assert done.returncode != 0
-    assert "cuda_rpm" in done.stdout
-    assert installed(host) == {}
-    vendors.faults.clear()
-    assert converge(host, vendors, vendors.lock).returncode == 0
-    assert installed(host) == wanted(vendors.lock, *ROLES)
-
-
 @pytest.mark.slow
 def test_a_package_that_its_vendor_has_not_signed_is_refused_though_the_index_names_it(
     host: str, vendors: Vendors

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from seen import SEEN
 from simulated.driver import LICENCES
 from systems import container, docker, gateway, image, tools_image
 from systems import converge as run_play
@@ -178,6 +179,7 @@ def test_the_suite_of_finished_images_finds_nothing_wrong(made: Made, tmp_path: 
     env = {**os.environ, "INGOT_CATALOG": str(tmp_path)}
     done = subprocess.run(words, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    SEEN.verified(made.vendors.lock_file, ROLES)
 
 
 # What one image finds on machines of several generations, and the flavour that each takes.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from seen import SEEN
 from systems import container, converge, docker, gateway, image
 from vendors import Key, Vendors, serving
 
@@ -126,6 +127,7 @@ def suite(host: str, vendors: Vendors, roles: list[str], *files: str) -> None:
     env = {**os.environ, "INGOT_CATALOG": str(own)}
     done = subprocess.run(command, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    SEEN.verified(vendors.lock_file, [Path(file).stem.removeprefix("test_") for file in files])
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ says that it is simulated. The key is thrown away. What the rig serves, the prod
 
 import gzip
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
+from threading import Event, Thread
 from typing import Literal
 
 from packages import Package, Wanted, clean, control, deb_name, script, tools
@@ -33,8 +36,12 @@ from ingot.locked import Lock, LockedComponent, Repository
 from ingot.models import Arch
 from ingot.record import record
 
-# path -> what is answered instead, once for each entry: a status, or how the file is spoilt.
-Faults = dict[str, list[int | str]]
+# path -> what is answered instead, once for each entry: a status, how the file is spoilt, another content, or something
+# that happens while no answer comes.
+Fault = int | str | bytes | Callable[[], None]
+Faults = dict[str, list[Fault]]
+# Seconds for which a slow host says nothing in the middle of a file.
+SLOW = 3
 # A repository's packages, by name and version.
 Made = dict[tuple[str, str], tuple[Wanted, Package]]
 # Each rpm is signed, and an index made; dnf checks both.
@@ -61,15 +68,35 @@ class Handler(SimpleHTTPRequestHandler):
         fault = waiting.pop(0)
         if isinstance(fault, int):
             self.send_error(fault)
-            return
-        content = Path(self.translate_path(self.path)).read_bytes()
+        elif callable(fault):
+            fault()
+            self._reset()
+        else:
+            self._spoil(fault)
+
+    def _spoil(self, fault: str | bytes) -> None:
+        content = fault if isinstance(fault, bytes) else Path(self.translate_path(self.path)).read_bytes()
         middle = len(content) // 2
-        other = b"B" if content[middle : middle + 1] == b"A" else b"A"
-        spoilt = content[:middle] + (b"" if fault == "truncated" else other + content[middle + 1 :])
+        first, rest = content[:middle], content[middle:]
+        if fault == "altered":
+            rest = (b"B" if rest[:1] == b"A" else b"A") + rest[1:]
+        elif fault == "truncated":
+            rest = b""
         self.send_response(200)
-        self.send_header("Content-Length", str(len(spoilt)))
+        self.send_header("Content-Length", str(len(first) + len(rest)))
         self.end_headers()
-        self.wfile.write(spoilt)
+        self.wfile.write(first)
+        if fault == "reset":
+            self._reset()
+            return
+        if fault == "slow":
+            Event().wait(SLOW)
+        self.wfile.write(rest)
+
+    def _reset(self) -> None:
+        """End the connection as a host that has died does."""
+        self.connection.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
+        os.close(self.connection.detach())
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -93,14 +120,16 @@ class Vendors:
 
 
 class Key:
-    """A key that is thrown away with its folder."""
+    """A key that is thrown away with its folder; one that has `expired` signs as if it had not."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, expired: bool = False) -> None:
         home.mkdir(mode=0o700)
         self.home = home
         gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--yes"]
+        gpg += ["--faked-system-time", "20200101T000000"] if expired else []
         self._gpg = [*gpg, "--pinentry-mode", "loopback", "--passphrase", ""]
-        self._run("--quick-generate-key", "simulated vendor <nobody@example.org>", "rsa2048", "sign")
+        days = ["1d"] if expired else []
+        self._run("--quick-generate-key", "simulated vendor <nobody@example.org>", "rsa2048", "sign", *days)
         listed = self._run("--list-keys", "--with-colons").decode()
         self.fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
         self.public = self._run("--export", "--armor")

@@ -1,0 +1,41 @@
+"""Prints what the tests of roles have seen, at the end of a run that has some."""
+
+from collections.abc import Iterator
+
+import pytest
+from report import Report
+from seen import SEEN
+
+REPORT = pytest.StashKey[Report]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[REPORT] = Report()
+    config.pluginmanager.register(Collector(config.stash[REPORT]))
+
+
+class Collector:
+    """Hears of the tests of every worker."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what the test has noted."""
+        self._report.add(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    SEEN.begin(item)
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    report = config.stash[REPORT]
+    if not report.steps and not report.faults:
+        return
+    terminalreporter.section("roles by system, and roles by fault")
+    for line in report.lines():
+        terminalreporter.write_line(line)
+    report.write()

@@ -1,0 +1,109 @@
+"""What a run of the tests has seen, role by system and role by fault: printed at its end, and kept for programs."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
+
+import pytest
+from seen import SHARED
+from systems import SYSTEMS
+
+from ingot import lock as locks
+from ingot import paths
+from ingot.locked import Lock
+
+# As the matrix has them.
+COLUMNS = ["ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9", "debian12", "debian13"]
+STEPS = {"converged": "c", "unchanged": "2", "verified": "s"}
+FAULTS = [
+    *("404", "403", "500", "altered", "truncated", "key", "signer", "expired", "vanished"),
+    *("slow", "reset", "lock", "full", "killed"),
+]
+LEGEND = """✓ converged, a second run changed nothing, suite green; c2s: which of these were seen; ✗ a test failed;
+- left out by the lock; n needs packages of the distribution, which a simulated system does not have; · not run"""
+FAULT_LEGEND = (
+    """R refused by an error that names component and file, nothing left; M mended: it succeeds all the same"""
+)
+# Built with packages of the distribution, though its source is the vendor's.
+BUILT_WITH_THE_DISTRIBUTIONS = {"slurm", "pyxis"}
+RESULT = "rig-report.json"
+
+
+class Report:
+    """What all tests of a run have noted."""
+
+    def __init__(self) -> None:
+        self.steps: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.faults: dict[str, dict[str, str]] = defaultdict(dict)
+        self._failed: set[str] = set()
+        self.failed: set[tuple[str, str]] = set()
+
+    def add(self, report: pytest.TestReport) -> None:
+        """Take what a test has noted, at its end."""
+        if report.failed:
+            self._failed.add(report.nodeid)
+        if report.when != "teardown":
+            return
+        for kind, noted in report.user_properties:
+            assert isinstance(noted, list)
+            if kind == "role":
+                system, role, step = noted
+                self.steps[role, system].add(step)
+                if report.nodeid in self._failed:
+                    self.failed.add((role, system))
+            elif kind == "fault":
+                role, fault, result = noted
+                self.faults[role][fault] = result
+
+    def cell(self, role: str, system: str) -> str:
+        """What the matrix says of a role on a system."""
+        lock = _lock(system)
+        if (role, system) in self.failed:
+            return "✗"
+        if steps := self.steps.get((role, system)):
+            return "✓" if steps == set(STEPS) else "".join(STEPS[each] if each in steps else "·" for each in STEPS)
+        if role in lock.left_out:
+            return "-"
+        entry = lock.components.get(role)
+        of_distribution = role in BUILT_WITH_THE_DISTRIBUTIONS or (entry and entry.source == "distribution")
+        if of_distribution and not SYSTEMS[system].real:
+            return "n"
+        return "·"
+
+    def lines(self) -> list[str]:
+        """The matrix and the table of faults, as they are printed."""
+        roles = sorted({path.name for path in (paths.ROOT / "roles").iterdir()} - SHARED)
+        real = ["real" if SYSTEMS[name].real else "simulated" for name in COLUMNS]
+        rows = [
+            ["role", *COLUMNS],
+            ["", *real],
+            *([role, *(self.cell(role, name) for name in COLUMNS)] for role in roles),
+        ]
+        lines = [*_table(rows), *LEGEND.splitlines()]
+        if self.faults:
+            faults = [["role", *FAULTS]]
+            faults += [[role, *(found.get(each, "") for each in FAULTS)] for role, found in sorted(self.faults.items())]
+            results = [each for found in self.faults.values() for each in found.values()]
+            lines += ["", *_table(faults), FAULT_LEGEND]
+            lines.append(f"{len(results)} faults, {results.count('SILENT')} silent successes")
+        return lines
+
+    def write(self) -> None:
+        """Keep it for programs."""
+        cells = {role: {name: self.cell(role, name) for name in COLUMNS} for role in {role for role, _ in self.steps}}
+        file = paths.ROOT / "build" / RESULT
+        file.parent.mkdir(exist_ok=True)
+        real = {name: SYSTEMS[name].real for name in COLUMNS}
+        file.write_text(json.dumps({"real": real, "roles": cells, "faults": self.faults}, indent=1, ensure_ascii=False))
+
+
+@cache
+def _lock(system: str) -> Lock:
+    stack = max(path.name for path in paths.LOCKS.iterdir())
+    return locks.load(paths.LOCKS / stack / f"{system}-x86_64.yml")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [" ".join(each.ljust(width) for each, width in zip(row, widths, strict=True)).rstrip() for row in rows]
