@@ -22,7 +22,7 @@ TRAIN = ["torchrun", "--standalone", "--nproc-per-node=2", "/opt/ingot/fsdp/trai
 Built = Callable[[str], dict[str, Any]]
 
 
-@pytest.mark.parametrize("name", ["cpu-ddp", "fsdp"])
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in CONTAINERS.glob(f"*/{smoke.FILE}")))
 def test_passes_its_rule_without_network_as_an_ordinary_user(name: str, ingot: Ingot) -> None:
     done = ingot("smoke", name, "--json")
     assert done.returncode == 0, done.stderr
@@ -54,8 +54,9 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
         ("cpu-ddp", "        if rank == 0:\n", "        if True:\n", "one rank should report each snapshot"),
         ("cpu-ddp", "            optimizer.step()\n", "", "the last loss"),
         ("fsdp", "Stream(rank, world,", "Stream(0, world,", "more than once"),
+        ("jax", "place) * world + rank for", "place) * world for", "more than once"),
     ],
-    ids=["no-all-reduce", "same-data", "every-rank-writes", "no-step", "same-stream"],
+    ids=["no-all-reduce", "same-data", "every-rank-writes", "no-step", "same-stream", "jax-same-data"],
 )
 def test_broken_training_fails_the_rule(
     name: str, old: str, new: str, fault: str, broken: Broken, tmp_path: Path
