@@ -55,14 +55,35 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
         ("cpu-ddp", "            optimizer.step()\n", "", "the last loss"),
         ("fsdp", "Stream(rank, world,", "Stream(0, world,", "more than once"),
         ("jax", "place) * world + rank for", "place) * world for", "more than once"),
+        ("picotron", '            dist.all_reduce(value.grad, group=layout.get_group("dp"))\n', "", "different"),
+        ("megatron-lm", "copy = parallel_state.get_data_parallel_rank()", "copy = dist.get_rank()", "replicated"),
     ],
-    ids=["no-all-reduce", "same-data", "every-rank-writes", "no-step", "same-stream", "jax-same-data"],
+    ids=[
+        "no-all-reduce",
+        "same-data",
+        "every-rank-writes",
+        "no-step",
+        "same-stream",
+        "jax-same-data",
+        "picotron-no-all-reduce",
+        "megatron-other-data",
+    ],
 )
 def test_broken_training_fails_the_rule(
     name: str, old: str, new: str, fault: str, broken: Broken, tmp_path: Path
 ) -> None:
     result = smoke.smoke(broken(name, old, new), smoke.read(CONTAINERS / name), tmp_path)
     assert any(fault in each for each in result.faults), result.faults
+
+
+def test_layouts_train_with_the_same_losses(built: Built) -> None:
+    words = ["run", "--rm", *smoke.CONFINED, built("picotron")["tag"], "python", "/opt/ingot/picotron/train.py"]
+    whole, split = [
+        smoke.losses(smoke.records(docker(*words, f"distributed.pp_size={size}", f"distributed.tp_size={size}")))
+        for size in (1, 2)
+    ]
+    assert len(whole) == 40
+    assert split == pytest.approx(whole, abs=1e-4)
 
 
 def start(tag: str, volume: str) -> list[str | Path]:
