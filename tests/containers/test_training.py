@@ -56,7 +56,9 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
         ("fsdp", "Stream(rank, world,", "Stream(0, world,", "more than once"),
         ("jax", "place) * world + rank for", "place) * world for", "more than once"),
         ("picotron", '            dist.all_reduce(value.grad, group=layout.get_group("dp"))\n', "", "different"),
-        ("megatron-lm", "copy = parallel_state.get_data_parallel_rank()", "copy = dist.get_rank()", "replicated"),
+        ("megatron-lm", "torch.manual_seed(options.seed)", "torch.manual_seed(dist.get_rank())", "replicated"),
+        ("megatron-lm", "copy = parallel_state.get_data_parallel_rank()", "copy = dist.get_rank()", "the last loss"),
+        ("torchtitan", "warmup_steps = 2", "warmup_steps = 10**6", "the last loss"),
     ],
     ids=[
         "no-all-reduce",
@@ -66,7 +68,9 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
         "same-stream",
         "jax-same-data",
         "picotron-no-all-reduce",
+        "megatron-other-weights",
         "megatron-other-data",
+        "torchtitan-no-step",
     ],
 )
 def test_broken_training_fails_the_rule(
