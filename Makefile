@@ -10,6 +10,9 @@ PYTHON ?= $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c 'import sys; exit(n
 # Wheels alone, for the Python and the C library of debian13.
 CONTAINER := --quiet --upgrade --python-version 3.13 --python-platform x86_64-manylinux_2_40 --only-binary :all: \
   --generate-hashes --no-header --no-annotate
+# PyTorch's first: they constrain most of the others.
+REQUIREMENTS := $(sort $(wildcard containers/pytorch/requirements*.in)) \
+  $(filter-out containers/pytorch/%,$(sort $(wildcard containers/*/requirements*.in)))
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -74,10 +77,9 @@ requirements: $(INSTALLED) ## pin the Python packages anew
 	  --no-header --no-annotate - --output-file requirements/go.txt
 	@echo 'aws-parallelcluster>=3.16,<3.17' | uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate - --output-file requirements/pcluster.txt
-	@uv pip compile $(CONTAINER) --constraints requirements/dev.txt containers/base/requirements.in \
-	  --output-file containers/base/requirements.txt
-	@uv pip compile $(CONTAINER) --excludes containers/pytorch/left-out-cpu.txt \
-	  containers/pytorch/requirements-cpu.in --output-file containers/pytorch/requirements-cpu.txt
+	@$(foreach file,$(REQUIREMENTS),echo '$(file)' && uv pip compile $(CONTAINER) --excludes \
+	  $(or $(wildcard $(dir $(file))left-out-cpu.txt),containers/pytorch/left-out-cpu.txt) \
+	  $(file) --output-file $(file:.in=.txt) && ) true
 
 docs: $(INSTALLED) ## write the generated parts of the README
 	@$(BIN)/python -m ingot.docs

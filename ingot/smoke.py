@@ -36,13 +36,15 @@ CONFINED = [
 class Expect(Strict):
     """What must hold of the run: each key is one rule.
 
-    `same` names facts at the end that are equal on all ranks, `once` events that one rank alone reports.
+    `same` names facts at the end that are equal on all ranks, `once` events that one rank alone reports. `readers` is
+    how many ranks tell what they read: one for each copy of a model that several ranks share, 0 for every rank.
     """
 
     ranks: int = Field(ge=2)
     first_loss_above: float
     last_loss_below: float
     disjoint_samples: bool = True
+    readers: int = 0
     same: list[str] = Field([])
     once: list[str] = Field([])
 
@@ -102,7 +104,7 @@ def judge(events: list[Record], expect: Expect) -> list[str]:
         faults.append(f"the first loss is {curve[0]:.4g}, it should be above {expect.first_loss_above}")
     if curve and not curve[-1] < expect.last_loss_below:
         faults.append(f"the last loss is {curve[-1]:.4g}, it should be below {expect.last_loss_below}")
-    faults += _shared(events, expect.ranks) if expect.disjoint_samples else []
+    faults += _shared(events, expect.readers or expect.ranks) if expect.disjoint_samples else []
     for fact in expect.same:
         if len(seen := {str(event.get(fact)) for event in ends}) > 1 or "None" in seen:
             faults.append(f"the ranks end with different {fact}")
@@ -113,8 +115,8 @@ def judge(events: list[Record], expect: Expect) -> list[str]:
     return faults
 
 
-def _shared(events: list[Record], ranks: int) -> list[str]:
-    """Samples that a rank or two have read more than once, by part; or that not every rank has told."""
+def _shared(events: list[Record], readers: int) -> list[str]:
+    """Samples that a rank or two have read more than once, by part; or that not every reader has told."""
     parts: dict[Any, dict[int, list[int]]] = defaultdict(dict)
     for event in events:
         if event["event"] == "samples":
@@ -125,8 +127,8 @@ def _shared(events: list[Record], ranks: int) -> list[str]:
     for part, told in parts.items():
         read_by_all = [sample for samples in told.values() for sample in samples]
         again = len(read_by_all) - len(set(read_by_all))
-        if len(told) != ranks or not all(told.values()):
-            faults.append(f"part {part}: {len(told)} of {ranks} ranks told which samples they read")
+        if len(told) != readers or not all(told.values()):
+            faults.append(f"part {part}: {len(told)} of {readers} ranks told which samples they read")
         if again:
             faults.append(f"part {part}: {again} of {len(read_by_all)} samples were read more than once")
     return faults

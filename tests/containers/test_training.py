@@ -22,7 +22,7 @@ TRAIN = ["torchrun", "--standalone", "--nproc-per-node=2", "/opt/ingot/fsdp/trai
 Built = Callable[[str], dict[str, Any]]
 
 
-@pytest.mark.parametrize("name", ["cpu-ddp", "fsdp"])
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in CONTAINERS.glob(f"*/{smoke.FILE}")))
 def test_passes_its_rule_without_network_as_an_ordinary_user(name: str, ingot: Ingot) -> None:
     done = ingot("smoke", name, "--json")
     assert done.returncode == 0, done.stderr
@@ -54,14 +54,40 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
         ("cpu-ddp", "        if rank == 0:\n", "        if True:\n", "one rank should report each snapshot"),
         ("cpu-ddp", "            optimizer.step()\n", "", "the last loss"),
         ("fsdp", "Stream(rank, world,", "Stream(0, world,", "more than once"),
+        ("jax", "place) * world + rank for", "place) * world for", "more than once"),
+        ("picotron", '            dist.all_reduce(value.grad, group=layout.get_group("dp"))\n', "", "different"),
+        ("megatron-lm", "torch.manual_seed(options.seed)", "torch.manual_seed(dist.get_rank())", "replicated"),
+        ("megatron-lm", "copy = parallel_state.get_data_parallel_rank()", "copy = dist.get_rank()", "the last loss"),
+        ("torchtitan", "warmup_steps = 2", "warmup_steps = 10**6", "the last loss"),
     ],
-    ids=["no-all-reduce", "same-data", "every-rank-writes", "no-step", "same-stream"],
+    ids=[
+        "no-all-reduce",
+        "same-data",
+        "every-rank-writes",
+        "no-step",
+        "same-stream",
+        "jax-same-data",
+        "picotron-no-all-reduce",
+        "megatron-other-weights",
+        "megatron-other-data",
+        "torchtitan-no-step",
+    ],
 )
 def test_broken_training_fails_the_rule(
     name: str, old: str, new: str, fault: str, broken: Broken, tmp_path: Path
 ) -> None:
     result = smoke.smoke(broken(name, old, new), smoke.read(CONTAINERS / name), tmp_path)
     assert any(fault in each for each in result.faults), result.faults
+
+
+def test_layouts_train_with_the_same_losses(built: Built) -> None:
+    words = ["run", "--rm", *smoke.CONFINED, built("picotron")["tag"], "python", "/opt/ingot/picotron/train.py"]
+    whole, split = [
+        smoke.losses(smoke.records(docker(*words, f"distributed.pp_size={size}", f"distributed.tp_size={size}")))
+        for size in (1, 2)
+    ]
+    assert len(whole) == 40
+    assert split == pytest.approx(whole, abs=1e-4)
 
 
 def start(tag: str, volume: str) -> list[str | Path]:

@@ -34,7 +34,7 @@ def test_a_chain_goes_from_the_base_to_the_leaf() -> None:
     assert tag_of("fsdp", "cpu", "debian13", "x86_64") == "ingot/fsdp:cpu-debian13-x86_64"
 
 
-@pytest.mark.parametrize("asked", [{"os_name": "ubuntu2404"}, {"accelerator": "nvidia"}, {"name": "nemo"}])
+@pytest.mark.parametrize("asked", [{"os_name": "ubuntu2404"}, {"accelerator": "nvidia"}, {"name": "none"}])
 def test_what_is_not_built_is_refused_as_a_wrong_option(asked: dict[str, str]) -> None:
     with pytest.raises(UsageError) as caught:
         check(request(**asked), CATALOG)
@@ -82,6 +82,12 @@ def test_each_rule_finds_its_fault(number: int, changes: dict[str, object], faul
     faults = smoke.judge(events, EXPECT)
     assert len(faults) == 1
     assert fault in faults[0]
+
+
+def test_of_ranks_that_share_a_model_one_tells_what_it_read() -> None:
+    shared = EXPECT.model_copy(update={"readers": 1})
+    assert smoke.judge(GOOD[1:], shared) == []
+    assert smoke.judge(GOOD, shared) == ["part 0: 2 of 1 ranks told which samples they read"]
 
 
 def test_a_run_that_says_nothing_fails_each_rule_that_can_tell() -> None:
