@@ -10,7 +10,8 @@ description:
   - Returns a component's entry in the lock of the host's operating system and architecture.
   - The lock is the file that O(lock) or the variable C(ingot_lock) names; else the collection's own, found by the
     variable C(ingot_stack) (the newest stack by default) and the host's facts.
-  - Where the variable C(ingot_roles) lists the roles of an image, C(*) is the lock without the components of others.
+  - Where the variable C(ingot_roles) lists the roles of an image, C(*) is the lock without the components of others, and
+    of C(ingot_without), which the base image brings.
 options:
   _terms:
     description: Names of components, or C(*) for the whole lock.
@@ -88,12 +89,13 @@ def _own_lock(variables: dict, stack: str | None) -> Path:
     return path
 
 
-def _of(lock: dict, roles: list | None) -> dict:
-    """The part of `lock` that an image of `roles` is; all of it where there is no image."""
+def _of(lock: dict, roles: list | None, without: list) -> dict:
+    """The part of `lock` that an image of `roles` is but for those `without`; all of it where there is no image."""
     if roles is None:
         return lock
     parts = {
-        key: {n: v for n, v in lock[key].items() if n.split(".")[0] in roles} for key in ("components", "left_out")
+        key: {n: v for n, v in lock[key].items() if n.split(".")[0] in set(roles) - set(without)}
+        for key in ("components", "left_out")
     }
     return {**lock, **parts}
 
@@ -150,5 +152,6 @@ class LookupModule(LookupBase):
         if not path.exists():
             raise AnsibleLookupError(f"there is no lock {path}")
         lock = _read(str(path), path.stat().st_mtime)
-        roles = self._templar.template((variables or {}).get("ingot_roles"))
-        return [_of(lock, roles) if term == "*" else _entry(lock, term) for term in terms]
+        known = variables or {}
+        roles, without = (self._templar.template(known.get(name)) for name in ("ingot_roles", "ingot_without"))
+        return [_of(lock, roles, without or []) if term == "*" else _entry(lock, term) for term in terms]

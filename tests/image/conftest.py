@@ -46,15 +46,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if name not in images:
         raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
     lock, image = load(config.getoption("--lock")), images[name]
-    base = lock.base_image(name, image)
-    if config.getoption("--target") == "ami" and base:
-        image = image.without(lock.base_images[base].brings)
+    base = lock.base_image(name, image) if config.getoption("--target") == "ami" else ""
+    config.stash[BROUGHT] = frozenset(lock.base_images[base].brings if base else [])
+    image = image.without(config.stash[BROUGHT])
     config.stash[ROLES] = frozenset(image.roles)
     config.stash[LOCK] = lock.of(image.roles)
 
 
 LOCK = pytest.StashKey[Lock]()
 ROLES = pytest.StashKey[frozenset[str]]()
+BROUGHT = pytest.StashKey[frozenset[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -149,6 +150,26 @@ def _skip_what_the_place_cannot_do(request: pytest.FixtureRequest, place: Place)
 def lock(pytestconfig: pytest.Config) -> Lock:
     """The image's part of the lock that it was built from: every expected value comes from it."""
     return pytestconfig.stash[LOCK]
+
+
+@pytest.fixture(scope="session")
+def whole_lock(pytestconfig: pytest.Config) -> Lock:
+    """All of the lock, with what other images have and what an AMI's base image brings."""
+    return load(pytestconfig.getoption("--lock"))
+
+
+@pytest.fixture(scope="session")
+def brought(pytestconfig: pytest.Config) -> frozenset[str]:
+    """The components that an AMI's base image brings."""
+    return pytestconfig.stash[BROUGHT]
+
+
+@pytest.fixture(scope="session")
+def release(host: Host, whole_lock: Lock) -> str:
+    """The release of the image's kernel: the lock's, or that which runs where the base image brings its own."""
+    kernel = whole_lock.components.get("kernel")
+    known = str(kernel.facts.get("release", "")) if kernel else ""
+    return known or host.check_output("uname -r")
 
 
 @pytest.fixture

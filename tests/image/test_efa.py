@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import Lock, LockedComponent
+from ingot.locked import LockedComponent
 
 INSTALLED = "/opt/amazon/efa_installed_packages"
 
@@ -67,6 +67,5 @@ def test_processes_of_a_node_may_read_each_other_s_memory(host: Host) -> None:
 
 
 @pytest.mark.part("kmod")
-def test_the_kernel_module_is_made_for_the_image_kernel(host: Host, lock: Lock) -> None:
-    release = lock.components["kernel"].facts["release"]
+def test_the_kernel_module_is_made_for_the_image_kernel(host: Host, release: str) -> None:
     assert host.check_output("modinfo -k %s -F vermagic efa", release).split()[0] == release

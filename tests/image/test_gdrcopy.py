@@ -5,15 +5,9 @@ from collections.abc import Callable
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import Lock, LockedComponent
+from ingot.locked import LockedComponent
 
 UNIT = "gdrcopy.service"
-
-
-@pytest.fixture(scope="module")
-def release(lock: Lock) -> str:
-    """The kernel of the image."""
-    return str(lock.components["kernel"].facts["release"])
 
 
 def test_programs_find_the_library_of_the_lock(host: Host, pin: LockedComponent) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.lock import load
 from ingot.locked import LockedComponent
 
 
@@ -17,8 +16,7 @@ def test_packages_are_held(pin: LockedComponent, installed: dict[str, Any]) -> N
     assert [name for name in pin.packages if not installed[name].held] == []
 
 
-def test_the_module_is_made_for_the_image_kernel(host: Host, pytestconfig: pytest.Config) -> None:
-    release = load(pytestconfig.getoption("--lock")).components["kernel"].facts["release"]
+def test_the_module_is_made_for_the_image_kernel(host: Host, release: str) -> None:
     assert host.check_output(f"modinfo -k {release} -F vermagic lustre").split()[0] == release
 
 

@@ -15,15 +15,15 @@ def programs(host: Host) -> list[str]:
     return host.check_output(f"ls {PREFIX}/build/").split()
 
 
-def test_they_are_of_the_lock(host: Host, pin: LockedComponent, lock: Lock) -> None:
+def test_they_are_of_the_lock(host: Host, pin: LockedComponent, whole_lock: Lock) -> None:
     lines = host.file(f"{PREFIX}/version").content_string.splitlines()
     assert lines[0] == pin.version
-    assert lines[1:3] == [f"{name} {lock.components[name].version}" for name in ("cuda", "nccl")]
+    assert lines[1:3] == [f"{name} {whole_lock.components[name].version}" for name in ("cuda", "nccl")]
 
 
-def test_there_is_code_for_each_gpu_that_the_toolkit_knows(host: Host, lock: Lock) -> None:
+def test_there_is_code_for_each_gpu_that_the_toolkit_knows(host: Host, whole_lock: Lock) -> None:
     built = host.file(f"{PREFIX}/version").content_string
-    gpus = str(lock.components["cuda"].facts["gencode"]).split()
+    gpus = str(whole_lock.components["cuda"].facts["gencode"]).split()
     assert [gpu for gpu in gpus if f"code=sm_{gpu}" not in built.split("\n")[3]] == [] != gpus
 
 

@@ -37,8 +37,7 @@ def test_the_module_of_the_lock_is_there(modules: dict[str, Any], pin: LockedCom
     assert pin.facts["module_name"] in modules
 
 
-def test_every_module_is_made_for_the_image_kernel(modules: dict[str, Any], lock: Lock) -> None:
-    release = lock.components["kernel"].facts["release"]
+def test_every_module_is_made_for_the_image_kernel(modules: dict[str, Any], release: str) -> None:
     assert {name: facts["vermagic"].split()[0] for name, facts in modules.items()} == dict.fromkeys(modules, release)
 
 
@@ -53,8 +52,7 @@ def test_modules_are_of_the_flavour_of_the_lock(modules: dict[str, Any], pin: Lo
     assert (licence == "NVIDIA") == (pin.facts["module"] == "closed")
 
 
-def test_the_name_nvidia_leads_to_it(host: Host, lock: Lock, pin: LockedComponent) -> None:
-    release = lock.components["kernel"].facts["release"]
+def test_the_name_nvidia_leads_to_it(host: Host, release: str, pin: LockedComponent) -> None:
     shown = host.check_output("modprobe --set-version %s --show-depends nvidia", release)
     # Debian leads there by a command, `install nvidia modprobe -i MODULE`, others by the file's name.
     assert re.search(rf"\b{pin.facts['module_name']}\b", shown)
@@ -68,20 +66,18 @@ def test_programs_find_the_library_of_the_same_version(host: Host, pin: LockedCo
 
 
 def test_the_other_flavour_is_there_where_the_gpu_chooses(
-    host: Host, lock: Lock, pin: LockedComponent, unit_files: dict[str, str]
+    host: Host, release: str, pin: LockedComponent, unit_files: dict[str, str]
 ) -> None:
     if pin.facts["module"] != "auto":
         pytest.skip(f"the image has one flavour: facts.module is {pin.facts['module']}")
     assert unit_files.get("ingot-nvidia-flavour.service") == "enabled"
-    release = lock.components["kernel"].facts["release"]
     closed = f"/lib/modules/{release}/ingot-nvidia-closed/nvidia.ko*"
     assert host.check_output(f"modinfo -F license {closed}") == "NVIDIA"
     assert host.check_output(f"modinfo -F version {closed}") == pin.version
     assert host.check_output(f"modinfo -F vermagic {closed}").split()[0] == release
 
 
-def test_dkms_has_the_driver_once_and_nothing_half_built(host: Host, lock: Lock, pin: LockedComponent) -> None:
-    release = lock.components["kernel"].facts["release"]
+def test_dkms_has_the_driver_once_and_nothing_half_built(host: Host, release: str, pin: LockedComponent) -> None:
     lines = host.check_output("dkms status -k %s | grep ^nvidia", release).splitlines()
     states = {line.split(",")[0]: line.rpartition(": ")[2] for line in lines}
     ahead = {f"nvidia-closed/{pin.version}": "built"} if pin.facts["module"] == "auto" else {}

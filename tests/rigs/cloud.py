@@ -93,9 +93,15 @@ def emulated(folder: Path, simulated: str = "", **given: str) -> Iterator[Cloud]
     program = [sys.executable, paths.ROOT / "tests" / "rigs" / "ec2.py", "--folder", folder, "--simulated", simulated]
     env = {**os.environ, "PYTHONPATH": f"{paths.ROOT}:{paths.ROOT / 'tests' / 'rigs'}"}
     env.pop("AWS_CA_BUNDLE", None)
-    with subprocess.Popen(program, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    errors = folder / "errors.txt"
+    with (
+        errors.open("w") as said,
+        subprocess.Popen(program, env=env, stdout=subprocess.PIPE, stderr=said, text=True) as server,
+    ):
         assert server.stdout is not None
         exported = dict(word.split("=", 1) for word in server.stdout.readline().split()[1:])
+        if not exported:
+            raise RuntimeError(errors.read_text())
         # So that the program that Packer runs the suite with is this one.
         (folder / "ingot").write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{MAIN}" "$@"\n')
         (folder / "ingot").chmod(0o755)

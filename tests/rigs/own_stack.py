@@ -1,6 +1,6 @@
 """A stack whose vendors are simulated, as a catalog of one's own: what builds AMIs takes it by INGOT_CATALOG.
 
-Base and kernel are what the simulated system has already; all else is converged from the rig of vendors.
+Base images bring kernel and what is of the distribution; all else is converged from the rig of vendors.
 """
 
 import json
@@ -27,9 +27,16 @@ CLIENT = "2.15.6"
 def whole(os_name: str) -> Lock:
     """A system's lock with the rig's kernel, and a base that the image has."""
     lock = with_kernel(locked(os_name))
-    base = LockedComponent(version="", source="base_image", why="The rig's.")
+    # Debian's in truth.
+    version = locked("debian13").components["base"].version
+    base = LockedComponent(version=version, source="base_image", why="The rig's.")
     lustre = lock.components["lustre"].model_copy(update={"version": CLIENT})
-    return lock.model_copy(update={"components": {**lock.components, "base": base, "lustre": lustre}})
+    starts = {
+        name: row.model_copy(update={"brings": list(dict.fromkeys(["kernel", *row.brings]))})
+        for name, row in lock.base_images.items()
+    }
+    parts = {**lock.components, "base": base, "lustre": lustre}
+    return lock.model_copy(update={"components": parts, "base_images": starts})
 
 
 def write(vendors: Vendors, own: Path) -> None:
@@ -54,11 +61,11 @@ def serving_all(os_name: str, folder: Path) -> Iterator[Path]:
 
 
 def converged(started: str, name: str, lock: Path, roles: Sequence[str]) -> str:
-    """The image `name`, made of another one by the roles that a base image brings; the kernel is there already."""
+    """The image `name`, made of another one by the roles that a base image brings."""
     play = lock.with_name("brings.yml")
     play.write_text(yaml.safe_dump([{"import_playbook": str(paths.ROOT / "playbooks" / "image.yml")}]))
     with container(started) as host:
-        done = converge(host, play, lock, {"ingot_roles": list(roles), "ingot_without": ["kernel"]})
+        done = converge(host, play, lock, {"ingot_roles": list(roles)})
         if done.returncode != 0:
             raise RuntimeError(done.stdout)
         docker("commit", host, name)

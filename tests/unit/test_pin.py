@@ -83,6 +83,13 @@ def test_an_image_gets_the_part_of_its_roles(tmp_path: Path) -> None:
     assert set(found["left_out"]) == {"efa.kmod"}
 
 
+def test_what_the_base_image_brings_is_not_of_an_images_part(tmp_path: Path) -> None:
+    roles = {"ingot_roles": ["base", "efa", "doctor"], "ingot_without": ["efa", "sysprep"]}
+    found = entry("*", tmp_path, ingot_lock=str(LOCK), **roles)
+    assert set(found["components"]) == {"base"}
+    assert set(found["left_out"]) == set()
+
+
 @pytest.mark.parametrize(
     ("term", "variables", "said"),
     [
