@@ -10,8 +10,8 @@ description:
   - Returns a component's entry in the lock of the host's operating system and architecture.
   - The lock is the file that O(lock) or the variable C(ingot_lock) names; else the collection's own, found by the
     variable C(ingot_stack) (the newest stack by default) and the host's facts.
-  - Where the variable C(ingot_roles) lists the roles of an image, C(*) is the lock without the components of others, and
-    of C(ingot_without), which the base image brings.
+  - Where the variable C(ingot_roles) lists the roles of an image, C(*) is the lock without the components of others
+    and of C(ingot_without), which the base image brings.
 options:
   _terms:
     description: Names of components, or C(*) for the whole lock.

@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import Lock, LockedComponent
+from ingot.locked import LockedComponent
 
 
 @pytest.fixture(scope="module")
-def modules(host: Host, lock: Lock) -> dict[str, dict[str, str]]:
+def modules(host: Host, release: str) -> dict[str, dict[str, str]]:
     """What modinfo says of every nvidia module of the image's kernel: name -> vermagic, version."""
-    folder = f"/lib/modules/{lock.components['kernel'].facts['release']}"
-    text = host.check_output(f"modinfo $(find {folder} -name 'nvidia*.ko*' ! -path '*/kernel/*')")
+    text = host.check_output(f"modinfo $(find /lib/modules/{release} -name 'nvidia*.ko*' ! -path '*/kernel/*')")
     facts: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")
