@@ -18,6 +18,8 @@ def test_its_tool_is_of_the_lock(host: Host, pin: LockedComponent) -> None:
 
 
 def test_docker_knows_its_runtime_and_the_devices_that_it_describes(host: Host) -> None:
+    if not host.file("/usr/bin/dockerd").exists:
+        pytest.skip("this image has no Docker")
     settings = json.loads(host.file("/etc/docker/daemon.json").content_string)
     assert settings["runtimes"]["nvidia"]["path"] == "nvidia-container-runtime"
     assert host.exists("nvidia-container-runtime")
