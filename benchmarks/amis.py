@@ -102,8 +102,8 @@ def packer() -> float:
         shutil.rmtree(paths.ROOT / "build" / "measured", ignore_errors=True)
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
-        # The roles, the suite, and sysprep; then the suite once more, on the finished AMI.
-        spans = [tuple(map(float, line.split())) for line in times.read_text().splitlines()][:3]
+        # The roles, the suite, and sysprep; the last is the suite once more, on the finished AMI.
+        spans = [tuple(map(float, line.split())) for line in times.read_text().splitlines()][:-1]
         return float(json.loads(done.stdout)["seconds"]["build"]) - sum(ended - began for began, ended in spans)
 
 

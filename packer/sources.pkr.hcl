@@ -19,6 +19,12 @@ source "docker" "image" {
 
 # What is made carries the build's id, so that what a killed build leaves is found; the AMI's own tags say what is in it.
 source "amazon-ebs" "image" {
+  # The plugin would look every 15 s whether an instance has stopped and an image is there; an image may take two hours.
+  aws_polling {
+    delay_seconds = 2
+    max_attempts  = 3600
+  }
+
   region                     = var.region
   custom_endpoint_ec2        = var.endpoint
   skip_credential_validation = var.endpoint != ""
