@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
 from kernels import with_kernel
 from places import locked
+from simulated.lustre import CLIENT
 from systems import container, converge, docker, gateway
 from vendors import Vendors, serving
 
@@ -20,8 +20,6 @@ from ingot.catalog import read_catalog
 from ingot.locked import Lock, LockedComponent
 
 NAME = "2026.11-simulated"
-# Only the repository of Lustre's client tells its version.
-CLIENT = "2.15.6"
 
 
 def whole(os_name: str) -> Lock:
@@ -62,10 +60,8 @@ def serving_all(os_name: str, folder: Path) -> Iterator[Path]:
 
 def converged(started: str, name: str, lock: Path, roles: Sequence[str]) -> str:
     """The image `name`, made of another one by the roles that a base image brings."""
-    play = lock.with_name("brings.yml")
-    play.write_text(yaml.safe_dump([{"import_playbook": str(paths.ROOT / "playbooks" / "image.yml")}]))
     with container(started) as host:
-        done = converge(host, play, lock, {"ingot_roles": list(roles)})
+        done = converge(host, paths.ROOT / "playbooks" / "image.yml", lock, {"ingot_roles": list(roles)})
         if done.returncode != 0:
             raise RuntimeError(done.stdout)
         docker("commit", host, name)

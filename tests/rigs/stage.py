@@ -20,6 +20,7 @@ from pathlib import Path
 
 from later import first, newer
 from simulated import ARTIFACTS
+from simulated.lustre import CLIENT
 from suite import suite
 from systems import SYSTEMS, gateway, image, made
 from vendors import serving
@@ -37,7 +38,7 @@ UNVERIFIED = {"kernel": "the simulated one has no drivers of disks, by which a m
 # The rig's own kernel would be a second one; and Debian's loader looks where systems of rpm have libraries.
 BARE = "rm -rf /lib/modules/* /boot/*\necho /usr/lib64 >/etc/ld.so.conf.d/simulated.conf\n"
 # What a lock cannot know, as only the vendor's index tells: a version for the rig.
-VERSIONS = {"lustre": "2.15.6"}
+VERSIONS = {"lustre": CLIENT}
 
 
 def simulated(name: str) -> Lock:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cloud import REGION, Cloud, emulated
+from ec2 import MADE
 
 from ingot import paths
 from ingot.catalog import read_catalog
@@ -124,6 +125,16 @@ def test_a_killed_build_leaves_nothing_but_what_gc_finds(cloud: Cloud, phase: st
     cloud.run("ami", "gc", "--builds", "--age", "0", "--region", REGION)
 
 
+# Of what ParallelCluster's base image brings: files that no other role may touch.
+BROUGHT = "find /opt/slurm /opt/amazon/efa /opt/amazon/ofi-nccl /usr/src/nvidia-* -type f | sort | xargs sha256sum"
+
+
+def brought(ami: str) -> str:
+    """What of the above an image of the emulator has."""
+    words = ["docker", "run", "--rm", f"{MADE}:{ami}", "sh", "-euc", BROUGHT]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.slow
 def test_all_nine_images_are_built_and_keep_what_their_base_image_brings(tmp_path: Path) -> None:
     with emulated(tmp_path, "ubuntu2404") as cloud:
@@ -137,7 +148,9 @@ def test_all_nine_images_are_built_and_keep_what_their_base_image_brings(tmp_pat
             assert manifest["image"] == image
             (there,) = cloud.ec2.describe_images(ImageIds=[report["ami"]])["Images"]
             tags = {tag["Key"] for tag in there["Tags"]}
-            brought = row.platform == "parallelcluster"
-            assert ("ingot:nvidia_driver" in tags) == (row.accelerator == "nvidia" and not brought)
+            of_cluster = row.platform == "parallelcluster"
+            assert ("ingot:nvidia_driver" in tags) == (row.accelerator == "nvidia" and not of_cluster)
             assert "ingot:slurm" not in tags
+            if of_cluster:
+                assert brought(report["ami"]) == brought("parallelcluster") != ""
         assert cloud.left() == {}

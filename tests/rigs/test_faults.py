@@ -18,6 +18,7 @@ import systems
 from kernels import with_kernel
 from places import locked
 from seen import SEEN
+from simulated.lustre import CLIENT
 from systems import SYSTEMS, container, docker, gateway, image
 from vendors import Fault, Key, Vendors, serving
 
@@ -36,7 +37,8 @@ CACHE = ("/var/cache",)
 FILL = 'for place do dd if=/dev/zero "of=$place/fill" bs=64k 2>/dev/null || true; done'
 # What has been fetched meanwhile would not be asked for again.
 FREE = "for place do rm -f \"$place/fill\"; done; find /var/cache '(' -name '*.deb' -o -name '*.rpm' ')' -delete"
-# Holds what apt and dpkg lock, or says to dnf that another holds it, and lets go of it after a while.
+# Holds what apt and dpkg lock, or says to dnf that another holds it, and lets go of it after a while: both ask again
+# and again, so that nobody is seen to wait for it.
 HOLDS = {
     "apt": """import fcntl, time
 files = [open(f'/var/lib/{each}', 'w') for each in ('dpkg/lock-frontend', 'dpkg/lock', 'apt/lists/lock')]
@@ -237,7 +239,7 @@ def rig(row: Row, tmp_path: Path) -> Iterator[Rig]:
     """The vendors of a role, and a container with what it needs."""
     lock = with_kernel(locked(row.system))
     if row.role == "lustre":
-        lustre = lock.components["lustre"].model_copy(update={"version": "2.15.6"})
+        lustre = lock.components["lustre"].model_copy(update={"version": CLIENT})
         lock = lock.model_copy(update={"components": {**lock.components, "lustre": lustre}})
     given = {"kernel": lock.components["kernel"]}
     with (

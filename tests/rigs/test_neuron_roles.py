@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from kernels import release, with_kernel
 from places import Make, Serve, ask, converge, locked, places, served
+from simulated.lustre import CLIENT
 from suite import suite
 from systems import SYSTEMS, docker
 from vendors import Vendors
@@ -18,7 +19,6 @@ OTHERS = ["ubuntu2204", "al2023", "rocky9"]
 NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 # Amazon Linux has the client itself.
 LUSTRE = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ubuntu2204", "rocky9", "rhel9"))]
-CLIENT = "2.15.6"
 
 # What the driver's script fetches a list of devices with; it shows whether it could have.
 FETCHES = "#!/bin/sh\necho $https_proxy > /run/fetched\n"

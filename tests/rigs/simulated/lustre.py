@@ -9,6 +9,8 @@ from packages import Content, Package, Wanted
 
 from .kernel import HEADERS
 
+# For a lock that does not know it: only the repository tells which version there is.
+CLIENT = "2.15.6"
 MODULE = """// Simulated.
 #include <linux/module.h>
 MODULE_DESCRIPTION("Simulated client of Lustre");
