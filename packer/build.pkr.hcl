@@ -19,9 +19,10 @@ build {
     command       = local.ansible_playbook
     playbook_file = "${local.root}/playbooks/image.yml"
     use_proxy     = false
-    # Half a second each time: setup has installed it.
-    skip_version_check = true
-    ansible_env_vars   = local.ansible_environment
+    # Half a second each time: setup has installed it. Without it the plugin writes the names of Ansible 1.
+    skip_version_check      = true
+    inventory_file_template = local.ansible_inventory
+    ansible_env_vars        = local.ansible_environment
     extra_arguments = [
       "--extra-vars", jsonencode(source.type == "docker" ? local.in_container : local.on_instance),
       "--extra-vars", jsonencode({
@@ -58,12 +59,13 @@ build {
 
   # Last of all, as it takes away the key that Packer has logged in with.
   provisioner "ansible" {
-    only               = ["amazon-ebs.image"]
-    command            = local.ansible_playbook
-    playbook_file      = "${local.root}/playbooks/image.yml"
-    use_proxy          = false
-    skip_version_check = true
-    ansible_env_vars   = local.ansible_environment
+    only                    = ["amazon-ebs.image"]
+    command                 = local.ansible_playbook
+    playbook_file           = "${local.root}/playbooks/image.yml"
+    use_proxy               = false
+    skip_version_check      = true
+    inventory_file_template = local.ansible_inventory
+    ansible_env_vars        = local.ansible_environment
     extra_arguments = [
       "--extra-vars", jsonencode(local.on_instance),
       "--extra-vars", jsonencode({ ingot_roles = ["sysprep"], ingot_lock = local.lock_path }),

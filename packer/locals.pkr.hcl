@@ -22,6 +22,7 @@ locals {
     "ANSIBLE_NOCOLOR=1",
     "INGOT_EVENTS=${var.events}",
   ]
+  ansible_inventory = "{{ .HostAlias }} ansible_host={{ .Host }} ansible_user={{ .User }} ansible_port={{ .Port }}\n"
   in_container = {
     ansible_host               = var.container_name
     ansible_connection         = "docker"
