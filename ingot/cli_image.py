@@ -114,7 +114,8 @@ def verify(
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
     target: Annotated[
-        Literal["local", "ami"], typer.Option("--target", help="Where it was built: on this machine, or as an AMI.")
+        Literal["local", "instance", "ami"],
+        typer.Option("--target", help="What it is: built on this machine, an instance that becomes an AMI, or an AMI."),
     ] = "local",
     ssh_config: Annotated[Path | None, typer.Option("--ssh-config", help="An ssh configuration file.")] = None,
     as_json: JsonOption = False,

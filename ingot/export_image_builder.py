@@ -145,11 +145,13 @@ def component(request: Request, parts: Parts, catalog: Catalog, own: str, lacks:
         "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}/collections",
         "ANSIBLE_NOCOLOR": "1",
     } | ({"INGOT_CATALOG": f"{SOURCE}/{own}"} if own else {})
+    brings = parts.lock.base_images[parts.start].brings
     variables = {
         "ansible_python_interpreter": "/usr/bin/python3",
         "ingot_roles": list(catalog.image(request.image).roles),
-        "ingot_without": [*parts.lock.base_images[parts.start].brings, "sysprep"],
+        "ingot_without": [*brings, "sysprep"],
         "ingot_lock": lock_path,
+        "sysprep_only_kernel": "kernel" in catalog.image(request.image).without(brings).roles,
         "manifest_image": request.image,
         "manifest_inputs_sha256": settings["INPUTS"],
         "manifest_git_commit": git_commit(),
@@ -182,7 +184,7 @@ def component(request: Request, parts: Parts, catalog: Catalog, own: str, lacks:
         },
         _bash("Unpack", _script("unpack")),
     ]
-    verify, seal = _bash("Verify", _script("verify")), _bash("Seal", _script("seal"))
+    verify = {each: _bash("Verify", f"TARGET={each}\n{_script('verify')}") for each in ("instance", "ami")}
     parameters = {
         "SourceBucket": "The bucket of the tarball of the checkout.",
         "SourceKey": "Its key.",
@@ -196,8 +198,8 @@ def component(request: Request, parts: Parts, catalog: Catalog, own: str, lacks:
         "parameters": [{name: {"type": "string", "description": what}} for name, what in parameters.items()],
         "phases": [
             {"name": "build", "steps": [*refuse, *ready, _bash("Converge", _script("converge"))]},
-            {"name": "validate", "steps": [verify, seal]},
-            {"name": "test", "steps": [*ready, verify]},
+            {"name": "validate", "steps": [verify["instance"], _bash("Seal", _script("seal"))]},
+            {"name": "test", "steps": [*ready, verify["ami"]]},
         ],
     }
 

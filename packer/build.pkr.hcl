@@ -68,7 +68,11 @@ build {
     ansible_env_vars        = local.ansible_environment
     extra_arguments = [
       "--extra-vars", jsonencode(local.on_instance),
-      "--extra-vars", jsonencode({ ingot_roles = ["sysprep"], ingot_lock = local.lock_path }),
+      "--extra-vars", jsonencode({
+        ingot_roles         = ["sysprep"]
+        ingot_lock          = local.lock_path
+        sysprep_only_kernel = contains(local.row.roles, "kernel") && !contains(local.without, "kernel")
+      }),
     ]
   }
 

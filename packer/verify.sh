@@ -2,6 +2,10 @@
 # Runs the suite on the instance that Packer has logged in to, with Packer's own key; keeps what it says, the manifest,
 # and which packages there are.
 set -eu
+case $SOURCE in
+  check) target=ami ;;
+  *) target=instance ;;
+esac
 own=$(mktemp -d)
 trap 'rm -rf "$own"' EXIT INT TERM
 (umask 077 && printf '%s\n' "$SSH_KEY" >"$own/key")
@@ -17,7 +21,7 @@ Host image
   LogLevel ERROR
 EOF
 "$INGOT" verify ssh://image --ssh-config "$own/config" --image "$IMAGE" --os "$SYSTEM" --arch "$ARCH" \
-  --stack "$STACK" --target ami --json >"$FOLDER/suite-$SOURCE.json"
+  --stack "$STACK" --target "$target" --json >"$FOLDER/suite-$SOURCE.json"
 ssh -F "$own/config" image cat /usr/share/ingot/manifest.json >"$FOLDER/manifest.json"
 # shellcheck disable=SC2029 # the command is of ingot/sbom.py, for a shell there
 ssh -F "$own/config" image "$PACKAGES" >"$FOLDER/packages.tsv"

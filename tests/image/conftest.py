@@ -21,6 +21,7 @@ from ingot.paths import ROOT, own_catalog
 
 MANIFEST = "/usr/share/ingot/manifest.json"
 OF_BASE_IMAGE = "holds where the system is made of the lock: an AMI has what its base image has"
+UNFINISHED = "holds when the image is finished: until then the kernel of the base image runs"
 MARKERS = {
     "booted": "needs a running system: nothing has booted this image",
     "machine": "needs a running machine with its own kernel: a container runs on its host's",
@@ -34,19 +35,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ingot")
     group.addoption("--lock", type=Path, required=True, help="the lock that the image was built from")
     group.addoption("--image", required=True, help="the image's name in catalog/images.yml")
-    group.addoption("--target", choices=["local", "ami"], default="local", help="where it was built")
+    group.addoption("--target", choices=["local", "instance", "ami"], default="local", help="where it was built")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for name, reason in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {reason}")
     config.addinivalue_line("markers", f"own_base: {OF_BASE_IMAGE}")
+    config.addinivalue_line("markers", f"finished: {UNFINISHED}")
     config.addinivalue_line("markers", "part(name): tests a part of the component, which the lock may leave out")
     images, name = read_catalog(own=own_catalog()).images, config.getoption("--image")
     if name not in images:
         raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
     lock, image = load(config.getoption("--lock")), images[name]
-    base = lock.base_image(name, image) if config.getoption("--target") == "ami" else ""
+    base = lock.base_image(name, image) if config.getoption("--target") != "local" else ""
     config.stash[BROUGHT] = frozenset(lock.base_images[base].brings if base else [])
     image = image.without(config.stash[BROUGHT])
     config.stash[ROLES] = frozenset(image.roles)
@@ -67,8 +69,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         component = _component_of(item)
         parts = [component, *(f"{component}.{marker.args[0]}" for marker in item.iter_markers("part"))]
-        if config.getoption("--target") == "ami" and item.get_closest_marker("own_base"):
+        if config.getoption("--target") != "local" and item.get_closest_marker("own_base"):
             item.add_marker(pytest.mark.skip(reason=OF_BASE_IMAGE))
+        if config.getoption("--target") == "instance" and item.get_closest_marker("finished"):
+            item.add_marker(pytest.mark.skip(reason=UNFINISHED))
         if component in known - roles:
             item.add_marker(pytest.mark.skip(reason=f"image {name} has no {component}"))
         for part in parts:

@@ -19,6 +19,7 @@ def test_packages_are_held(pin: LockedComponent, installed: dict[str, Any]) -> N
     assert [name for name in held if name in installed and not installed[name].held] == []
 
 
+@pytest.mark.finished
 def test_the_kernel_is_the_only_one(host: Host, pin: LockedComponent) -> None:
     assert host.check_output("ls /lib/modules").split() == [pin.facts["release"]]
     assert host.check_output("ls /boot | grep ^vmlinuz-").split() == [f"vmlinuz-{pin.facts['release']}"]
@@ -43,5 +44,6 @@ def test_it_finds_the_disk_of_a_virtual_machine_at_boot(host: Host, pin: LockedC
 
 
 @pytest.mark.machine
+@pytest.mark.finished
 def test_the_machine_runs_it(host: Host, pin: LockedComponent) -> None:
     assert host.check_output("uname -r") == pin.facts["release"]

@@ -97,7 +97,7 @@ def test_every_template_and_its_document_are_what_aws_takes(image: str, system: 
 
 def test_the_playbook_is_given_what_packer_gives_it() -> None:
     build = (paths.ROOT / "packer" / "build.pkr.hcl").read_text()
-    names = set(re.findall(r"^ +((?:ingot|manifest)_\w+) +=", build, re.MULTILINE))
+    names = set(re.findall(r"^ +((?:ingot|manifest|sysprep)_\w+) +=", build, re.MULTILINE))
     for image, system in (("parallelcluster", "ubuntu2404"), ("eks-neuron", "al2023"), ("ec2-cpu", "debian12")):
         given = variables(template(image, system))
         assert set(given) == names | {"ansible_python_interpreter"}
@@ -106,6 +106,8 @@ def test_the_playbook_is_given_what_packer_gives_it() -> None:
         assert (given["ingot_roles"], given["ingot_without"]) == (row.roles, [*brings, "sysprep"])
         assert (paths.ROOT / given["ingot_lock"].removeprefix(f"{ROOT}/source/")).exists()
         assert given["manifest_image"] == image
+        # Where the base image keeps its kernel, no other is taken away.
+        assert given["sysprep_only_kernel"] == (image == "ec2-cpu")
 
 
 def test_the_suite_runs_before_and_after_it_is_an_image_and_sysprep_comes_last() -> None:
@@ -113,7 +115,9 @@ def test_the_suite_runs_before_and_after_it_is_an_image_and_sysprep_comes_last()
     assert list(steps(text, "build")) == ["Begin", "Prepare", "Download", "Unpack", "Converge"]
     assert list(steps(text, "validate")) == ["Verify", "Seal"]
     assert list(steps(text, "test")) == ["Begin", "Prepare", "Download", "Unpack", "Verify"]
-    assert "verify local:// --target ami" in script(text, "test", "Verify")
+    for phase, target in (("validate", "instance"), ("test", "ami")):
+        assert f"TARGET={target}\n" in script(text, phase, "Verify")
+        assert 'verify local:// --target "$TARGET"' in script(text, phase, "Verify")
     assert '"sysprep"' in script(text, "validate", "Seal")
 
 

@@ -25,6 +25,8 @@ rm usr/lib/modules/{release}/modules.builtin*.bin
 cp /boot/config-$there boot/config-{release}
 echo simulated > boot/vmlinuz-{release}
 """
+# What depmod has made goes as well.
+GONE = "rm -rf /usr/lib/modules/{release}\n"
 HOOKS = "if [ -d {folder} ]; then run-parts --arg={release} {folder}; fi\n"
 DRACUT = """#!/bin/sh
 # Simulated: an image that is a note.
@@ -45,7 +47,8 @@ def _release(wanted: Wanted) -> str:
 def deb_image(wanted: Wanted) -> Package:
     """`linux-image-RELEASE`."""
     release = _release(wanted)
-    return Package(build=IMAGE.format(release=release), scripts={"postinst": f"depmod {release}\n"})
+    scripts = {"postinst": f"depmod {release}\n", "prerm": GONE.format(release=release)}
+    return Package(build=IMAGE.format(release=release), scripts=scripts)
 
 
 def deb_headers(wanted: Wanted) -> Package:
@@ -59,7 +62,10 @@ def deb_headers(wanted: Wanted) -> Package:
 def rpm_core(wanted: Wanted) -> Package:
     """`kernel-core`, of which there may be several."""
     release = _release(wanted)
-    scripts = {"posttrans": f"depmod {release}\ndracut --force --kver {release}\n"}
+    scripts = {
+        "posttrans": f"depmod {release}\ndracut --force --kver {release}\n",
+        "prerm": GONE.format(release=release),
+    }
     provides = ["installonlypkg(kernel)"]
     return Package(build=IMAGE.format(release=release), needs=["dracut"], provides=provides, scripts=scripts,
                    brings={"dracut": "1.0-1"})  # fmt: skip
