@@ -57,10 +57,11 @@ file.unlink()
 }
 HOLD = 'rm -f /run/held; python3 -c "$1" & while [ ! -e /run/held ]; do :; done'
 # What a role has in places of its own, which packages that it is built with stay out of; its packages; and packages
-# that are half there.
+# that are half there. DKMS' settings come before what it builds.
 STATE = """
 find /opt /usr/local /usr/src /var/lib/dkms /var/tmp /dev/shm/ingot-files /etc/apt/preferences.d /etc/dkms \\
-  -mindepth 1 ! -name '*.pyc' ! -name __pycache__ ! -path '/usr/local/lib/python*' 2>/dev/null | sort || true
+  -mindepth 1 ! -name '*.pyc' ! -name __pycache__ ! -path '/usr/local/lib/python*' ! -path '/etc/dkms/framework*' \\
+  2>/dev/null | sort || true
 if [ -e /var/lib/dpkg/status ]; then
   dpkg-query -W -f '${Package} ${db:Status-Status}\\n' | grep -E "^($1) | (unpacked|half|trigger)" || true
 else rpm -qa --qf '%{NAME} installed\\n' | grep -E "^($1) " || true; fi
@@ -334,6 +335,8 @@ def killed(rig: Rig) -> str:
 
     def kill() -> None:
         os.killpg(running[0].pid, signal.SIGKILL)
+        # Mitogen has put some of its processes into groups of their own.
+        subprocess.run(["pkill", "-KILL", "-f", f"ansible-playbook -i {rig.host},"], check=False)
         # What Ansible has started in the container goes with it.
         docker("restart", "--time=0", rig.host)
         restarted.set()

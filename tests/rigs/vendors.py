@@ -266,11 +266,12 @@ def serving(
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        run = tools(tools_image(), folder, lock.arch)
+        run = tools(tools_image(lock.arch), folder, lock.arch)
         there: dict[str, Made] = {}
 
         def publish(other: Lock) -> Lock:
-            mine = other.model_copy(update={"components": {name: other.components[name] for name in components}})
+            named = {name: other.components[name] for name in components}
+            mine = other.model_copy(update={"components": {**named, **(given or {})}})
             repositories = {}
             for name in sorted({entry.source for entry in mine.components.values()} & set(other.repositories)):
                 row = other.repositories[name]
