@@ -6,20 +6,21 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import systems
-from systems import container, docker, gateway
+from systems import STACK, container, docker, gateway
 from vendors import Vendors, serving
 
 from ingot import lock as locks
 from ingot import paths
 from ingot.locked import Lock
+from ingot.models import Arch
 
 Serve = Callable[[Lock], Vendors]
 Make = Callable[[Lock], tuple[Vendors, str]]
 
 
-def locked(name: str) -> Lock:
+def locked(name: str, arch: Arch = "x86_64") -> Lock:
     """A system's lock."""
-    return locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml")
+    return locks.load(paths.LOCKS / STACK / f"{name}-{arch}.yml")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ingot.locked import Lock
 
 # As the matrix has them.
 COLUMNS = ["ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9", "debian12", "debian13"]
+COLUMNS += [f"{name}-aarch64" for name in ("ubuntu2404", "al2023", "debian13")]
 STEPS = {"converged": "c", "unchanged": "2", "verified": "s"}
 FAULTS = [
     *("404", "403", "500", "altered", "truncated", "key", "signer", "expired", "vanished"),
@@ -67,14 +68,14 @@ class Report:
             return "-"
         entry = lock.components.get(role)
         of_distribution = role in BUILT_WITH_THE_DISTRIBUTIONS or (entry and entry.source == "distribution")
-        if of_distribution and not SYSTEMS[system].real:
+        if of_distribution and not _real(system):
             return "n"
         return "·"
 
     def lines(self) -> list[str]:
         """The matrix and the table of faults, as they are printed."""
         roles = sorted({path.name for path in (paths.ROOT / "roles").iterdir()} - SHARED)
-        real = ["real" if SYSTEMS[name].real else "simulated" for name in COLUMNS]
+        real = ["real" if _real(name) else "simulated" for name in COLUMNS]
         rows = [
             ["role", *COLUMNS],
             ["", *real],
@@ -94,14 +95,19 @@ class Report:
         cells = {role: {name: self.cell(role, name) for name in COLUMNS} for role in {role for role, _ in self.steps}}
         file = paths.ROOT / "build" / RESULT
         file.parent.mkdir(exist_ok=True)
-        real = {name: SYSTEMS[name].real for name in COLUMNS}
+        real = {name: _real(name) for name in COLUMNS}
         file.write_text(json.dumps({"real": real, "roles": cells, "faults": self.faults}, indent=1, ensure_ascii=False))
 
 
+def _real(column: str) -> bool:
+    return SYSTEMS[column.partition("-")[0]].real
+
+
 @cache
-def _lock(system: str) -> Lock:
+def _lock(column: str) -> Lock:
     stack = max(path.name for path in paths.LOCKS.iterdir())
-    return locks.load(paths.LOCKS / stack / f"{system}-x86_64.yml")
+    name, _, arch = column.partition("-")
+    return locks.load(paths.LOCKS / stack / f"{name}-{arch or 'x86_64'}.yml")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-# Internal to other roles.
-SHARED = {"component"}
+# Internal to other roles, and to the playbook of images.
+SHARED = {"component", "packages"}
 
 
 class Seen:
@@ -42,9 +42,9 @@ class Seen:
         self._properties.append(("fault", [role, fault, result]))
 
     def _step(self, lock: Path, roles: Iterable[str], step: str) -> None:
-        found = re.search(r"^os: (\w+)$", lock.read_text(), re.MULTILINE)
-        assert found, lock
-        self._properties += [("role", [found[1], role, step]) for role in roles]
+        found = dict(re.findall(r"^(os|arch): (\w+)$", lock.read_text(), re.MULTILINE))
+        system = found["os"] if found["arch"] == "x86_64" else f"{found['os']}-{found['arch']}"
+        self._properties += [("role", [system, role, step]) for role in roles]
 
 
 SEEN = Seen()

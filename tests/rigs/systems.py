@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
@@ -19,17 +19,26 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from foreign import can_run
 from seen import SEEN
 
+from ingot import lock as locks
 from ingot import paths
-from ingot.setup import packer_environment
+from ingot.base import ensure_base
+from ingot.models import Arch
+from ingot.setup import ensure_docker, ensure_local_tools, packer_environment
 
 BIN = Path(sys.prefix) / "bin"
-# Compilers and packers of the rig, what a system has before a role comes, and headers of a kernel to build modules for.
-INSTALLED = [
-    "build-essential", "createrepo-c", "curl", "dkms", "dnf", "dnf-plugins-core", "file", "gnupg", "iproute2", "kmod",
-    "linux-headers-cloud-amd64", "pciutils", "procps", "python3-dnf", "rpm", "systemd", "unzip", "zip",
+# What a system has before a role comes.
+SYSTEM = [
+    "curl", "dnf", "dnf-plugins-core", "file", "gnupg", "iproute2", "kmod", "pciutils", "procps", "python3-dnf", "rpm",
+    "systemd", "unzip", "zip",
 ]  # fmt: skip
+# Compilers and packers of the rig, and headers of a kernel to build modules for.
+INSTALLED = ["build-essential", "createrepo-c", "dkms", "linux-headers-cloud-amd64", *SYSTEM]
+# What compiles for aarch64 here: faster than an emulated compiler.
+CROSS = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"]
+STACK = "2026.11"
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
 # What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian.
@@ -124,44 +133,52 @@ def _alone(name: str) -> Iterator[None]:
 
 
 @cache
-def _base(name: str) -> str:
-    code = "from ingot.cli import main; main()"
-    words = [sys.executable, "-c", code, "base", "--os", name]
+def _base(name: str, arch: Arch) -> str:
+    lock = locks.load(paths.LOCKS / STACK / f"{name}-{arch}.yml")
     with _alone("base"):
-        return subprocess.run(words, check=True, capture_output=True, text=True, cwd=paths.ROOT).stdout.strip()
+        ensure_docker()
+        ensure_local_tools()
+        can_run(arch)
+        return ensure_base(lock, log=paths.cache_dir("logs") / "base.log").tag
 
 
 def made(base: str, script: str, name: str) -> str:
-    """The image that `script` makes of `base`: the one of an earlier run if there is one."""
+    """The image that `script`, run by root, makes of `base`: the one of an earlier run if there is one."""
     digest = hashlib.sha256(f"{docker('image', 'inspect', '-f', '{{.Id}}', base)}{script}".encode()).hexdigest()[:12]
     tag = f"ingot/rig-{name}:{digest}"
     with _alone(name):
         if not docker("image", "ls", "-q", tag).strip():
-            with container(base) as made:
+            with container(base, "--user=0") as made:
                 docker("exec", "-i", made, "sh", "-eu", stdin=script)
                 docker("commit", made, tag)
     return tag
 
 
-@cache
-def tools_image() -> str:
-    """The rig's own image: Debian 13 with compilers and packers."""
-    install = f"apt-get install -qq --yes --no-install-recommends {' '.join(INSTALLED)}"
+def _installed(base: str, packages: Sequence[str], name: str) -> str:
+    install = f"apt-get install -qq --yes --no-install-recommends {' '.join(packages)}"
     script = f"export DEBIAN_FRONTEND=noninteractive\napt-get update -qq\n{install} >/dev/null\napt-get clean\n"
-    return made(_base("debian13"), script, "tools")
+    return made(base, script, name)
 
 
 @cache
-def image(name: str) -> str:
+def tools_image(arch: Arch = "x86_64") -> str:
+    """The rig's own image: Debian 13 with compilers and packers, which compile for `arch`."""
+    mine = _installed(_base("debian13", "x86_64"), INSTALLED, "tools")
+    return mine if arch == "x86_64" else _installed(mine, CROSS, f"tools-{arch}")
+
+
+@cache
+def image(name: str, arch: Arch = "x86_64") -> str:
     """The image of a system."""
     system = SYSTEMS[name]
     if system.files is None:
-        return _base(name)
+        return _base(name, arch)
     removed = ["/etc/os-release", *(["/etc/debian_version"] if system.kind == "rpm" else [])]
     script = [f"rm -f {' '.join(removed)}"]
     script += [f"cat > {path} <<'EOF'\n{text}EOF" for path, text in system.files.items()]
     script += [RPM] if system.kind == "rpm" else []
-    return made(tools_image(), "\n".join(script) + "\n", name)
+    base = tools_image() if arch == "x86_64" else _installed(_base("debian13", arch), SYSTEM, f"system-{arch}")
+    return made(base, "\n".join(script) + "\n", name if arch == "x86_64" else f"{name}-{arch}")
 
 
 @cache

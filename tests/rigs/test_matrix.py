@@ -9,6 +9,7 @@ from systems import container, image
 from vendors import Vendors
 
 from ingot import lock as locks
+from ingot.models import Arch
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -18,27 +19,42 @@ SIMULATED = ["ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9"]
 WATCHED = ["node_exporter", *OWN]
 # What an image without accelerators has, from Debian's archive.
 DEBIANS = ["base", "kernel", "efa", "slurm", "docker", "node_exporter", *OWN]
+# What an emulated processor does not take half an hour for: it compiles nothing, and makes no index of udev's.
+FEW = ["efa", "node_exporter", *OWN]
+AARCH64 = ["aws_cli", "nccl", "imex", "nvidia_container_toolkit", *WATCHED]
+
+
+@pytest.fixture(autouse=True)
+def _as_packer_runs_ansible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sysprep takes away the folder that Ansible would otherwise work in."""
+    monkeypatch.setenv("ANSIBLE_REMOTE_TMP", "/dev/shm/ingot")
 
 
 def proven(host: str, vendors: Vendors, roles: list[str], **facts: object) -> None:
-    """Apply roles, again without a change, and ask the suite of finished images."""
-    first = converge(host, vendors, *roles, **facts)
-    assert first.returncode == 0, first.stdout[-4000:]
-    second = converge(host, vendors, *roles, **facts)
-    assert "changed=0 " in second.stdout, second.stdout[-4000:]
-    # As sysprep does: Debian makes a key when munge is installed.
-    ask(host, "rm -f /etc/munge/munge.key")
-    verified = suite(host, vendors.lock_file, roles)
+    """Apply roles as an image has them, again without a change, and ask the suite of finished images."""
+    given = {"manifest_image": "rig", "manifest_inputs_sha256": "0" * 64, "ingot_roles": roles, **facts}
+    for part in ([*roles, "manifest"], ["sysprep"]):
+        first = converge(host, vendors, *part, **given)
+        assert first.returncode == 0, first.stdout[-4000:]
+        second = converge(host, vendors, *part, **given)
+        assert "changed=0 " in second.stdout, second.stdout[-4000:]
+    verified = suite(host, vendors.lock_file, [*roles, "manifest", "sysprep"])
     assert verified.returncode == 0, verified.stdout[-4000:]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["debian12", "debian13"])
-def test_debian_has_all_of_an_image_without_accelerators(name: str, tmp_path: Path) -> None:
-    vendors = Vendors(tmp_path, "", locked(name).of(DEBIANS))
+@pytest.mark.parametrize(
+    ("name", "arch", "roles"),
+    [("debian12", "x86_64", DEBIANS), ("debian13", "x86_64", DEBIANS), ("debian13", "aarch64", FEW)],
+    ids=["debian12", "debian13", "debian13-aarch64"],
+)
+def test_debian_has_what_an_image_without_accelerators_has(
+    name: str, arch: Arch, roles: list[str], tmp_path: Path
+) -> None:
+    vendors = Vendors(tmp_path, "", locked(name, arch).of(roles))
     vendors.lock_file.write_text(locks.dump(vendors.lock))
-    with container(image(name)) as host:
-        proven(host, vendors, DEBIANS, ingot_roles=DEBIANS)
+    with container(image(name, arch)) as host:
+        proven(host, vendors, roles)
 
 
 @pytest.mark.slow
@@ -47,3 +63,13 @@ def test_roles_converge_where_no_other_test_applies_them(name: str, roles: list[
     lock = locked(name).of(roles)
     with served(list(lock.components), lambda: tmp_path) as serve, container(image(name)) as host:
         proven(host, serve(lock), roles)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ubuntu2404", "al2023"])
+def test_roles_converge_on_aarch64(name: str, tmp_path: Path) -> None:
+    lock = locked(name, "aarch64").of(AARCH64)
+    given = {"efa_kmod": False}
+    with served(list(lock.components), lambda: tmp_path) as serve, container(image(name, "aarch64")) as host:
+        assert ask(host, "uname -m") == "aarch64"
+        proven(host, serve(lock), AARCH64, **given)
