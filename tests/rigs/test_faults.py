@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from difflib import ndiff
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -131,6 +132,8 @@ class Rig:
         self.files = [self.entry.artifact.url.rpartition("/")[2]] if self.entry.artifact else [self.suffix]
         self.words = [*self.files, *self.entry.packages] if self.entry.artifact is None else self.files
         self.words = [each for each in self.words if each != self.suffix] or self.entry.packages
+        # How the last fault has changed what there is.
+        self.left = ""
 
     @property
     def suffix(self) -> str:
@@ -229,7 +232,7 @@ class Rig:
         said = " ".join(done.stdout.split())
         named = self.row.role in said and any(word in said for word in [*self.words, self.entry.source])
         after = self.state()
-        (self.folder / "said").write_text(done.stdout)
+        self.left = "\n".join(line for line in ndiff(before.splitlines(), after.splitlines()) if line[0] in "+-")
         if not named or "Traceback" in said:
             return "UNCLEAR"
         return "R" if after == before else "LEFT"
@@ -300,6 +303,7 @@ def test_no_fault_of_a_vendor_passes_in_silence(rig: Rig, other: Key, old: Key) 
         answers = rig.vendors.faults.values()
         met = not answers or any(len(each) < ALWAYS for each in answers)
         is_(fault, rig.judged(done, before) if met else "UNMET")
+        said[fault] += rig.left
         rig.vendors.faults.clear()
 
     for fault, (answers, lock) in many.items():
