@@ -7,6 +7,7 @@ import pytest
 
 from ingot.setup import docker_answers, missing_tools
 
+pytest_plugins = ["artifacts"]
 SYSTEMS = ("ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9", "debian12", "debian13")
 
 

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from artifacts import DockerBuild
 
 from ingot import paths
 from ingot.containers import CONTAINERS
@@ -15,13 +16,6 @@ from ingot.containers import CONTAINERS
 MAIN = "from ingot.cli import main; main()"
 Ingot = Callable[..., subprocess.CompletedProcess[str]]
 Broken = Callable[..., str]
-
-
-def docker(*words: str | Path) -> str:
-    """Run docker; what it prints."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
 
 
 @pytest.fixture(scope="session")
@@ -49,25 +43,16 @@ def built(ingot: Ingot) -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.fixture
-def broken(built: Callable[[str], dict[str, Any]], tmp_path: Path) -> Iterator[Broken]:
+def broken(built: Callable[[str], dict[str, Any]], docker_build: DockerBuild, tmp_path: Path) -> Broken:
     """The name of an image that is a container with `old` of its program replaced by `new`."""
-    made = []
 
     def make(name: str, old: str, new: str) -> str:
         text = (CONTAINERS / name / "train.py").read_text()
         assert text.count(old) == 1
         (tmp_path / "train.py").write_text(text.replace(old, new))
         (tmp_path / "train.py").chmod(0o644)
-        tag = f"ingot/{name}:broken-{len(made)}"
-        container = docker("create", built(name)["tag"])
-        try:
-            docker("cp", tmp_path / "train.py", f"{container}:/opt/ingot/{name}/train.py")
-            docker("commit", container, tag)
-        finally:
-            docker("rm", "-f", container)
-        made.append(tag)
-        return tag
+        copy = f"COPY train.py /opt/ingot/{name}/train.py"
+        (tmp_path / "Dockerfile").write_text(f"ARG PARENT\nFROM ${{PARENT}}\n{copy}\n")
+        return docker_build(tmp_path, args={"PARENT": built(name)["tag"]}).tag
 
-    yield make
-    for tag in made:
-        docker("rmi", tag)
+    return make

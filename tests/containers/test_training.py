@@ -3,23 +3,24 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from artifacts import Artifact, Container, DockerRun, docker
 
 from ingot import smoke
 from ingot.containers import CONTAINERS
 
-from .conftest import MAIN, Broken, Ingot, docker
+from .conftest import MAIN, Broken, Ingot
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 
 STEPS, KILLED_AFTER = 100, 60
-NAME = "ingot-test-fsdp"
 TRAIN = ["torchrun", "--standalone", "--nproc-per-node=2", "/opt/ingot/fsdp/train.py", f"--steps={STEPS}"]
 Built = Callable[[str], dict[str, Any]]
+Resumed = Callable[[str], Container]
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in CONTAINERS.glob(f"*/{smoke.FILE}")))
@@ -80,60 +81,49 @@ def test_broken_training_fails_the_rule(
     assert any(fault in each for each in result.faults), result.faults
 
 
-def test_layouts_train_with_the_same_losses(built: Built) -> None:
-    words = ["run", "--rm", *smoke.CONFINED, built("picotron")["tag"], "python", "/opt/ingot/picotron/train.py"]
-    whole, split = [
-        smoke.losses(smoke.records(docker(*words, f"distributed.pp_size={size}", f"distributed.tp_size={size}")))
-        for size in (1, 2)
-    ]
+def test_layouts_train_with_the_same_losses(built: Built, docker_run: DockerRun) -> None:
+    words = [built("picotron")["tag"], "python", "/opt/ingot/picotron/train.py"]
+    layouts = ([f"distributed.pp_size={size}", f"distributed.tp_size={size}"] for size in (1, 2))
+    whole, split = [trained(docker_run(*words, *layout, options=smoke.CONFINED)) for layout in layouts]
     assert len(whole) == 40
     assert split == pytest.approx(whole, abs=1e-4)
 
 
-def start(tag: str, volume: str) -> list[str | Path]:
-    """The words that train fsdp with its checkpoints in a volume."""
-    words = ["docker", "run", "--name", NAME, *smoke.CONFINED, "--volume", f"{volume}:/checkpoints"]
-    return [*words, tag, *TRAIN, "--checkpoints", "/checkpoints"]
-
-
-def trained(words: list[str | Path]) -> dict[int, float]:
+def trained(container: Container) -> dict[int, float]:
     """Train to the end; the loss after each step."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    docker("rm", "-f", NAME)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return smoke.losses(smoke.records(done.stdout))
+    ended = container.wait()
+    assert ended.code == 0, ended.stderr[-3000:]
+    return smoke.losses(smoke.records(ended.stdout))
 
 
-@pytest.fixture
-def volume(built: Built) -> Iterator[str]:
-    """A volume that the container's user may write to."""
-    tag = built("fsdp")["tag"]
-    docker("volume", "create", NAME)
-    docker("run", "--rm", "--user=0", "--volume", f"{NAME}:/checkpoints", tag, "chown", "1000:1000", "/checkpoints")
-    yield NAME
-    docker("rm", "-f", NAME)
-    docker("volume", "rm", NAME)
-
-
-def killed_half_way(words: list[str | Path]) -> dict[int, float]:
+def killed_half_way(container: Container) -> dict[int, float]:
     """Kill training as soon as it says that step 60 is done; the losses until then."""
     seen: dict[int, float] = {}
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            seen |= smoke.losses(smoke.records(line))
-            if KILLED_AFTER in seen:
-                docker("kill", NAME)
-                break
-    docker("rm", "-f", NAME)
+    for line in container.lines():
+        seen |= smoke.losses(smoke.records(line))
+        if KILLED_AFTER in seen:
+            container.kill()
+            break
     return seen
 
 
-def test_killed_half_way_it_goes_on_with_the_same_losses(built: Built, volume: str) -> None:
+@pytest.fixture
+def resumed(built: Built, artifact: Artifact, unique: Callable[[], str], docker_run: DockerRun) -> Resumed:
+    """Train an image of fsdp on and on: its checkpoints are in a volume that the container's user may write to."""
+    volume = unique()
+    artifact("volume", volume)
+    docker("volume", "create", volume)
+    options = [*smoke.CONFINED, f"--volume={volume}:/checkpoints"]
+    owned = docker_run(built("fsdp")["tag"], "chown", "1000:1000", "/checkpoints", options=["--user=0", options[-1]])
+    assert owned.wait().code == 0
+    return lambda tag: docker_run(tag, *TRAIN, "--checkpoints", "/checkpoints", options=options)
+
+
+def test_killed_half_way_it_goes_on_with_the_same_losses(built: Built, docker_run: DockerRun, resumed: Resumed) -> None:
     tag = built("fsdp")["tag"]
-    whole = trained(["docker", "run", "--name", NAME, *smoke.CONFINED, tag, *TRAIN])
-    before = killed_half_way(start(tag, volume))
-    after = trained(start(tag, volume))
+    whole = trained(docker_run(tag, *TRAIN, options=smoke.CONFINED))
+    before = killed_half_way(resumed(tag))
+    after = trained(resumed(tag))
     assert len(whole) == STEPS
     # From the newest complete checkpoint on, after step 40 or 60; one that was cut off is not used.
     assert min(after) in (41, 61)
@@ -141,10 +131,10 @@ def test_killed_half_way_it_goes_on_with_the_same_losses(built: Built, volume: s
     assert whole == pytest.approx(before | after, abs=1e-6)
 
 
-def test_a_run_that_ignores_what_its_checkpoint_holds_is_noticed(broken: Broken, volume: str) -> None:
+def test_a_run_that_ignores_what_its_checkpoint_holds_is_noticed(broken: Broken, resumed: Resumed) -> None:
     load = "    dcp.load(state, checkpoint_id=found[-1])\n"
     tag = broken("fsdp", load, "    state['step'] = int(found[-1].name.removeprefix('step-'))\n")
-    before = killed_half_way(start(tag, volume))
-    after = trained(start(tag, volume))
+    before = killed_half_way(resumed(tag))
+    after = trained(resumed(tag))
     assert min(after) in (41, 61)
     assert after[min(after)] > 2 * before[min(after) - 1]

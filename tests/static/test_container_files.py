@@ -1,6 +1,7 @@
 """Every container that is listed can be built and judged, and nothing is built that is not listed."""
 
 import re
+from pathlib import Path
 
 from ingot import smoke
 from ingot.catalog import read_catalog
@@ -10,9 +11,17 @@ from ingot.paths import ROOT
 CATALOG = read_catalog()
 
 
-def test_folders_with_a_dockerfile_are_the_rows_of_the_catalog() -> None:
-    folders = {path.parent.name for path in CONTAINERS.glob(f"*/{DOCKERFILE}")}
-    assert folders == set(CATALOG.containers)
+def test_dockerfiles_are_those_of_the_rows_of_the_catalog() -> None:
+    found = {path.relative_to(CONTAINERS) for path in CONTAINERS.rglob(f"*{DOCKERFILE}*")}
+    dockerfiles = {path for path in found if path.suffix != ".dockerignore"}
+    assert dockerfiles == {Path(name) / DOCKERFILE for name in CATALOG.containers}
+
+
+def test_what_a_dockerfile_installs_for_an_accelerator_is_there_for_each_of_its_row() -> None:
+    for name, row in CATALOG.containers.items():
+        if "requirements-${ACCELERATOR}.txt" in (CONTAINERS / name / DOCKERFILE).read_text():
+            listed = {path.name for path in (CONTAINERS / name).glob("requirements-*.txt")}
+            assert listed == {f"requirements-{accelerator}.txt" for accelerator in row.accelerators}
 
 
 def test_no_container_has_the_name_of_an_image() -> None:
