@@ -1,5 +1,6 @@
-"""The commands about framework containers: container, smoke."""
+"""The commands about framework containers: container, smoke, pair."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -79,3 +80,39 @@ def smoke(
             err.print(f"failed: {fault}", markup=False, soft_wrap=True)
         err.print(f"  log: {folder / 'smoke.log'}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: ingot pair locks/2026.11/debian13-x86_64.yml ingot/fsdp:cpu-debian13-x86_64")
+def pair(
+    host: Annotated[Path, typer.Argument(help="The host image: its lock's file, or its manifest.json.")],
+    container: Annotated[str, typer.Argument(help="The container: an image in Docker, or its manifest.json.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a container goes with a host image; exit 1 with the reasons if it does not.
+
+    Both have to be of one stack, and what they share of one lock; the driver has to know the container's CUDA, and
+    libfabric, NCCL with its plugin, and PMIx have to speak with each other. What one of them does not have, or does not
+    say, is named as not compared.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ingot.console import out
+    from ingot.pair import container_of, host_of
+    from ingot.pair import pair as compare
+
+    catalog, _ = find_stack("")
+    report = compare(host_of(host, catalog), container_of(container, catalog), catalog)
+    if as_json:
+        print_json(report)
+    else:
+        table = Table("", "host", "container", "result", "why", box=None, pad_edge=False)
+        for row in report["compared"]:
+            why = "" if row["state"] == "fits" else row["why"]
+            why += f" ({row['source']})" if row["state"] == "refused" and row["source"] else ""
+            cells = (row["what"], row["host"] or "–", row["container"] or "–", row["state"], why)
+            table.add_row(*map(escape, cells))
+        out.print(table)
+        verdict = "goes" if report["fits"] else "does not go"
+        out.print(f"{report['container']} {verdict} with {report['host']}.", markup=False, soft_wrap=True)
+    raise typer.Exit(0 if report["fits"] else 1)

@@ -434,6 +434,27 @@ class Containers(Strict):
     containers: dict[str, Container]
 
 
+class Pair(Strict):
+    """What a host and a container share while a job runs: where its version stands, and the ranges that go together.
+
+    In `host`, {container} is the container's version.
+    """
+
+    fact: str = ""
+    packages: list[str] = []
+    host: RuleSpec = "*"
+    container: Spec = "*"
+    reason: str
+    source: str = Field(min_length=1)
+    checked: date
+
+
+class Pairs(Strict):
+    """The file `pairs.yml`."""
+
+    pairs: dict[str, Pair]
+
+
 class OperatingSystems(Strict):
     """The file `operating_systems.yml`."""
 

@@ -1,0 +1,37 @@
+"""The base as it is built goes with the host of its lock, and not with one whose lock is older or of another stack."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingot import lock as locks
+
+from .conftest import Ingot
+
+pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
+
+
+def test_the_base_goes_with_the_host_of_its_lock_alone(
+    built: Callable[[str], dict[str, Any]], ingot: Ingot, tmp_path: Path
+) -> None:
+    report = built("base")
+    tag, path = report["tag"], locks.path_of(report["stack"], report["os"], report["arch"])
+    done = ingot("pair", str(path), tag, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["what"]: row for row in json.loads(done.stdout)["compared"]}
+    assert {rows[name]["state"] for name in ("stack", "lock", "efa")} == {"same"}
+    # Read from the packages that are really in it.
+    lock = locks.load(path)
+    for name, package in (("libfabric", "libfabric1"), ("pmix", "libpmix2t64")):
+        assert rows[name]["state"] == "fits"
+        assert lock.packages[package].version.startswith(f"{rows[name]['container']}-")
+    older = lock.components["efa"].model_copy(update={"version": "1.17.0"})
+    host = tmp_path / "host.yml"
+    host.write_text(locks.dump(lock.model_copy(update={"components": lock.components | {"efa": older}})))
+    for each, why in ((host, "they are of two locks"), (locks.path_of("2025.11", "ubuntu2404", "x86_64"), "one stack")):
+        done = ingot("pair", str(each), tag)
+        assert done.returncode == 1
+        assert why in " ".join(done.stdout.split())
