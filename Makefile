@@ -7,12 +7,6 @@ ARCH ?= x86_64
 # The first of these that runs and is new enough; a name on PATH alone may be a stub.
 PYTHONS := python3.13 python3.12 python3.11 python3
 PYTHON ?= $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c 'import sys; exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(p))))
-# Wheels alone, for the Python and the C library of debian13.
-CONTAINER := --quiet --upgrade --python-version 3.13 --python-platform x86_64-manylinux_2_40 --only-binary :all: \
-  --generate-hashes --no-header --no-annotate
-# PyTorch's first: they constrain most of the others.
-REQUIREMENTS := $(sort $(wildcard containers/pytorch/requirements*.in)) \
-  $(filter-out containers/pytorch/%,$(sort $(wildcard containers/*/requirements*.in)))
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -77,9 +71,7 @@ requirements: $(INSTALLED) ## pin the Python packages anew
 	  --no-header --no-annotate - --output-file requirements/go.txt
 	@echo 'aws-parallelcluster>=3.16,<3.17' | uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate - --output-file requirements/pcluster.txt
-	@$(foreach file,$(REQUIREMENTS),echo '$(file)' && uv pip compile $(CONTAINER) --excludes \
-	  $(or $(wildcard $(dir $(file))left-out-cpu.txt),containers/pytorch/left-out-cpu.txt) \
-	  $(file) --output-file $(file:.in=.txt) && ) true
+	@ingot lock --containers
 
 docs: $(INSTALLED) ## write the generated parts of the README
 	@$(BIN)/python -m ingot.docs

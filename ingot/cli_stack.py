@@ -27,6 +27,9 @@ def lock(
     region: Annotated[
         str, typer.Option("--region", help="Record base images too, as they are in this region.", show_default=False)
     ] = "",
+    containers: Annotated[
+        bool, typer.Option("--containers", help="Instead, pin the Python packages of the containers anew.")
+    ] = False,
 ) -> None:
     """Resolve a stack into locks: exact versions and digests from signed archives and package indexes.
 
@@ -34,7 +37,8 @@ def lock(
     unresolved. With --record, digests are recorded from downloads and from the indexes of vendors' repositories, which
     their keys must have signed, of packages and of what they need there; what cannot be had is named, stays unresolved,
     and the exit status is 1. With --region, the names of the newest base images are recorded, which needs AWS
-    credentials.
+    credentials. With --containers, no lock is resolved but what containers/NAME/requirements*.in ask for, into exact
+    versions with digests.
     """
     from ingot import lock as locks
     from ingot import record
@@ -45,7 +49,12 @@ def lock(
 
     if every and stack:
         raise UsageError("--all and --stack both name stacks", hint="give one of them")
+    if containers and (os_name or arch or stack or every or check or keep or recording or region):
+        raise UsageError("--containers goes alone", hint="their packages are the same in every stack")
     catalog, stack = find_stack(stack)
+    if containers:
+        _lock_containers(catalog)
+        return
     catalog.stack(stack)
     stacks = list(catalog.stacks) if every else [stack]
     failed: dict[str, IngotError] = {}
@@ -73,6 +82,19 @@ def lock(
         raise typer.Exit(1)
     if check:
         out.print(f"The locks of stack {', '.join(stacks)} match the catalog.")
+
+
+def _lock_containers(catalog: Any) -> None:
+    """Resolve the requirements of every container, and print what changes."""
+    from ingot import requirements
+    from ingot.console import Progress, out
+    from ingot.containers import CONTAINERS
+
+    for name, source in requirements.sources(catalog, CONTAINERS):
+        with Progress().phase(f"lock {source.parent.name}/{source.name}"):
+            found = requirements.renew(name, source, catalog)
+        for package, (old, new) in found.items():
+            out.print(f"  {package} {old or '(none)'} -> {new or '(removed)'}", markup=False)
 
 
 @app.command(epilog="Example: ingot plan parallelcluster --os ubuntu2404 --instance-type p5.48xlarge")

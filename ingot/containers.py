@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ingot import buildkit, origins, paths
+from ingot import buildkit, origins, paths, requirements
 from ingot import lock as locks
 from ingot.base import ensure_base
 from ingot.catalog import Catalog, lineage
@@ -97,6 +97,26 @@ def check(request: Request, catalog: Catalog) -> None:
         raise UsageError("containers are not built from a mirror yet", place=variable, hint=f"unset {variable}")
 
 
+def check_nccl(request: Request, catalog: Catalog, lock: Lock) -> str:
+    """What was found of NCCL, in a sentence; IngotError when the base and the requirements bring different versions.
+
+    A framework loads the NCCL of its wheel, while the plugin and the tests of the base are of the base's.
+    """
+    root, row = chain(catalog, request.name)[0]
+    base = lock.components["nccl"].version if "nccl" in row.roles and "nccl" in lock.components else ""
+    lists = [CONTAINERS / each / f"requirements-{request.accelerator}.txt" for each, _ in chain(catalog, request.name)]
+    wheels = {path: version for path in lists if (version := requirements.nccl(path))}
+    first = base or next(iter(wheels.values()), "")
+    for path, version in wheels.items():
+        if version != first:
+            where = f"in {root}, by lock {lock.stack} {lock.key}" if base else f"in {next(iter(wheels))}"
+            hint = f"pin nccl to =={version} in the stack, or here what brings NCCL {first}, and `ingot lock`"
+            raise IngotError(f"NCCL is {version} here and {first} {where}", place=str(path), hint=hint)
+    if not base:
+        return f"{first or 'none'} by the requirements; {root} for {request.accelerator} has none to compare with"
+    return f"{base} in {root}" + (" and by the requirements" if wheels else "; the requirements bring none")
+
+
 def _digest(folder: Path, *others: str) -> str:
     """SHA-256 over the files of `folder`, by name and content, and over `others`."""
     total = hashlib.sha256("\0".join(others).encode())
@@ -152,6 +172,8 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
     check(request, catalog)
     lock = locks.load(locks.path_of(request.stack, request.os_name, request.arch))
     locks.check(lock, catalog)
+    found = check_nccl(request, catalog, lock)
+    progress.note(f"nccl: {found}")
     ensure_docker()
     ensure_local_tools()
     with paths.alone(request.dir):
@@ -173,6 +195,7 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
         "arch": request.arch,
         "accelerator": request.accelerator,
         "inputs_sha256": inputs,
+        "nccl": found,
         "steps": [asdict(step) for step in steps],
         "log": str(log),
     }
