@@ -6,7 +6,9 @@ and over the parent's digest, which is a label of the result, says whether the c
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -35,6 +37,8 @@ ROOT_INPUTS = ("containers/base", "galaxy.yml", "meta", "playbooks/image.yml", "
 # What is in a container's folder and not in the container.
 UNUSED = ("README.md", "smoke.yml", "*.in", "__pycache__")
 INPUTS_LABEL = "ingot.inputs"
+# https://reproducible-builds.org/specs/source-date-epoch/
+EPOCH = "SOURCE_DATE_EPOCH"
 
 
 @dataclass(frozen=True)
@@ -127,9 +131,30 @@ def _digest(folder: Path, *others: str) -> str:
     return total.hexdigest()
 
 
+def epoch(lock: Path) -> int:
+    """The date, in seconds since 1970, that what is written while a container is built gets.
+
+    That is SOURCE_DATE_EPOCH, else when the lock was committed: only a new lock has another, and no package in it is
+    later. A lock that git does not know has the date of its file.
+    """
+    if wanted := os.environ.get(EPOCH, ""):
+        if not wanted.isdecimal():
+            raise UsageError(f"{wanted!r} is no number of seconds since 1970", place=EPOCH, hint=f"unset {EPOCH}")
+        return int(wanted)
+    words = ["git", "-C", str(lock.parent), "log", "-1", "--format=%ct", "--", lock.name]
+    try:
+        committed = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        committed = ""
+    return int(committed or lock.stat().st_mtime)
+
+
 @contextmanager
-def _context(request: Request, name: str, root: bool) -> Iterator[Path]:
-    """A folder with what the container `name` is made from: of the base, as in the checkout, with the one lock."""
+def _context(request: Request, name: str, root: bool, date: int) -> Iterator[Path]:
+    """A folder with what the container `name` is made from: of the base, as in the checkout, with the one lock.
+
+    Its files have the one `date`, whenever they were checked out.
+    """
     ignore = shutil.ignore_patterns(*UNUSED)
     with tempfile.TemporaryDirectory(prefix=".context-", dir=request.dir) as folder:
         context = Path(folder) / "context"
@@ -143,6 +168,8 @@ def _context(request: Request, name: str, root: bool) -> Iterator[Path]:
             copy = context / _lock_name(request)
             copy.parent.mkdir(parents=True)
             shutil.copy(locks.path_of(request.stack, request.os_name, request.arch), copy)
+        for path in (context, *context.rglob("*")):
+            os.utime(path, (date, date), follow_symlinks=False)
         yield context
 
 
@@ -170,7 +197,8 @@ def _size(tag: str) -> int:
 def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, Any]:
     """Build the container and everything that it is FROM; what has not changed is left as it is, and said to be."""
     check(request, catalog)
-    lock = locks.load(locks.path_of(request.stack, request.os_name, request.arch))
+    path = locks.path_of(request.stack, request.os_name, request.arch)
+    lock, date = locks.load(path), epoch(path)
     locks.check(lock, catalog)
     found = check_nccl(request, catalog, lock)
     progress.note(f"nccl: {found}")
@@ -183,9 +211,10 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
         steps: list[Step] = []
         inputs, parent = "", base
         for name, row in chain(catalog, request.name):
-            with _context(request, name, root=not row.parent) as context:
+            with _context(request, name, not row.parent, date) as context:
                 inputs = _digest(context, base, inputs, request.accelerator, json.dumps(row.roles))
-                steps.append(_step(request, lock, name, row, parent, inputs, context, progress, log))
+                arguments = {"INPUTS": inputs, "ACCELERATOR": request.accelerator, EPOCH: str(date)}
+                steps.append(_step(request, lock, name, row, parent, arguments, context, progress, log))
             parent = steps[-1].tag
     return {
         "container": request.name,
@@ -196,6 +225,7 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
         "accelerator": request.accelerator,
         "inputs_sha256": inputs,
         "nccl": found,
+        "source_date_epoch": date,
         "steps": [asdict(step) for step in steps],
         "log": str(log),
     }
@@ -207,7 +237,7 @@ def _step(
     name: str,
     row: Container,
     parent: str,
-    inputs: str,
+    arguments: dict[str, str],
     context: Path,
     progress: Progress,
     log: Path,
@@ -215,12 +245,11 @@ def _step(
     """Build one image of the chain, unless one with these inputs is there."""
     tag = tag_of(name, request.accelerator, request.os_name, request.arch)
     tools = f"ingot/container-tools:{lock.key}"
-    if inputs_of(tag) == inputs and (row.parent or _exists(tools)):
+    if inputs_of(tag) == arguments["INPUTS"] and (row.parent or _exists(tools)):
         progress.note(f"{name}: unchanged")
         return Step(name, tag, True, 0.0, _size(tag))
     began = time.monotonic()
     with progress.phase(name):
-        arguments = {"INPUTS": inputs, "ACCELERATOR": request.accelerator}
         if row.parent:
             buildkit.build(context, DOCKERFILE, tag, arguments | {"PARENT": parent, "TOOLS": tools}, log=log)
         else:

@@ -1,6 +1,8 @@
 """A container is known by what it is made from, and judged by what its ranks say."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,36 @@ def test_the_digest_follows_content_names_and_the_parent(tmp_path: Path) -> None
     assert containers._digest(tmp_path, "another") != first
     (tmp_path / "train.py").write_text("two")
     assert containers._digest(tmp_path, "parent") != first
+
+
+def test_the_date_of_a_build_is_the_locks_commit_unless_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "debian13-x86_64.yml"
+    lock.touch()
+    os.utime(lock, (1000, 1000))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert containers.epoch(lock) == 1000
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.example"]
+    committed = {**os.environ, "GIT_COMMITTER_DATE": "2026-11-25T00:00:00Z"}
+    for words in (["init", "--quiet"], ["add", lock.name], ["commit", "--quiet", "--message=lock"]):
+        subprocess.run([*git, *words], check=True, env=committed)
+    (tmp_path / "other").touch()
+    for words in (["add", "other"], ["commit", "--quiet", "--message=other"]):
+        subprocess.run([*git, *words], check=True)
+    assert containers.epoch(lock) == 1795564800
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "2000")
+    assert containers.epoch(lock) == 2000
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
+    with pytest.raises(UsageError, match="'today' is no number of seconds"):
+        containers.epoch(lock)
+
+
+def test_what_a_container_is_made_from_has_the_one_date() -> None:
+    for name, root in (("fsdp", False), ("base", True)):
+        with containers._context(request(), name, root, 1795564800) as folder:
+            assert {path.lstat().st_mtime for path in (folder, *folder.rglob("*"))} == {1795564800}
 
 
 def test_settings_of_pip_that_say_where_from_go_along_and_paths_do_not() -> None:

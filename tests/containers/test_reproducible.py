@@ -1,0 +1,23 @@
+"""What a build writes into the base has the build's date, and nothing of the machine or the moment is in it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from artifacts import DockerRun
+
+pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
+
+WRITTEN = "/usr/share/ingot/manifest.json /var/lib/dpkg/status /etc/passwd /etc/ld.so.cache /usr/lib /var/lib/ingot"
+
+
+def test_the_base_is_of_one_date_and_of_no_machine(
+    built: Callable[[str], dict[str, Any]], docker_run: DockerRun
+) -> None:
+    report = built("base")
+    ended = docker_run(report["tag"], "stat", "--format=%Y", *WRITTEN.split()).wait()
+    assert set(ended.stdout.split()) == {str(report["source_date_epoch"])}, ended.stderr
+    ended = docker_run(report["tag"], "cat", "/etc/machine-id").wait()
+    assert (ended.code, ended.stdout) == (0, "")
+    ended = docker_run(report["tag"], "ls", "--almost-all", "/var/cache/ldconfig", options=["--user=0"]).wait()
+    assert (ended.code, ended.stdout) == (0, "")
