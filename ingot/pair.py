@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,23 +154,24 @@ def _finished(side: Side, labels: dict[str, str], probed: dict[str, Any]) -> Sid
             components["nccl"], facts["nccl"] = version, {"cuda_major": int(built_for[1])}
         if re.fullmatch(r"nvidia-cuda-runtime(-cu\d+)?", wheel):
             components["cuda"] = max(components.get("cuda", version), version, key=Version)
-    return Side(
-        **{
-            **vars(side),
-            "components": components,
-            "facts": facts,
-            "accelerator": accelerator,
-            "lock_sha256": labels.get("ingot.lock.sha256", ""),
-            "wheels": probed["wheels"],
-            "interfaces": probed["interfaces"],
-        }
+    return replace(
+        side,
+        components=components,
+        facts=facts,
+        accelerator=accelerator,
+        lock_sha256=labels.get("ingot.lock.sha256", ""),
+        wheels=probed["wheels"],
+        interfaces=probed["interfaces"],
     )
 
 
 def pair(host: Side, container: Side, catalog: Catalog) -> dict[str, Any]:
     """What was compared, as rows; they go together when none is refused."""
-    rows = [*_one_lock(host, container), *_driver(host, container, catalog), *_shared(host, container)]
-    rows += [*_nccl(container), *_rules(host, container, catalog)]
+    judged = [*_rules(host, container, catalog)]
+    of_cuda = {f"rule {rule.id}" for rule in catalog.components["cuda"].rules}
+    known = not any(row.state == "refused" for row in judged if row.what in of_cuda)
+    rows = [*_one_lock(host, container), *_driver(host, container, known), *_shared(host, container)]
+    rows += [*_nccl(container), *judged]
     return {
         "host": host.read_from,
         "container": container.read_from,
@@ -197,6 +198,7 @@ def _one_lock(host: Side, container: Side) -> Iterator[Row]:
         yield Row("lock", *digests, "same" if same else "differs", why)
     for name in sorted({*host.components} & {*container.components} - {*_unused(container)}):
         mine, other = host.components[name], container.components[name]
+        # A framework brings its own, which the rules judge; its build has compared its NCCL with the base's.
         if name in ("nccl", "cuda") and container.wheels:
             continue
         why = "" if mine == other else f"they are of two locks for {container.key}; build both from one"
@@ -208,19 +210,22 @@ def _unused(container: Side) -> tuple[str, ...]:
     return () if container.accelerator == "nvidia" else OF_NVIDIA
 
 
-def _driver(host: Side, container: Side, catalog: Catalog) -> Iterator[Row]:
-    """The accelerator's driver, which the host alone has; which version it takes is for the rules."""
-    if container.accelerator not in DRIVERS:
-        cuda = container.components.get("cuda", "")
-        why = f"a container for {container.accelerator} uses no driver" + (
-            ", its CUDA is never started" if cuda else ""
-        )
-        yield Row("driver, CUDA", host.components.get("nvidia_driver", ""), cuda, "not compared", why)
-        return
-    needed = DRIVERS[container.accelerator]
-    if needed not in host.components:
-        why = host.left_out.get(needed, f"the host has no {needed}")
-        yield Row(needed, "", container.accelerator, "refused", f"a container for it needs {needed}: {why}")
+def _driver(host: Side, container: Side, known: bool) -> Iterator[Row]:
+    """The accelerator's driver, which the host alone has; `known` says whether it knows the container's CUDA."""
+    accelerator, cuda = container.accelerator, container.components.get("cuda", "")
+    needed = DRIVERS.get(accelerator, "")
+    driver = host.components.get(needed or "nvidia_driver", "")
+    if not needed:
+        why = f"a container for {accelerator} uses no driver" + (", its CUDA is never started" if cuda else "")
+        yield Row("driver, CUDA", driver, cuda, "not compared", why)
+    elif not driver:
+        why = f"a container for {accelerator} needs {needed}: {host.left_out.get(needed, 'the host has none')}"
+        yield Row(needed, "", accelerator, "refused", why)
+    elif accelerator == "nvidia" and not cuda:
+        yield Row("driver, CUDA", driver, "", "not compared", "the container has no CUDA")
+    elif accelerator == "nvidia":
+        why = "by the rules of catalog/components/cuda.yml"
+        yield Row("driver, CUDA", driver, cuda, "fits" if known else "refused", why)
 
 
 def _shared(host: Side, container: Side) -> Iterator[Row]:
