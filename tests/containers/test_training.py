@@ -61,6 +61,7 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
         ("megatron-lm", "copy = parallel_state.get_data_parallel_rank()", "copy = dist.get_rank()", "the last loss"),
         ("torchtitan", "warmup_steps = 2", "warmup_steps = 10**6", "the last loss"),
         ("bionemo", "Sampler(ordered, world, rank,", "Sampler(ordered, world, 0,", "more than once"),
+        ("mosaicml-composer", "local=str(folder),", "local=str(folder), replication=2,", "more than once"),
     ],
     ids=[
         "no-all-reduce",
@@ -74,6 +75,7 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
         "megatron-other-data",
         "torchtitan-no-step",
         "bionemo-same-data",
+        "mosaicml-composer-same-data",
     ],
 )
 def test_broken_training_fails_the_rule(
