@@ -62,6 +62,7 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
         ("torchtitan", "warmup_steps = 2", "warmup_steps = 10**6", "the last loss"),
         ("bionemo", "Sampler(ordered, world, rank,", "Sampler(ordered, world, 0,", "more than once"),
         ("mosaicml-composer", "local=str(folder),", "local=str(folder), replication=2,", "more than once"),
+        ("nemo", "use_distributed_sampler=True", "use_distributed_sampler=False", "more than once"),
     ],
     ids=[
         "no-all-reduce",
@@ -76,6 +77,7 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
         "torchtitan-no-step",
         "bionemo-same-data",
         "mosaicml-composer-same-data",
+        "nemo-same-data",
     ],
 )
 def test_broken_training_fails_the_rule(
