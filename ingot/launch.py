@@ -112,7 +112,7 @@ def _container(catalog: Catalog, name: str) -> Container:
     found = catalog.container(name)
     if not found.script:
         known = ", ".join(sorted(each for each, row in catalog.containers.items() if row.script))
-        raise UsageError(f"{name} has nothing to start", hint=f"it is built upon; name one of {known}")
+        raise UsageError(f"{name} has nothing to start", hint=f"name one of {known}")
     return found
 
 
