@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from artifacts import docker
 
 from ingot import smoke
 from ingot.containers import CONTAINERS
-
-from .conftest import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 
