@@ -4,9 +4,9 @@
 rpm writes as a condition, such as `(one if other)`.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep
@@ -93,9 +93,33 @@ class Closures:
         try:
             return search.resolve(needs, max_rounds=ROUNDS).mapping
         except ResolutionImpossible as impossible:
+            # It remembers what excludes what from branches that it has left, and so misses an answer now and then.
+            if (found := self._search_all(needs, anyway)) is not None:
+                return found
             raise IngotError(_explained(impossible.causes)) from None
         except ResolutionTooDeep:
             raise IngotError(f"what its packages need was not found in {ROUNDS} steps") from None
+
+    def _search_all(self, needs: Sequence[Need], anyway: Collection[str]) -> dict[str, "Build | _Option"] | None:
+        """The first answer of all that there are; None where there is none, or none within as many steps."""
+        provider, steps = _Provider(self, anyway), itertools.count()
+
+        def extend(chosen: dict[str, Build | _Option], waiting: Sequence[Need]) -> dict[str, Build | _Option] | None:
+            open_ones = [need for need in waiting if need.name not in chosen]
+            if any(need.name in chosen and chosen[need.name] not in need.builds for need in waiting):
+                return None
+            if not open_ones:
+                return chosen
+            first = open_ones[0]
+            for candidate in sorted(first.builds, key=provider.rank):
+                if next(steps) > ROUNDS:
+                    return None
+                found = extend({**chosen, first.name: candidate}, [*open_ones, *self.after(candidate)])
+                if found is not None:
+                    return found
+            return None
+
+        return extend({}, needs)
 
     def _reached(self, answer: Mapping[str, "Build | _Option"], names: Iterable[str]) -> set[str]:
         """The names that an answer needs for `names`, with these."""
@@ -162,9 +186,9 @@ class _Provider(AbstractProvider[Need, Build | _Option, str]):
         # What needed it may have been given up; then nothing has to be of that name.
         best = needs[0].builds if needs else [self._closures.none(identifier)]
         fit = [each for each in best if each not in bad and all(each in need.builds for need in needs)]
-        return sorted(fit, key=self._rank)
+        return sorted(fit, key=self.rank)
 
-    def _rank(self, candidate: Build | _Option) -> int:
+    def rank(self, candidate: Build | _Option) -> int:
         """Sorts options: what comes anyway first, the distribution's last. Builds keep their order."""
         if isinstance(candidate, Build) or candidate.need.name in self._anyway:
             return 0
@@ -180,7 +204,7 @@ class _Provider(AbstractProvider[Need, Build | _Option, str]):
 def _explained(causes: Iterable[RequirementInformation[Need, Build | _Option]]) -> str:
     """Two needs of a package that exclude each other, or else all of them."""
     needs = list(dict.fromkeys(cause.requirement for cause in causes))
-    pairs = (pair for pair in combinations(needs, 2) if pair[0].name == pair[1].name)
+    pairs = (pair for pair in itertools.combinations(needs, 2) if pair[0].name == pair[1].name)
     found = next((pair for pair in pairs if set(pair[0].builds).isdisjoint(pair[1].builds)), needs)
     why = list(dict.fromkeys(need.why for need in found))
     return f"no {found[0].name} fits all: {'; '.join(why[:LISTED])}{'; …' if len(why) > LISTED else ''}"

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingot.closure import Closures, Need
@@ -57,7 +57,18 @@ def everything(there: Index) -> Iterator[dict[str, Build]]:
         yield {one.name: one for one in chosen if one}
 
 
+A, B = Relation("a", "", ""), Relation("b", "", "")
+# What resolvelib alone finds no answer to, though there is one: c 1 and b 1.
+MISSED = [
+    ("c", "1", ((A, B), (B,)), ()),
+    ("a", "1", (), ()),
+    ("b", "1", ((Relation("a", "<", "1"), Relation("b", "=", "2")),), ()),
+    ("b", "2", ((Relation("b", "<", "1"),),), ()),
+]
+
+
 @settings(deadline=None)
+@example(MISSED)
 @given(BUILDS)
 def test_an_answer_is_whole_and_there_is_one_where_there_can_be(rows: list[tuple]) -> None:  # type: ignore[type-arg]
     there = index([build(name, version, needs, *provides) for name, version, needs, provides in rows])
