@@ -47,13 +47,14 @@ class Report:
         if report.when != "teardown":
             return
         for kind, noted in report.user_properties:
-            assert isinstance(noted, list)
             if kind == "role":
+                assert isinstance(noted, list)
                 system, role, step = noted
                 self.steps[role, system].add(step)
                 if report.nodeid in self._failed:
                     self.failed.add((role, system))
             elif kind == "fault":
+                assert isinstance(noted, list)
                 role, fault, result = noted
                 self.faults[role][fault] = result
 

@@ -21,7 +21,7 @@ WATCHED = ["node_exporter", *OWN]
 DEBIANS = ["base", "kernel", "efa", "slurm", "docker", "node_exporter", *OWN]
 # What an emulated processor does not take half an hour for: it compiles nothing, and makes no index of udev's.
 FEW = ["efa", "node_exporter", *OWN]
-AARCH64 = ["aws_cli", "nccl", "imex", "nvidia_container_toolkit", *WATCHED]
+AARCH64 = ["aws_cli", "imex", "nvidia_container_toolkit", *WATCHED]
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +30,9 @@ def _as_packer_runs_ansible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANSIBLE_REMOTE_TMP", "/dev/shm/ingot")
 
 
-def proven(host: str, vendors: Vendors, roles: list[str], **facts: object) -> None:
+def proven(host: str, vendors: Vendors, roles: list[str]) -> None:
     """Apply roles as an image has them, again without a change, and ask the suite of finished images."""
-    given = {"manifest_image": "rig", "manifest_inputs_sha256": "0" * 64, "ingot_roles": roles, **facts}
+    given = {"manifest_image": "rig", "manifest_inputs_sha256": "0" * 64, "ingot_roles": roles}
     for part in ([*roles, "manifest"], ["sysprep"]):
         first = converge(host, vendors, *part, **given)
         assert first.returncode == 0, first.stdout[-4000:]
@@ -51,7 +51,7 @@ def proven(host: str, vendors: Vendors, roles: list[str], **facts: object) -> No
 def test_debian_has_what_an_image_without_accelerators_has(
     name: str, arch: Arch, roles: list[str], tmp_path: Path
 ) -> None:
-    vendors = Vendors(tmp_path, "", locked(name, arch).of(roles))
+    vendors = Vendors(tmp_path, "", locked(name, arch).of([*roles, "kernel"]))
     vendors.lock_file.write_text(locks.dump(vendors.lock))
     with container(image(name, arch)) as host:
         proven(host, vendors, roles)
@@ -69,7 +69,6 @@ def test_roles_converge_where_no_other_test_applies_them(name: str, roles: list[
 @pytest.mark.parametrize("name", ["ubuntu2404", "al2023"])
 def test_roles_converge_on_aarch64(name: str, tmp_path: Path) -> None:
     lock = locked(name, "aarch64").of(AARCH64)
-    given = {"efa_kmod": False}
     with served(list(lock.components), lambda: tmp_path) as serve, container(image(name, "aarch64")) as host:
         assert ask(host, "uname -m") == "aarch64"
-        proven(host, serve(lock), AARCH64, **given)
+        proven(host, serve(lock), AARCH64)
