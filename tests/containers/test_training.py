@@ -15,15 +15,21 @@ from ingot.containers import CONTAINERS
 
 from .conftest import MAIN, Broken, Ingot
 
-pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.network]
 
+# The two of PyTorch alone are proved at every change.
+ALWAYS = {"cpu-ddp", "fsdp"}
 STEPS, KILLED_AFTER = 100, 60
 TRAIN = ["torchrun", "--standalone", "--nproc-per-node=2", "/opt/ingot/fsdp/train.py", f"--steps={STEPS}"]
 Built = Callable[[str], dict[str, Any]]
 Resumed = Callable[[str], Container]
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in CONTAINERS.glob(f"*/{smoke.FILE}")))
+def _marked(name: str) -> Any:
+    return pytest.param(name, marks=[] if name in ALWAYS else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("name", [_marked(path.parent.name) for path in sorted(CONTAINERS.glob(f"*/{smoke.FILE}"))])
 def test_passes_its_rule_without_network_as_an_ordinary_user(name: str, ingot: Ingot) -> None:
     done = ingot("smoke", name, "--json")
     assert done.returncode == 0, done.stderr
@@ -33,6 +39,7 @@ def test_passes_its_rule_without_network_as_an_ordinary_user(name: str, ingot: I
     assert docker("ps", "-aq", "--filter", "name=ingot-smoke-") == ""
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
     built("cpu-ddp")
     events = ["docker", "events", "--since=1s", "--filter", "event=start", "--format", "{{.Actor.Attributes.name}}"]
@@ -47,6 +54,7 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
     assert docker("ps", "-aq", "--filter", f"name={name}") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new", "fault"),
     [
@@ -87,6 +95,7 @@ def test_broken_training_fails_the_rule(
     assert any(fault in each for each in result.faults), result.faults
 
 
+@pytest.mark.slow
 def test_layouts_train_with_the_same_losses(built: Built, docker_run: DockerRun) -> None:
     words = [built("picotron")["tag"], "python", "/opt/ingot/picotron/train.py"]
     layouts = ([f"distributed.pp_size={size}", f"distributed.tp_size={size}"] for size in (1, 2))
@@ -125,6 +134,7 @@ def resumed(built: Built, artifact: Artifact, unique: Callable[[], str], docker_
     return lambda tag: docker_run(tag, *TRAIN, "--checkpoints", "/checkpoints", options=options)
 
 
+@pytest.mark.slow
 def test_killed_half_way_it_goes_on_with_the_same_losses(built: Built, docker_run: DockerRun, resumed: Resumed) -> None:
     tag = built("fsdp")["tag"]
     whole = trained(docker_run(tag, *TRAIN, options=smoke.CONFINED))
@@ -137,6 +147,7 @@ def test_killed_half_way_it_goes_on_with_the_same_losses(built: Built, docker_ru
     assert whole == pytest.approx(before | after, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_that_ignores_what_its_checkpoint_holds_is_noticed(broken: Broken, resumed: Resumed) -> None:
     load = "    dcp.load(state, checkpoint_id=found[-1])\n"
     tag = broken("fsdp", load, "    state['step'] = int(found[-1].name.removeprefix('step-'))\n")
