@@ -20,6 +20,7 @@ import json
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -72,12 +73,13 @@ rm -f /run/nologin
 @dataclass
 class Rig:
     """What the rig knows beside moto: the system of each AMI, the image of those that bring components, which of them
-    it has made itself, the container and the address of each instance, what it writes calls to, and where tests say
-    which calls it refuses.
+    it has made itself, the container and the address of each instance, what it writes calls to, where tests say which
+    calls it refuses, and what it writes to how long it took to answer.
     """
 
     calls: Path
     faults: Path
+    seconds: Path
     logins: dict[str, str]
     systems: dict[str, str] = field(default_factory=dict)
     bringing: dict[str, str] = field(default_factory=dict)
@@ -195,7 +197,12 @@ def _put_behind(rig: Rig) -> None:
                 rig.faults.write_text("\n".join(waiting[:number] + waiting[number + 1 :]))
                 body = f"<Response><Errors><Error><Code>{code}</Code><Message>rig</Message></Error></Errors></Response>"
                 return 400, self.response_headers, body
-        return call(self)
+        began = time.monotonic()
+        try:
+            return call(self)
+        finally:
+            with rig.seconds.open("a") as file:
+                file.write(f"{action} {time.monotonic() - began}\n")
 
     # So that no image but ours is there.
     AmiBackend._load_amis = lambda _: None
@@ -215,7 +222,7 @@ def ec2_rig(folder: Path, simulated: str = "") -> Iterator[dict[str, str]]:
     `simulated` is the system whose vendors are served as well.
     """
     catalog = read_catalog()
-    rig = Rig(folder / "calls.jsonl", folder / "faults.txt", catalog.builders.logins)
+    rig = Rig(folder / "calls.jsonl", folder / "faults.txt", folder / "seconds.txt", catalog.builders.logins)
     with ExitStack() as stack:
         stack.callback(rig.close)
         own = stack.enter_context(serving_all(simulated, folder)) if simulated else None
