@@ -39,13 +39,13 @@ ENTRY = re.compile(r"!?(?P<name>.+)-\d+:[^-]+-[^-]+")
 
 
 def held(text, pins):
-    """`text` with one entry for each of `pins`, in the place of all others of the same names."""
+    """`text` with one entry for each of `pins`, and no other of the same names; what is right stays where it is."""
     names = {pin["name"] for pin in pins}
-    found = ((line, ENTRY.fullmatch(line.strip())) for line in text.splitlines())
-    kept = [line for line, entry in found if not entry or entry["name"] not in names]
     versions = {pin["name"]: pin["version"] for pin in pins}
     ours = [f"{name}-{version if ':' in version else f'0:{version}'}.*" for name, version in sorted(versions.items())]
-    return "".join(f"{line}\n" for line in [*kept, *ours])
+    found = ((line, ENTRY.fullmatch(line.strip())) for line in text.splitlines())
+    kept = [line for line, entry in found if line in ours or not entry or entry["name"] not in names]
+    return "".join(f"{line}\n" for line in [*kept, *(line for line in ours if line not in kept)])
 
 
 class FilterModule:

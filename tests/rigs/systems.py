@@ -41,7 +41,8 @@ CROSS = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"]
 STACK = "2026.11"
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
-# What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian.
+# What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian. The triggers are
+# those of Red Hat's glibc (https://gitlab.com/redhat/centos-stream/rpms/glibc, glibc.spec).
 RPM_HAS = ["/bin/sh", "bash", "dkms", "gcc", "kmod", "make", "dnf-command(versionlock)", "systemd"]
 RPM_SYSTEM = """Name: simulated-system
 Version: {version}
@@ -52,6 +53,10 @@ BuildArch: noarch
 {provides}
 %description
 Simulated by Ingot's rig of vendors.
+%transfiletriggerin -- /usr/lib64
+ldconfig
+%transfiletriggerpostun -- /usr/lib64
+ldconfig
 %files
 """
 # Its own packages are rpm's, and what Debian has installed is no package any more. Debian's dnf brings plugins along

@@ -15,6 +15,11 @@ PINS = [{"name": "nvidia-imex", "version": "580.126.20-1"}, {"name": "nvidia-dri
 OURS = "nvidia-driver-3:580.126.20-1.el9.*\nnvidia-imex-0:580.126.20-1.*\n"
 
 
+def test_what_several_components_hold_stays_where_it_is() -> None:
+    both = OURS + "libnvidia-container1-0:1.18.1-1.*\n"
+    assert held.held(both, PINS) == both
+
+
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
