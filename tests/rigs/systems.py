@@ -90,7 +90,12 @@ def _redhat(name: str, ident: str, version: str, release: str) -> System:
     text = f'NAME="{name}"\nID="{ident}"\nID_LIKE="fedora"\nVERSION="{version}"\nVERSION_ID="{version}"\n'
     # Whatever else a system has, Ansible asks this file whether it is one of Red Hat's family; Amazon Linux has none.
     releases = {release, "/etc/redhat-release"} if ident != "amzn" else {release}
-    files = {"/etc/os-release": text, **dict.fromkeys(sorted(releases), f"{name} release {version}\n")}
+    # Where Red Hat's linker looks anyway.
+    files = {
+        "/etc/os-release": text,
+        "/etc/ld.so.conf.d/lib64.conf": "/usr/lib64\n",
+        **dict.fromkeys(sorted(releases), f"{name} release {version}\n"),
+    }
     has = [*RPM_HAS, f"system-release = {version}"]
     files["/simulated.spec"] = RPM_SYSTEM.format(
         version=version, provides="".join(f"Provides: {each}\n" for each in has)

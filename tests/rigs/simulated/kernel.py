@@ -17,9 +17,11 @@ done
 grep -rlF $there {folder} | xargs sed -i "s|$there|{release}|g"
 ln -s /{folder} usr/lib/modules/{release}/build
 """
-# What depmod and the makers of an initramfs ask a kernel for.
+# What depmod and the makers of an initramfs ask a kernel for, and one module: DKMS takes a kernel without any for one
+# that has been removed.
 IMAGE = """there=$(basename /lib/modules/*)
-mkdir -p boot usr/lib/modules/{release}
+mkdir -p boot usr/lib/modules/{release}/kernel
+echo 'int simulated;' | $CC -c -x c - -o usr/lib/modules/{release}/kernel/simulated.ko
 cp /lib/modules/$there/modules.builtin* /lib/modules/$there/modules.order usr/lib/modules/{release}
 rm usr/lib/modules/{release}/modules.builtin*.bin
 cp /boot/config-$there boot/config-{release}
