@@ -14,6 +14,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Collector(config.stash[REPORT]))
 
 
+@pytest.fixture
+def working_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ansible works where Packer lets it work: sysprep takes away the folder that it would otherwise use."""
+    monkeypatch.setenv("ANSIBLE_REMOTE_TMP", "/dev/shm/ingot")
+
+
 class Collector:
     """Hears of the tests of every worker."""
 

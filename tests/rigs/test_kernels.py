@@ -10,7 +10,7 @@ from vendors import Vendors, serving
 
 from ingot import lock as locks
 
-pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow, pytest.mark.usefixtures("working_in_memory")]
 
 KERNELS = "cd /lib/modules; ls; ls /boot | sed -n 's/^vmlinuz-//p'"
 # As its base image runs: the newest of another kind, with what brings the next one.
@@ -21,12 +21,6 @@ printf '#!/bin/sh\\necho %s\\n' "$(ls /lib/modules)" >/usr/local/bin/uname
 chmod +x /usr/local/bin/uname
 uname -r
 """
-
-
-@pytest.fixture(autouse=True)
-def _as_packer_runs_ansible(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sysprep takes away the folder that Ansible would otherwise work in."""
-    monkeypatch.setenv("ANSIBLE_REMOTE_TMP", "/dev/shm/ingot")
 
 
 def test_the_kernel_that_runs_goes_from_debian(tmp_path: Path) -> None:

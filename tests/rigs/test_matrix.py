@@ -11,7 +11,7 @@ from vendors import Vendors
 from ingot import lock as locks
 from ingot.models import Arch
 
-pytestmark = [pytest.mark.docker, pytest.mark.network]
+pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.usefixtures("working_in_memory")]
 
 OWN = ["efa_exporter", "doctor"]
 SIMULATED = ["ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9"]
@@ -25,12 +25,6 @@ AARCH64 = {
     "ubuntu2404": ["aws_cli", "imex", "nvidia_container_toolkit", *WATCHED],
     "al2023": ["aws_cli", *WATCHED],
 }
-
-
-@pytest.fixture(autouse=True)
-def _as_packer_runs_ansible(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sysprep takes away the folder that Ansible would otherwise work in."""
-    monkeypatch.setenv("ANSIBLE_REMOTE_TMP", "/dev/shm/ingot")
 
 
 def proven(host: str, vendors: Vendors, roles: list[str]) -> None:
