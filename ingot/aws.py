@@ -180,7 +180,10 @@ def at_once(do: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]
     lock = threading.Lock()
 
     def work() -> None:
-        while not errors:
+        begun = False
+        # What could begin at once does, whatever has become of the others meanwhile.
+        while not (begun and errors):
+            begun = True
             with lock:
                 number, item = next(waiting, (-1, None))
             if item is None:
