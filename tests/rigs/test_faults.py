@@ -354,3 +354,26 @@ def killed(rig: Rig) -> str:
         restarted.wait()
     rig.vendors.faults.clear()
     return "M" if code == -signal.SIGKILL else "SILENT"
+
+
+# As another role, or a vendor's installer, does in the same play.
+MEANWHILE = """- hosts: all
+  tasks:
+    - ansible.builtin.include_role: {{name: ingot.ml.component, tasks_from: packages}}
+    - ansible.builtin.apt: {{name: bc, update_cache: true}}
+    - ansible.builtin.command: {{argv: [sh, -euc, '{fill}', sh, {small}]}}
+    - ansible.builtin.include_role: {{name: ingot.ml.docker}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [Row("docker")], ids=str)
+def test_what_another_has_installed_meanwhile_is_not_undone(rig: Rig) -> None:
+    play = rig.folder / "meanwhile.yml"
+    play.write_text(MEANWHILE.format(fill=FILL.replace("'", "''"), small=", ".join(rig.row.small)))
+    before = rig.state()
+    done = systems.converge(rig.host, play, rig.vendors.lock_file)
+    assert "docker: " in done.stdout
+    assert done.returncode != 0
+    assert rig.state() == before
+    assert docker("exec", rig.host, "dpkg-query", "-W", "-f", "${db:Status-Status}", "bc") == "installed"

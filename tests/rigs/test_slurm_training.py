@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from commandline import ingot
 from places import ask
 from systems import container, docker, made
 
-from ingot import paths, smoke
+from ingot import smoke
 from ingot.containers import CONTAINERS
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
@@ -82,9 +81,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def node_image() -> str:
     """What a node is made of."""
-    code = "from ingot.cli import main; main()"
-    words = [sys.executable, "-c", code, "container", "fsdp", "--json"]
-    built = subprocess.run(words, capture_output=True, text=True, cwd=paths.ROOT, check=False)
+    built = ingot("container", "fsdp", "--json")
     assert built.returncode == 0, built.stderr
     return made(json.loads(built.stdout)["tag"], INSTALL, "slurm-node")
 
