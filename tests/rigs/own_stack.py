@@ -11,7 +11,7 @@ from pathlib import Path
 from kernels import with_kernel
 from places import locked
 from simulated.lustre import CLIENT
-from systems import container, converge, docker, gateway
+from systems import STACK, container, converge, docker, gateway
 from vendors import Vendors, serving
 
 from ingot import lock as locks
@@ -19,7 +19,7 @@ from ingot import paths
 from ingot.catalog import read_catalog
 from ingot.locked import Lock, LockedComponent
 
-NAME = "2026.11-simulated"
+NAME = f"{STACK}-simulated"
 
 
 def whole(os_name: str) -> Lock:

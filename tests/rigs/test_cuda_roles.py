@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from seen import SEEN
+from systems import STACK, container, docker, gateway, image
 from systems import SYSTEMS as KINDS
-from systems import container, docker, gateway, image
 from systems import converge as run_play
 from vendors import Vendors, serving
 
@@ -90,7 +90,7 @@ def served(os_name: str, folder: Path) -> Any:
 
     Where a lock does not know Docker's version yet, that of Ubuntu 24.04 stands in for it.
     """
-    lock, noble = (locks.load(paths.LOCKS / "2026.11" / f"{name}-x86_64.yml") for name in (os_name, "ubuntu2404"))
+    lock, noble = (locks.load(paths.LOCKS / STACK / f"{name}-x86_64.yml") for name in (os_name, "ubuntu2404"))
     engine = lock.components["docker"]
     engine = engine.model_copy(update={"version": engine.version or noble.components["docker"].version})
     lock = lock.model_copy(update={"components": {**lock.components, "docker": engine}})
@@ -262,7 +262,7 @@ def toolkit() -> Path:
     go = shutil.which("go")
     if go is None:
         pytest.skip("needs Go, to build the real toolkit")
-    lock = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml")
+    lock = locks.load(paths.LOCKS / STACK / "ubuntu2404-x86_64.yml")
     version = lock.components["nvidia_container_toolkit"].version
     folder = paths.cache_dir("rig") / f"nvidia-container-toolkit-{version}"
     if not all((folder / name).exists() for name in PROGRAMS):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from systems import container, docker, gateway, image, tools_image
+from systems import STACK, container, docker, gateway, image, tools_image
 from systems import converge as run_play
 from vendors import Vendors, serving, tools
 
@@ -35,7 +35,7 @@ PLUGIN = ["/etc/dnf/plugins/versionlock.conf", "/usr/lib/python3/dist-packages/d
 @pytest.fixture(scope="module", params=["al2023", pytest.param("rocky9", marks=pytest.mark.slow)])
 def vendors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
     """What the lock of a system names for the two roles, served where containers reach it."""
-    lock = locks.load(paths.LOCKS / "2026.11" / f"{request.param}-x86_64.yml")
+    lock = locks.load(paths.LOCKS / STACK / f"{request.param}-x86_64.yml")
     with serving(lock, ROLES, tmp_path_factory.mktemp("rig") / "vendors", gateway()) as made:
         yield made
 

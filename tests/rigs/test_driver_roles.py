@@ -17,7 +17,7 @@ import pytest
 import yaml
 from seen import SEEN
 from simulated.driver import LICENCES
-from systems import container, docker, gateway, image, tools_image
+from systems import STACK, container, docker, gateway, image, tools_image
 from systems import converge as run_play
 from vendors import Vendors, serving
 
@@ -55,7 +55,7 @@ def release() -> str:
 
 def locked(system: str, module: str, version: str, release: str) -> Lock:
     """The system's lock with a driver of this flavour and version, as the catalog offers it, and the rig's kernel."""
-    lock = locks.load(paths.LOCKS / "2026.11" / f"{system}-x86_64.yml")
+    lock = locks.load(paths.LOCKS / STACK / f"{system}-x86_64.yml")
     offers = [each for each in read_catalog().components["nvidia_driver"].offers if system in each.os]
     runfile = module == "runfile"
     facts = {"module": "open", "runfile": True} if runfile else {"module": module}

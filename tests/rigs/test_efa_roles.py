@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from seen import SEEN
-from systems import container, converge, docker, gateway, image
+from systems import STACK, container, converge, docker, gateway, image
 from vendors import Key, Vendors, serving
 
 from ingot import lock as locks
@@ -70,7 +70,7 @@ def lock_of(stack: str, name: str) -> Lock:
 @pytest.fixture(scope="module")
 def vendors(name: str, release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
     """AWS, as the newest lock of the system has it."""
-    with aws(tmp_path_factory.mktemp("rig"), lock_of("2026.11", name), release) as made:
+    with aws(tmp_path_factory.mktemp("rig"), lock_of(STACK, name), release) as made:
         yield made
 
 
@@ -325,7 +325,7 @@ def test_the_number_of_huge_pages_can_be_given(host: str, vendors: Vendors) -> N
 def test_another_lock_moves_installer_module_and_plugin_forward_and_back(
     name: str, host: str, vendors: Vendors, release: str, tmp_path: Path
 ) -> None:
-    lock = lock_of("2026.11", name)
+    lock = lock_of(STACK, name)
     facts = {"libfabric": "2.7.0amzn2.0", "aws_ofi_nccl": "1.22.0", "rdma_core": "65.0-1", "efa_kmod": "3.3.1"}
     parts = dict(lock.components)
     for each, version in (("efa", "1.51.0"), ("aws_ofi_nccl", "1.22.0")):
@@ -405,7 +405,7 @@ def test_a_plugin_of_another_version_than_the_locks_is_named(host: str, vendors:
 @pytest.mark.slow
 @pytest.mark.parametrize("debian", ["debian12", "debian13"])
 def test_debian_says_why_it_has_no_plugin(debian: str, tmp_path: Path) -> None:
-    lock = lock_of("2026.11", debian)
+    lock = lock_of(STACK, debian)
     made = Vendors(tmp_path, "", lock)
     made.lock_file.write_text(locks.dump(lock))
     with container(image(debian)) as host:

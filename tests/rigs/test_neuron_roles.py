@@ -7,7 +7,7 @@ from kernels import release, with_kernel
 from places import Make, Serve, ask, converge, locked, places, served
 from simulated.lustre import CLIENT
 from suite import suite
-from systems import SYSTEMS, docker
+from systems import STACK, SYSTEMS, docker
 from vendors import Vendors
 
 from ingot import paths
@@ -142,7 +142,7 @@ def test_a_client_of_another_kernel_is_refused(place: Make) -> None:
 
 def test_a_lock_without_a_client_is_refused(place: Make) -> None:
     vendors, host = place(simulated("ubuntu2404"))
-    unresolved = paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml"
+    unresolved = paths.LOCKS / STACK / "ubuntu2404-x86_64.yml"
     done = converge(host, Vendors(vendors.folder, vendors.url, vendors.lock), "lustre", ingot_lock=str(unresolved))
     assert done.returncode != 0
     assert "lustre of ubuntu2404-x86_64 is not resolved, the lock lacks its version" in done.stdout

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from suite import suite
-from systems import SYSTEMS, container, docker, gateway, image
+from systems import STACK, SYSTEMS, container, docker, gateway, image
 from systems import converge as run_play
 from vendors import Vendors, serving
 
@@ -56,7 +56,7 @@ FAMILIES = {
 )
 def vendors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
     """What the lock of a system names for the roles, served where containers reach it."""
-    lock = locks.load(paths.LOCKS / "2026.11" / f"{request.param}-x86_64.yml")
+    lock = locks.load(paths.LOCKS / STACK / f"{request.param}-x86_64.yml")
     with serving(lock, [*ROLES, *MORE_ROLES], tmp_path_factory.mktemp("rig") / "vendors", gateway()) as made:
         yield made
 
