@@ -25,6 +25,11 @@ def tree(root: Path, devices: list[Device]) -> Path:
     return root
 
 
+def sees(folder: Path) -> str:
+    """The option by which a container sees the devices of such a folder."""
+    return f"--volume={folder / 'bus' / 'pci' / 'devices'}:/sys/bus/pci/devices:ro"
+
+
 def devices_of(instance_type: str) -> list[Device]:
     """The devices of an instance type, its ordinary network card among them."""
     # PCI_DEV_ID_ENA_VF: https://github.com/amzn/amzn-drivers, kernel/linux/ena/ena_netdev.h

@@ -39,6 +39,9 @@ INSTALLED = ["build-essential", "createrepo-c", "dkms", "linux-headers-cloud-amd
 # What compiles for aarch64 here: faster than an emulated compiler.
 CROSS = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"]
 STACK = "2026.11"
+# What systemd needs of a container; less than a privileged one has.
+BOOT = ["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--cgroupns=private", "--env=container=docker"]
+BOOT += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp"]
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
 # What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian. The triggers are
@@ -130,6 +133,19 @@ def container(image: str, *options: str) -> Iterator[str]:
         yield name
     finally:
         docker("rm", "-f", "-v", name)
+
+
+@contextmanager
+def booted(image: str, *options: str) -> Iterator[str]:
+    """A container in which systemd has started all that it starts; gone afterwards."""
+    host = docker("run", "-d", "--label=ingot=1", *BOOT, *options, image, "/lib/systemd/systemd").strip()
+    try:
+        # There is nobody to ask before its socket is there.
+        docker("exec", host, "sh", "-c", "until [ -S /run/systemd/private ]; do sleep 0.1; done")
+        docker("exec", host, "sh", "-c", "systemctl is-system-running --wait; true")
+        yield host
+    finally:
+        docker("rm", "-f", "-v", host)
 
 
 @contextmanager

@@ -6,14 +6,13 @@ does not run here; systemd, conditions, udev's aliases and depmod are real. No c
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pci import BEYOND, devices_of, tree
+from pci import BEYOND, devices_of, sees, tree
 from places import ask, converge
 from simulated.driver import LICENCES
-from systems import container, docker, gateway, image, tools_image
+from systems import booted, container, docker, gateway, image, tools_image
 from test_driver_roles import VERSION, locked
 from vendors import serving
 
@@ -45,8 +44,6 @@ TYPES: dict[str, tuple[str, str]] = {
     "hpc7a.96xlarge": ("", ""),
     "c5n.large": ("", ""),
 }
-BOOT = ["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--cgroupns=private", "--env=container=docker"]
-BOOT += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp"]
 # A container runs on its host's kernel, and loads no modules into it.
 KERNEL = """printf '#!/bin/sh\\necho {release}\\n' >/usr/local/bin/uname
 printf '#!/bin/sh\\necho "$@" >>/run/modprobe\\n' >/usr/local/sbin/modprobe
@@ -77,20 +74,6 @@ def made(tmp_path_factory: pytest.TempPathFactory, release: str) -> Iterator[str
         docker("rmi", name)
 
 
-@contextmanager
-def booted(name: str, devices: Path) -> Iterator[str]:
-    """A container of the image in which systemd has started all that it starts, and which sees these devices."""
-    host = docker("run", "-d", "--label=ingot=1", *BOOT, f"--volume={devices}:/sys/bus/pci/devices:ro", name,
-                  "/lib/systemd/systemd").strip()  # fmt: skip
-    try:
-        # There is nobody to ask before its socket is there.
-        docker("exec", host, "sh", "-c", "until [ -S /run/systemd/private ]; do sleep 0.1; done")
-        docker("exec", host, "sh", "-c", "systemctl is-system-running --wait; true")
-        yield host
-    finally:
-        docker("rm", "-f", "-v", host)
-
-
 def states(host: str) -> dict[str, dict[str, str]]:
     """unit -> what systemd says of it."""
     wanted = "Id,ActiveState,Result,ExecMainStartTimestampMonotonic,UnitFileState"
@@ -111,7 +94,7 @@ def test_an_instance_type_gets_its_module_and_its_services_and_no_others(
     made: str, release: str, name: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     module, _ = TYPES[name]
-    with booted(made, tree(tmp_path, devices_of(name)) / "bus" / "pci" / "devices") as host:
+    with booted(made, sees(tree(tmp_path, devices_of(name)))) as host:
         found = states(host)
         started = {unit for unit, row in found.items() if row["ExecMainStartTimestampMonotonic"] != "0"}
         record_property("started", json.dumps(sorted(started)))

@@ -8,7 +8,7 @@ from packages import UNIT, Artifact, Content, Package, Wanted, package_file, tar
 from ingot.locked import Lock, LockedComponent
 
 # As those of https://github.com/prometheus/common/blob/main/version/info.go say it. The rig's promtool accepts what
-# begins as a configuration does.
+# begins as a configuration does. What serves metrics or shows them answers on its port.
 PROGRAM = """#!/bin/sh
 # Simulated.
 set -eu
@@ -20,11 +20,16 @@ if [ "${{1-}} ${{2-}}" = "check config" ]; then
   grep -q '^scrape_configs:' "$3"
   exit
 fi
-exec sleep infinity
+exec python3 -m http.server {where}
 """
+WHERE = {
+    "node_exporter": "9100",
+    "prometheus": "9090 --bind 127.0.0.1",
+    "grafana": "3000 --bind 127.0.0.1",
+    "promtool": "",
+}
 # Places: https://github.com/grafana/grafana/tree/main/packaging, of which deb and rpm differ in one.
 GRAFANA = {
-    "usr/sbin/grafana-server": PROGRAM,
     "usr/share/grafana/conf/sample.ini": "; Simulated.\n",
     "usr/share/grafana/conf/defaults.ini": "; Simulated.\n",
 }
@@ -42,11 +47,15 @@ find /etc/grafana -type f -exec chmod 640 {} ';'
 """
 
 
+def _program(name: str, version: str) -> str:
+    return PROGRAM.format(name=name, version=version, where=WHERE[name])
+
+
 def programs(*names: str) -> Artifact:
     """An archive of programs, of https://github.com/prometheus."""
 
     def make(entry: LockedComponent, _: Lock, file: Path, __: Callable[[str, Path], None]) -> None:
-        files = {name: PROGRAM.format(name=name, version=entry.version) for name in names}
+        files = {name: _program(name, entry.version) for name in names}
         tarball(file, {"LICENSE": "Simulated.\n", "NOTICE": "Simulated.\n"} | files)
 
     return make
@@ -60,7 +69,7 @@ def _grafana(entry: LockedComponent, lock: Lock, file: Path, run: Callable[[str,
         else Wanted("grafana-enterprise", f"{entry.version}-1", "rpm", lock)
     )
     unit = UNIT.format(name="Grafana", program="/usr/sbin/grafana-server")
-    files = {path: text.format(name="grafana", version=entry.version) for path, text in GRAFANA.items()}
+    files = GRAFANA | {"usr/sbin/grafana-server": _program("grafana", entry.version)}
     files |= {"usr/lib/systemd/system/grafana-server.service": unit, DEFAULTS[wanted.kind]: "# Simulated.\n"}
     needs = ["adduser"] if wanted.kind == "apt" else []
     package_file(wanted, Package(files, needs=needs, scripts={"postinst": MADE}), file, run)
