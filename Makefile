@@ -2,6 +2,8 @@
 
 # AMIs are of a system that EC2 has base images of, images of this machine of one that is resolved from its archive.
 AMI_OS := $(or $(OS),ubuntu2404)
+# Containers are of the system that their variant is built on.
+CONTAINER_OS := $(if $(OS),--os $(OS))
 OS ?= debian13
 ARCH ?= x86_64
 # The first of these that runs and is new enough; a name on PATH alone may be a stub.
@@ -50,11 +52,11 @@ ami-%: setup ## build AMI % and verify it (OS=ubuntu2404 ARCH=x86_64 REGION=… 
 ami: setup ## build every AMI, side by side
 	+@$(MAKE) --no-print-directory --jobs --output-sync=line $(addprefix ami-,$(shell sed -n 's/^  \([a-z0-9-]*\):$$/\1/p' catalog/images.yml))
 
-container-%: setup ## build framework container % and what it is FROM (OS=debian13 ARGS='--accelerator cpu')
-	@ingot container $* --os $(OS) --arch $(ARCH) $(ARGS)
+container-%: setup ## build framework container % and what it is FROM (ARGS='--accelerator nvidia')
+	@ingot container $* $(CONTAINER_OS) --arch $(ARCH) $(ARGS)
 
 smoke-%: setup ## train in container % for a minute, built first where it has changed, and judge it
-	@ingot smoke $* --os $(OS) --arch $(ARCH) $(ARGS)
+	@ingot smoke $* $(CONTAINER_OS) --arch $(ARCH) $(ARGS)
 
 lock: $(INSTALLED) ## resolve the stack into locks/ anew
 	@ingot lock

@@ -12,12 +12,14 @@ from ingot.models import (
     BASE_IMAGE,
     DISTRIBUTION,
     LOCAL_ARCH,
+    Accelerator,
     Arch,
     Builders,
     BuildersFile,
     Component,
     Container,
     Containers,
+    ContainerSystem,
     Image,
     Images,
     OperatingSystem,
@@ -43,6 +45,7 @@ class Catalog:
     repositories: Repositories
     builders: Builders
     containers: dict[str, Container] = field(default_factory=dict)
+    container_systems: dict[Accelerator, ContainerSystem] = field(default_factory=dict)
     own: Path | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
 
@@ -141,9 +144,12 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
         images |= (found := load(file, Images).images)
         files |= {f"images/{name}": file for name in found}
     containers: dict[str, Container] = {}
+    container_systems: dict[Accelerator, ContainerSystem] = {}
     for file in _there(folders, "containers.yml"):
-        containers |= (rows := load(file, Containers).containers)
-        files |= {f"containers/{name}": file for name in rows}
+        rows = load(file, Containers)
+        containers |= rows.containers
+        container_systems |= rows.systems
+        files |= {f"containers/{name}": file for name in rows.containers}
     known = []
     for file in _there(folders, "repositories.yml"):
         known.append(load(file, Repositories))
@@ -154,7 +160,9 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
     )
     stacks = {name: extended(name, written, files) for name in written}
     builders = [load(file, BuildersFile).builders for file in _there(folders, "builders.yml")][-1]
-    catalog = Catalog(path, components, systems, images, stacks, repositories, builders, containers, own, files)
+    catalog = Catalog(
+        path, components, systems, images, stacks, repositories, builders, containers, container_systems, own, files
+    )
     check_names(catalog)
     return catalog
 

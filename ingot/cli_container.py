@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.options import ArchOption, JsonOption, OsOption, StackOption, find_stack, print_json
+from ingot.options import ArchOption, JsonOption, StackOption, find_stack, print_json, systems
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -15,24 +15,30 @@ def _containers() -> list[str]:
 
 
 NameArg = Annotated[str, typer.Argument(help="A container of catalog/containers.yml.", autocompletion=_containers)]
-AcceleratorOption = Annotated[str, typer.Option("--accelerator", help="The variant: cpu.")]
+SystemOption = Annotated[
+    str,
+    typer.Option("--os", help="Operating system; the variant's.", autocompletion=systems, show_default=False),
+]
+AcceleratorOption = Annotated[
+    str, typer.Option("--accelerator", help="The variant: cpu, nvidia; cpu by default where it is.", show_default=False)
+]
 
 
-@app.command(epilog="Example: ingot container fsdp")
+@app.command(epilog="Example: ingot container fsdp --accelerator nvidia")
 def container(
     name: NameArg,
-    os_name: OsOption = "debian13",
+    os_name: SystemOption = "",
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
-    accelerator: AcceleratorOption = "cpu",
+    accelerator: AcceleratorOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Build a framework container from the lock, and before it what it is FROM; what has not changed is left alone."""
     from ingot.console import Progress, out
-    from ingot.containers import Request, build
+    from ingot.containers import asked, build
 
     catalog, stack = find_stack(stack)
-    report = build(Request(name, os_name, arch, stack, accelerator), catalog, Progress())
+    report = build(asked(catalog, name, os_name, arch, stack, accelerator), catalog, Progress())
     if as_json:
         print_json(report)
         return
@@ -44,10 +50,10 @@ def container(
 @app.command(epilog="Example: ingot smoke fsdp")
 def smoke(
     name: NameArg,
-    os_name: OsOption = "debian13",
+    os_name: SystemOption = "",
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
-    accelerator: AcceleratorOption = "cpu",
+    accelerator: AcceleratorOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Train in a container for a minute at most, without network or root, and judge it by its rule; exit 1 if it fails.
@@ -56,10 +62,10 @@ def smoke(
     """
     from ingot import smoke as module
     from ingot.console import Progress, err, out
-    from ingot.containers import CONTAINERS, Request, build, check
+    from ingot.containers import CONTAINERS, asked, build, check
 
     catalog, stack = find_stack(stack)
-    request = Request(name, os_name, arch, stack, accelerator)
+    request = asked(catalog, name, os_name, arch, stack, accelerator)
     check(request, catalog)
     what = module.read(CONTAINERS / name)
     progress = Progress()

@@ -54,7 +54,14 @@ def launch(
     env: Annotated[
         list[str] | None, typer.Option("--env", help="NAME=VALUE for the job, judged by the rules; may be repeated.")
     ] = None,
-    os_name: Annotated[str, typer.Option("--os", help="The lock whose versions decide the environment.")] = "debian13",
+    os_name: Annotated[
+        str,
+        typer.Option(
+            "--os",
+            help="The lock whose versions decide the environment; by default of what its containers are built on.",
+            show_default=False,
+        ),
+    ] = "",
     stack: StackOption = "",
 ) -> None:
     """Print what a scheduler is given to train.

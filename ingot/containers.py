@@ -28,12 +28,12 @@ from ingot.models import LOCAL_ARCH, Container
 from ingot.run import run
 from ingot.setup import ensure_docker, ensure_local_tools
 
-# What containers are built on today; the variants of each are in its row of the catalog.
-SYSTEMS = ("debian13",)
 CONTAINERS = paths.ROOT / "containers"
 DOCKERFILE = "Dockerfile"
+# What a row without a parent is built by, and what makes a bare system of a registry's image of it.
+ROOT, SYSTEM = "base", "system"
 # What the base is made from besides its lock, in the checkout.
-ROOT_INPUTS = ("containers/base", "galaxy.yml", "meta", "playbooks/image.yml", "plugins", "roles")
+ROOT_INPUTS = (f"containers/{ROOT}", "galaxy.yml", "meta", "playbooks/image.yml", "plugins", "roles")
 # What is in a container's folder and not in the container.
 UNUSED = ("README.md", "smoke.yml", "*.in", "__pycache__")
 INPUTS_LABEL = "ingot.inputs"
@@ -86,16 +86,32 @@ def chain(catalog: Catalog, name: str) -> list[tuple[str, Container]]:
     return [(each, catalog.container(each)) for each in reversed(lineage(name, catalog))]
 
 
+def system_of(catalog: Catalog, accelerator: str) -> str:
+    """The operating system that containers for an accelerator are built on; UsageError where none are."""
+    systems: dict[str, str] = {name: row.os for name, row in catalog.container_systems.items()}
+    if accelerator not in systems:
+        there = ", ".join(systems)
+        raise UsageError(f"no container is built for {accelerator!r}", place="--accelerator", hint=f"there is: {there}")
+    return systems[accelerator]
+
+
+def asked(catalog: Catalog, name: str, os_name: str, arch: str, stack: str, accelerator: str) -> Request:
+    """The request for a container, whose variant and system are found where they are not named."""
+    variants: list[str] = [*catalog.container(name).accelerators]
+    accelerator = accelerator or ("cpu" if "cpu" in variants else variants[0])
+    return Request(name, os_name or system_of(catalog, accelerator), arch, stack, accelerator)
+
+
 def check(request: Request, catalog: Catalog) -> None:
     """UsageError when the container is not known, or not built for what was asked."""
     row = catalog.container(request.name)
     catalog.check_arch(request.os_name, request.arch)
     catalog.stack(request.stack)
-    asked = f"{request.accelerator} on {request.os_name} {request.arch}"
-    built = request.os_name in SYSTEMS and request.arch == LOCAL_ARCH
-    if not built or request.accelerator not in row.accelerators:
-        there = f"{', '.join(row.accelerators)} on {', '.join(SYSTEMS)} {LOCAL_ARCH}"
-        raise UsageError(f"the container {request.name} is not built for {asked}", hint=f"there is: {there}")
+    wanted = f"{request.accelerator} on {request.os_name} {request.arch}"
+    built = [f"{each} on {system_of(catalog, each)} {LOCAL_ARCH}" for each in row.accelerators]
+    there = ", ".join(built)
+    if wanted not in built:
+        raise UsageError(f"the container {request.name} is not built for {wanted}", hint=f"there is: {there}")
     if origins.mirror() is not None:
         variable = origins.VARIABLE
         raise UsageError("containers are not built from a mirror yet", place=variable, hint=f"unset {variable}")
@@ -107,7 +123,8 @@ def check_nccl(request: Request, catalog: Catalog, lock: Lock) -> str:
     A framework loads the NCCL of its wheel, while the plugin and the tests of the base are of the base's.
     """
     root, row = chain(catalog, request.name)[0]
-    base = lock.components["nccl"].version if "nccl" in row.roles and "nccl" in lock.components else ""
+    roles = _roles(request, row)
+    base = lock.components["nccl"].version if "nccl" in roles and "nccl" in lock.components else ""
     lists = [CONTAINERS / each / f"requirements-{request.accelerator}.txt" for each, _ in chain(catalog, request.name)]
     wheels = {path: version for path in lists if (version := requirements.nccl(path))}
     first = base or next(iter(wheels.values()), "")
@@ -119,6 +136,40 @@ def check_nccl(request: Request, catalog: Catalog, lock: Lock) -> str:
     if not base:
         return f"{first or 'none'} by the requirements; {root} for {request.accelerator} has none to compare with"
     return f"{base} in {root}" + (" and by the requirements" if wheels else "; the requirements bring none")
+
+
+def _roles(request: Request, row: Container) -> list[str]:
+    """The roles that make a container of its variant, none where it is made from another container."""
+    return next((roles for accelerator, roles in row.roles.items() if accelerator == request.accelerator), [])
+
+
+def _require_resolved(request: Request, row: Container, lock: Lock) -> None:
+    """IngotError when the lock does not say all that the roles need, before anything is built."""
+    mine = lock.of(_roles(request, row)).unresolved
+    if lacks := [name for name in mine if not name.startswith("base_image.")]:
+        raise IngotError(
+            f"{request.tag} cannot be built: nobody has published all of {', '.join(lacks)}",
+            place=str(locks.path_of(request.stack, request.os_name, request.arch)),
+            hint=f"`ingot lock --os {lock.os} --arch {lock.arch} --record` records what vendors' hosts answer",
+        )
+
+
+def system_tag(lock: Lock, image: str) -> str:
+    """The name of the bare system that is made of a registry's `image`."""
+    return f"ingot/{SYSTEM}:{lock.key}-{_digest(CONTAINERS / SYSTEM, image)[:12]}"
+
+
+def _system(lock: Lock, log: Path) -> str:
+    """The image of the bare system: from the distribution's archive, or where the lock names one, its registry's.
+
+    That one gets what roles and compilers need, of the day's versions; it is made once.
+    """
+    if lock.container_image is None:
+        return ensure_base(lock, log=log).tag
+    tag = system_tag(lock, lock.container_image.image)
+    if not _exists(tag):
+        buildkit.build(CONTAINERS / SYSTEM, DOCKERFILE, tag, {"IMAGE": lock.container_image.image}, log=log)
+    return tag
 
 
 def _digest(folder: Path, *others: str) -> str:
@@ -201,18 +252,19 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
     lock, date = locks.load(path), epoch(path)
     locks.check(lock, catalog)
     found = check_nccl(request, catalog, lock)
+    _require_resolved(request, chain(catalog, request.name)[0][1], lock)
     progress.note(f"nccl: {found}")
     ensure_docker()
     ensure_local_tools()
     with paths.alone(request.dir):
         log = request.dir / f"{request.name}.log"
         log.write_text("")
-        base = ensure_base(lock, log=log).tag
+        base = _system(lock, log)
         steps: list[Step] = []
         inputs, parent = "", base
         for name, row in chain(catalog, request.name):
             with _context(request, name, not row.parent, date) as context:
-                inputs = _digest(context, base, inputs, request.accelerator, json.dumps(row.roles))
+                inputs = _digest(context, base, inputs, request.accelerator, json.dumps(_roles(request, row)))
                 arguments = {"INPUTS": inputs, "ACCELERATOR": request.accelerator, EPOCH: str(date)}
                 steps.append(_step(request, lock, name, row, parent, arguments, context, progress, log))
             parent = steps[-1].tag
@@ -253,24 +305,26 @@ def _step(
         if row.parent:
             buildkit.build(context, DOCKERFILE, tag, arguments | {"PARENT": parent, "TOOLS": tools}, log=log)
         else:
-            _build_base(request, row, arguments | {"BASE_IMAGE": parent}, [tools, tag], context, log)
+            _build_base(request, name, row, arguments | {"BASE_IMAGE": parent}, [tools, tag], context, log)
         # The image that this one takes the name from would stay without a name.
         run(["docker", "image", "prune", "--force", "--filter", f"label=ingot.container={name}"])
     return Step(name, tag, False, round(time.monotonic() - began, 1), _size(tag))
 
 
 def _build_base(
-    request: Request, row: Container, arguments: dict[str, str], tags: list[str], context: Path, log: Path
+    request: Request, name: str, row: Container, arguments: dict[str, str], tags: list[str], context: Path, log: Path
 ) -> None:
     """Build two images of one file: `tags` are those of the one with pip, by which others are made, and of the base."""
-    lock_name, dockerfile = _lock_name(request), f"containers/base/{DOCKERFILE}"
-    if missing := [role for role in row.roles if not (paths.ROOT / "roles" / role).is_dir()]:
+    lock_name, dockerfile = _lock_name(request), f"containers/{ROOT}/{DOCKERFILE}"
+    roles = _roles(request, row)
+    if missing := [role for role in roles if not (paths.ROOT / "roles" / role).is_dir()]:
         raise IngotError(f"there is no role {missing[0]}", place=str(paths.CATALOG / "containers.yml"))
     arguments |= {
         "STACK": request.stack,
         "LOCK": lock_name,
         "LOCK_SHA256": hashlib.sha256((context / lock_name).read_bytes()).hexdigest(),
-        "ROLES": json.dumps(row.roles),
+        "NAME": name,
+        "ROLES": json.dumps(roles),
     }
     for tag, options in zip(tags, (["--target", "tools"], []), strict=True):
         buildkit.build(context, dockerfile, tag, arguments, log=log, options=options)

@@ -152,8 +152,10 @@ def launch(
     if checkpoints and not re.fullmatch(r"/[^\s:,]*", checkpoints):
         raise UsageError(f"{checkpoints!r} is no absolute path", place="--checkpoints", hint="write /fsx/run-1")
     catalog.stack(stack)
-    catalog.check_arch(os_name, facts["arch"])
     accelerator = accelerator_of(facts)
+    systems: dict[str, str] = {each: row.os for each, row in catalog.container_systems.items()}
+    os_name = os_name or systems.get(accelerator, systems["cpu"])
+    catalog.check_arch(os_name, facts["arch"])
     if not container and not bare and accelerator not in row.accelerators:
         has = ", ".join(row.accelerators)
         hint = f"name a container of your own that has {row.script}: --container REFERENCE"

@@ -68,6 +68,7 @@ def dump(lock: Lock) -> str:
     lines += [f"base: {flow(data['base'])}"] if data["base"] else []
     for key in ("base_images", "images"):
         lines += _block(key, data[key]) if data[key] else []
+    lines += [f"container_image: {flow(data['container_image'])}"] if data["container_image"] else []
     lines += _block("repositories", data["repositories"])
     lines.append("components:")
     for name, entry in data["components"].items():
@@ -253,6 +254,7 @@ def make(
         catalog_sha256=catalog.digest(stack_name),
         base=system.base,
         base_images=vendor.base_images(system, chosen, known_arch),
+        container_image=system.container_image,
         repositories=repositories,
         components={
             name: _locked(

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ingot.errors import IngotError
-from ingot.models import Arch, Base, BaseImage, Facts, Fingerprint, Image, Sha256, Strict
+from ingot.models import Arch, Base, BaseImage, ContainerImage, Facts, Fingerprint, Image, Sha256, Strict
 
 # What an accelerator cannot do without.
 DRIVERS = {"nvidia": "nvidia_driver", "neuron": "neuron"}
@@ -107,6 +107,7 @@ class Lock(Strict):
     base: Base | None = None
     base_images: dict[str, BaseImage] = Field({})
     images: dict[str, RecordedImage] = Field({})
+    container_image: ContainerImage | None = None
     repositories: dict[str, Repository]
     components: dict[str, LockedComponent]
     left_out: dict[str, str]

@@ -42,6 +42,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")]
 Facts = dict[str, str | bool | int]
 Arch = Literal["x86_64", "aarch64"]
+Accelerator = Literal["nvidia", "neuron", "cpu"]
 # The one that images are built for on this machine: the disk, the programs that make it and QEMU are of it.
 LOCAL_ARCH: Arch = "x86_64"
 # What EC2 calls them.
@@ -88,11 +89,20 @@ class BaseImage(Strict):
         return self
 
 
+class ContainerImage(Strict):
+    """The system's own container image, by the digest that its registry has it under; the tag says which that was."""
+
+    image: str = Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")
+    source: str
+    checked: date
+
+
 class OperatingSystem(Strict):
     """A row of `operating_systems.yml`.
 
     With `base`, a local image is made from the distribution's archive, whose index one of the primary fingerprints in
     `keys` must have signed. `base_images` are the base images in EC2 by platform, or by image where one has its own.
+    Containers start from `container_image`, where there is no `base`.
     """
 
     name: str
@@ -104,6 +114,7 @@ class OperatingSystem(Strict):
     base: Base | None = None
     keys: dict[str, Fingerprint] = {}
     base_images: dict[str, BaseImage] = {}
+    container_image: ContainerImage | None = None
     source: str
     checked: date
 
@@ -365,7 +376,7 @@ class Image(Strict):
     """
 
     platform: Platform
-    accelerator: Literal["nvidia", "neuron", "cpu"]
+    accelerator: Accelerator
     summary: str
     roles: list[str]
     given: list[str] = []
@@ -415,22 +426,32 @@ class BuildersFile(Strict):
 class Container(Strict):
     """A framework container: the container it is made from (empty at the root), and the variants it has.
 
+    `roles` are those of each variant; only the root has some.
     `script` is the training program in it, an absolute path, started by torchrun with `arguments`; a container without
     one is only built upon. `checkpoints` is the script's option that takes the folder of checkpoints.
     """
 
     summary: str
     parent: str = ""
-    accelerators: list[Literal["nvidia", "neuron", "cpu"]] = Field(min_length=1)
-    roles: list[str] = []
+    accelerators: list[Accelerator] = Field(min_length=1)
+    roles: dict[Accelerator, list[str]] = {}
     script: str = Field(default="", pattern=r"^(/\S+)?$")
     arguments: list[str] = []
     checkpoints: str = ""
 
 
+class ContainerSystem(Strict):
+    """What the containers for an accelerator are built on, and for which Python and C library, as uv names these."""
+
+    os: str
+    python: str
+    platform: str
+
+
 class Containers(Strict):
     """The file `containers.yml`."""
 
+    systems: dict[Accelerator, ContainerSystem] = {}
     containers: dict[str, Container]
 
 

@@ -1,7 +1,8 @@
 """Pins the Python packages of the containers: resolves what their `requirements*.in` ask for into exact versions.
 
 Each is resolved after those of the container that it is FROM, which constrain it; what `left-out-ACCELERATOR.txt` of a
-container names is in neither it nor those FROM it.
+container names is in neither it nor those FROM it, and what its `instead-ACCELERATOR.txt` pins stands whatever others
+require.
 """
 
 import importlib.util
@@ -10,17 +11,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from packaging.version import Version
+
 from ingot.catalog import Catalog, lineage
 from ingot.diff import changed
 from ingot.errors import IngotError
 from ingot.run import run
 
-# Wheels alone, for the Python and the C library of debian13.
+# Wheels alone.
 COMPILE = [
-    sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--upgrade", "--python-version", "3.13",
-    "--python-platform", "x86_64-manylinux_2_40", "--only-binary", ":all:", "--generate-hashes", "--no-header",
-    "--no-annotate",
+    sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--upgrade", "--only-binary", ":all:", "--generate-hashes",
+    "--no-header", "--no-annotate",
 ]  # fmt: skip
+# What a list beside the requirements is to uv.
+LISTS = {"left-out": "--excludes", "instead": "--overrides"}
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 NCCL = re.compile(r"nvidia-nccl-cu\d+")
 
@@ -42,11 +46,15 @@ def renew(name: str, source: Path, catalog: Catalog) -> dict[str, tuple[str | No
         raise IngotError("uv is not installed, which resolves Python packages", hint="run `make setup`")
     resolved = source.with_suffix(".txt")
     before = pins(resolved)
-    list_name = source.stem.replace("requirements", "left-out") + ".txt"
-    lists = (source.parents[1] / each / list_name for each in lineage(name, catalog))
-    left_out = next((path for path in lists if path.exists()), None)
-    excludes: list[str | Path] = ["--excludes", left_out] if left_out else []
-    run([*COMPILE, *excludes, source, "--output-file", resolved], doing=f"resolving {source}")
+    accelerator = source.stem.rpartition("-")[2]
+    systems = {str(each): row for each, row in catalog.container_systems.items()}
+    # What is of no variant goes with the oldest Python of them, and so with all.
+    system = systems.get(accelerator) or min(systems.values(), key=lambda row: Version(row.python))
+    words: list[str | Path] = ["--python-version", system.python, "--python-platform", system.platform]
+    for kind, option in LISTS.items():
+        lists = (source.parents[1] / each / f"{kind}-{accelerator}.txt" for each in lineage(name, catalog))
+        words += next(([option, path] for path in lists if path.exists()), [])
+    run([*COMPILE, *words, source, "--output-file", resolved], doing=f"resolving {source}")
     return changed(before, pins(resolved))
 
 

@@ -274,7 +274,7 @@ def test_pyxis_separates_the_registry_by_a_hash(reference: str, as_pyxis_writes_
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        ("slurm fsdp --instance-type p5.48xlarge", 2, "fsdp has no variant for nvidia"),
+        ("slurm fsdp --instance-type trn1.32xlarge", 2, "fsdp has no variant for neuron"),
         ("slurm pytorch --instance-type c5n.large", 2, "name one of bionemo, cpu-ddp, fsdp"),
         ("slurm fsdpp --instance-type c5n.large", 2, "did you mean 'fsdp'?"),
         ("slurm fsdp --instance-type p5.48xlarge --bare --processes 9", 2, "p5.48xlarge has 8"),

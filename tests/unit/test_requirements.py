@@ -16,7 +16,7 @@ from ingot.containers import CONTAINERS, Request, check_nccl
 from ingot.errors import IngotError
 
 CATALOG = read_catalog()
-LOCK = lock.load(lock.path_of(CATALOG.newest_stack, "debian13", "x86_64"))
+LOCK = lock.load(lock.path_of(CATALOG.newest_stack, "ubuntu2404", "x86_64"))
 MINE = LOCK.components["nccl"].version
 # Says what it was asked, and pins one package.
 UV = """
@@ -31,7 +31,7 @@ with Path(__file__).with_suffix(".log").open("a") as log:
 def with_nccl(*roles: str) -> Catalog:
     """A catalog whose containers have a variant for NVIDIA, and whose base has these roles."""
     rows = {
-        name: row.model_copy(update={"accelerators": ["nvidia"], "roles": [*roles] if not row.parent else []})
+        name: row.model_copy(update={"accelerators": ["nvidia"], "roles": {} if row.parent else {"nvidia": [*roles]}})
         for name, row in CATALOG.containers.items()
     }
     return dataclasses.replace(CATALOG, containers=rows)
@@ -52,7 +52,7 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def found(catalog: Catalog, name: str = "fsdp") -> str:
-    return check_nccl(Request(name, "debian13", "x86_64", CATALOG.newest_stack, "nvidia"), catalog, LOCK)
+    return check_nccl(Request(name, "ubuntu2404", "x86_64", CATALOG.newest_stack, "nvidia"), catalog, LOCK)
 
 
 def test_another_nccl_than_the_bases_stops_the_build_before_it_begins(
@@ -60,7 +60,7 @@ def test_another_nccl_than_the_bases_stops_the_build_before_it_begins(
 ) -> None:
     listed(pytorch="2.99.0")
     monkeypatch.delattr(containers, "ensure_docker")
-    request = Request("fsdp", "debian13", "x86_64", CATALOG.newest_stack, "nvidia")
+    request = Request("fsdp", "ubuntu2404", "x86_64", CATALOG.newest_stack, "nvidia")
     with pytest.raises(IngotError, match=f"NCCL is 2.99.0 here and {MINE} in base, by lock") as caught:
         containers.build(request, with_nccl("nccl", "efa"), Progress())
     assert caught.value.place == str(tmp_path / "pytorch" / "requirements-nvidia.txt")
@@ -104,6 +104,7 @@ def test_lists_are_resolved_without_what_the_nearest_parent_leaves_out(
         (tmp_path / name).mkdir()
         (tmp_path / name / f"requirements{'' if name == 'base' else '-cpu'}.in").touch()
     (tmp_path / "pytorch" / "left-out-cpu.txt").touch()
+    (tmp_path / "fsdp" / "instead-cpu.txt").touch()
     (tmp_path / "pytorch" / "requirements-cpu.txt").write_text("numpy==1.0\ntorch==1.0\n")
     done = ingot("lock", "--containers")
     assert done.returncode == 0, done.stderr
@@ -115,6 +116,8 @@ def test_lists_are_resolved_without_what_the_nearest_parent_leaves_out(
     ]  # fmt: skip
     left_out = str(tmp_path / "pytorch" / "left-out-cpu.txt")
     assert [left_out in words for words in asked] == [False, False, True, True]
+    assert ["--overrides" in words for words in asked] == [False, False, False, True]
+    assert [words[words.index("--python-version") + 1] for words in asked] == ["3.12", "3.13", "3.13", "3.13"]
     assert "  numpy 1.0 -> (removed)\n  torch 1.0 -> 2.0\n" in done.stdout
 
 
