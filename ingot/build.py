@@ -31,7 +31,8 @@ from ingot.run import run
 from ingot.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.verify import Result, verify
 
-FREE_GIB = 15
+# What a build takes on this machine, by the image's accelerator: downloads, the container, the disk.
+FREE_GIB = {"cpu": 6, "nvidia": 15, "neuron": 6}
 # What decides an image besides its lock; documentation, tests and the command line do not.
 INPUTS = ("roles", "plugins", "playbooks", "packer", "containers/disk-tools", "catalog/images.yml")
 INPUT_MODULES = ("base.py", "disk.py")
@@ -248,7 +249,7 @@ def _build(request: Request, catalog: Catalog, lock: Lock, lock_path: Path, prog
     log = request.dir / "build.log"
     log.write_text("")
     disk_path = request.dir / "disk.raw"
-    require_space(request.dir, FREE_GIB)
+    require_space(request.dir, FREE_GIB[catalog.image(request.image).accelerator])
     with progress.phase("set-up"):
         ensure_docker()
         ensure_local_tools()

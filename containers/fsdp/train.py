@@ -1,7 +1,8 @@
 """Trains a small causal language model on generated text, its weights and optimizer sharded by FSDP2.
 
-Started by torchrun. Each process reads windows of text that no other reads, and prints what it does as lines of JSON on
-standard output. With --checkpoints, a later run goes on from the newest complete checkpoint.
+Started by torchrun. On a machine without GPUs it takes the CPU, with gloo. Each process reads windows of text that no
+other reads, and prints what it does as lines of JSON on standard output. With --checkpoints, a later run goes on from
+the newest complete checkpoint.
 """
 
 import argparse
@@ -135,15 +136,15 @@ def digest(model: nn.Module) -> str:
     """SHA-256 of the whole weights, which each rank gathers: the same on all of them."""
     total = hashlib.sha256()
     for value in model.state_dict().values():
-        total.update(value.full_tensor().numpy().tobytes())
+        total.update(value.full_tensor().cpu().numpy().tobytes())
     return total.hexdigest()
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: argparse.Namespace, device: torch.device) -> None:
     """Train to the last step, from the newest checkpoint if there is one."""
     rank, world = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(options.seed)
-    model = Model(options.width, options.layers, options.heads, options.length)
+    model = Model(options.width, options.layers, options.heads, options.length).to(device)
     # Each block is gathered when it is needed and let go after; what is left over is gathered with the model.
     for block in model.blocks:
         fully_shard(block)
@@ -157,6 +158,7 @@ def train(options: argparse.Namespace) -> None:
     for step, (numbers, text) in enumerate(data, first + 1):
         if step > options.steps:
             break
+        text = text.to(device)
         loss = F.cross_entropy(model(text[:, :-1]).flatten(0, 1), text[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
@@ -187,9 +189,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.checkpoints:
         options.checkpoints.mkdir(parents=True, exist_ok=True)
-    dist.init_process_group("gloo")
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # Checkpoints are agreed upon by messages between CPUs.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
-        train(options)
+        train(options, device)
     finally:
         dist.destroy_process_group()
 

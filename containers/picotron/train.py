@@ -1,7 +1,7 @@
 """Trains a small decoder in picotron's layout: copies of the model, in stages of layers, in slices of each matrix.
 
-Started by torchrun, or by itself, which starts as many processes on this machine as the configuration asks for. Each
-process prints what it does as lines of JSON on standard output.
+Started by torchrun, or by itself, which starts as many processes on this machine as the configuration asks for. On a
+machine without GPUs it takes the CPU, with gloo. Each process prints what it does as lines of JSON on standard output.
 """
 
 import argparse
@@ -133,11 +133,11 @@ def step_of(
     stage: Stage, texts: list[torch.Tensor], width: int, group: dist.ProcessGroup, before: int, after: int
 ) -> torch.Tensor:
     """All micro-batches forward, then all backward, and the gradients that this leaves; the sum of the losses."""
-    inputs, outputs, total = [], [], torch.zeros(())
+    inputs, outputs, total = [], [], torch.zeros((), device=texts[0].device)
     for text in texts:
         known = text[:, :-1]
         if not stage.first:
-            known = torch.empty(*known.shape, width)
+            known = torch.empty(*known.shape, width, device=known.device)
             dist.recv(known, before, group=group)
             known.requires_grad_()
         made = stage(known)
@@ -163,24 +163,24 @@ def digest(stage: Stage, layout: DeviceMesh) -> str:
     """SHA-256 over all stages and slices of this rank's copy of the model: the same for each copy."""
     total = hashlib.sha256()
     for value in stage.state_dict().values():
-        total.update(value.numpy().tobytes())
+        total.update(value.cpu().numpy().tobytes())
     told: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(told, (layout.get_coordinate(), total.hexdigest()))
     copy = layout.get_local_rank("dp")
     return hashlib.sha256("".join(part for (of, *_), part in told if of == copy).encode()).hexdigest()
 
 
-def train(config: dict[str, Any]) -> None:
+def train(config: dict[str, Any], device: torch.device) -> None:
     """Train to the last step."""
     sizes, training, width = config["distributed"], config["training"], config["model"]["hidden_size"]
     layout = init_device_mesh(
-        "cpu", (sizes["dp_size"], sizes["pp_size"], sizes["tp_size"]), mesh_dim_names=("dp", "pp", "tp")
+        device.type, (sizes["dp_size"], sizes["pp_size"], sizes["tp_size"]), mesh_dim_names=("dp", "pp", "tp")
     )
     copies, copy = sizes["dp_size"], layout.get_local_rank("dp")
     pipeline, number = layout["pp"], layout.get_local_rank("pp")
     ranks = pipeline.mesh.tolist()
     before, after = ranks[max(number - 1, 0)], ranks[min(number + 1, len(ranks) - 1)]
-    stage = Stage(config["model"], training["seq_length"], training["seed"], pipeline, layout["tp"])
+    stage = Stage(config["model"], training["seq_length"], training["seed"], pipeline, layout["tp"]).to(device)
     optimizer = torch.optim.Adam(stage.parameters(), lr=training["learning_rate"])
     batch, micro, read = training["micro_batch_size"], training["gradient_accumulation_steps"], []
     for step in range(1, training["total_train_steps"] + 1):
@@ -188,7 +188,8 @@ def train(config: dict[str, Any]) -> None:
         first = (step - 1) * batch * micro
         numbers = [(first + place) * copies + copy for place in range(batch * micro)]
         read += numbers
-        tokens = torch.tensor([sequence(each, training["seq_length"] + 1, training["seed"]) for each in numbers])
+        texts = [sequence(each, training["seq_length"] + 1, training["seed"]) for each in numbers]
+        tokens = torch.tensor(texts, device=device)
         optimizer.zero_grad()
         loss = step_of(stage, list(tokens.split(batch)), width, pipeline.get_group(), before, after)
         for value in stage.parameters():
@@ -208,9 +209,13 @@ def run(rank: int, config: dict[str, Any]) -> None:
     os.environ.setdefault("LOCAL_RANK", str(rank))
     os.environ.setdefault("RANK", str(rank))
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")
+    # Asked here, as CUDA cannot be used on both sides of a fork.
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        train(config)
+        train(config, device)
     finally:
         dist.destroy_process_group()
 

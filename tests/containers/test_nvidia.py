@@ -17,7 +17,8 @@ from artifacts import docker
 from systems import gateway, image
 from vendors import Vendors, serving
 
-from ingot import buildkit, containers
+from ingot import buildkit, containers, smoke
+from ingot.catalog import read_catalog
 from ingot.models import ContainerImage
 
 from .conftest import MAIN
@@ -27,7 +28,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 ROLES = ["cuda", "nccl", "gdrcopy", "efa", "aws_ofi_nccl", "nccl_tests"]
 # What only a host of the lock has.
 HOST = ["kernel", "nvidia_driver"]
-NAMES = ["base", "nccl-tests", "pytorch", "fsdp"]
+NAMES = [name for name, row in read_catalog().containers.items() if "nvidia" in row.accelerators]
+TRAINED = [name for name in NAMES if (containers.CONTAINERS / name / smoke.FILE).exists()]
 # torch.cuda.nccl.version() would be the version that torch was compiled with.
 FACTS = """import ctypes, json, torch
 path = next(line.split()[-1] for line in open("/proc/self/maps") if "libnccl.so" in line)
@@ -100,7 +102,7 @@ def test_nccls_own_tests_are_there(stack: Stack) -> None:
     assert "all_reduce_perf" in docker("run", "--rm", tag, "ls", "/opt/nccl-tests/build")
 
 
-def test_the_framework_loads_the_nccl_of_the_lock_and_trains(stack: Stack) -> None:
+def test_pytorch_loads_the_nccl_of_the_lock(stack: Stack) -> None:
     report = built(stack, "fsdp")
     version = stack.vendors.lock.components["nccl"].version
     assert report["nccl"] == f"{version} in base and by the requirements"
@@ -108,7 +110,11 @@ def test_the_framework_loads_the_nccl_of_the_lock_and_trains(stack: Stack) -> No
     assert (torch.split("+")[0], cuda[:3], gpu) == ("2.15.0", "13.", False)
     major, minor, patch = map(int, version.split("."))
     assert nccl == major * 10000 + minor * 100 + patch
-    done = stack.ingot("smoke", "fsdp", "--accelerator", "nvidia")
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_it_trains_on_cpus_where_there_is_no_gpu(stack: Stack, name: str) -> None:
+    done = stack.ingot("smoke", name, "--accelerator", "nvidia")
     assert done.returncode == 0, done.stderr
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from ingot import lock as locks
+from ingot.build import FREE_GIB
 from ingot.locked import Lock
 
 from .conftest import Ingot
 
-pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.network]
+pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.network, pytest.mark.disk(FREE_GIB["nvidia"])]
 
 
 @pytest.fixture(scope="module", params=["debian13", pytest.param("debian12", marks=pytest.mark.slow)])
