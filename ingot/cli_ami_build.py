@@ -1,5 +1,6 @@
 """The command that builds an AMI; `ingot.cli_ami` has the others."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -32,19 +33,26 @@ def build(
     on_error: Annotated[
         str, typer.Option("--on-error", help="cleanup, or abort to leave a failed build's instance to look at.")
     ] = "cleanup",
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Let Packer ask at the terminal before each of its steps, and show its log.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build an AMI, verify it before and after it is one, and tag it."""
     from ingot.ami_build import Request
     from ingot.ami_build import build as build_ami
     from ingot.console import Progress, out
+    from ingot.packer import DEBUG
 
     if on_error not in ("cleanup", "abort"):
         raise UsageError(f"unknown way {on_error!r}", hint="--on-error cleanup or --on-error abort")
+    if debug and not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask at", place="--debug", hint="leave it out")
     catalog, stack = find_stack(stack)
     request = Request(
         image, os_name, arch, stack, region,
-        instance_types or [], subnets or [], on_demand, instance_profile, kms_key, [f"-on-error={on_error}"],
+        instance_types or [], subnets or [], on_demand, instance_profile, kms_key,
+        [f"-on-error={on_error}", *([DEBUG] if debug else [])],
     )  # fmt: skip
     report = build_ami(request, catalog, Progress())
     if as_json:

@@ -5,6 +5,7 @@ against simulated vendors.
 """
 
 import json
+import shlex
 import shutil
 import subprocess
 import time
@@ -80,6 +81,19 @@ def test_an_ami_is_built_verified_twice_and_tagged_and_nothing_else_is_left(clou
     assert "2026.11 debian12-x86_64" in (folder / "release-notes.md").read_text()
     channel = json.loads(cloud.run("ami", "show", f"candidate:{IMAGE}/debian12/x86_64", "--region", REGION, "--json"))
     assert channel["id"] == report["ami"]
+
+
+@pytest.mark.slow
+def test_packer_asks_at_the_terminal_before_each_step(cloud: Cloud) -> None:
+    command = cloud.ingot("ami", "build", IMAGE, "--os", "debian12", "--region", REGION, "--debug")
+    at_a_terminal = shlex.join(["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"])
+    done = subprocess.run(
+        ["sh", "-c", f"yes '' | {at_a_terminal}"],
+        env=cloud.env, cwd=paths.ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "Press enter to continue" in done.stdout
+    assert len(cloud.ec2.describe_images(Owners=["self"])["Images"]) == 1
 
 
 def test_a_system_without_base_images_is_refused_before_anything_is_asked_for(cloud: Cloud) -> None:
