@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/run.py            all of it, about 20 minutes on 2 cores
     .venv/bin/python benchmarks/run.py boot       one part, whose rows alone are renewed: converge, boot, size,
-                                                  commands, solving, mirror, tests, amis
+                                                  commands, solving, mirror, tests, amis,
+                                                  containers
 
 Wants an image that has been built (`make local-parallelcluster`): packages are cached, and its disk is there.
 """
@@ -20,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import amis
+import framework
 
 from ingot import lock as locks
 from ingot import paths
@@ -298,9 +300,28 @@ def life() -> list[Row]:
     ]
 
 
+def framework_containers() -> list[Row]:
+    """Containers for CPUs: built from warm caches and after a change, their size, and the runs that judge them."""
+    whole, changed = framework.building()
+    ratio, took = framework.size(), framework.runs()
+    slowest = max(took, key=lambda name: took[name])
+    return [
+        ("base, PyTorch and a leaf, from warm caches", "180 s", f"{whole:.0f} s", whole <= 180),
+        ("a leaf after a change of its program", "5 s", f"{changed:.1f} s", changed <= 5),
+        ("a leaf : what it is FROM, and its Python packages", "1.03", f"{ratio:.4f}", ratio <= 1.03),
+        (
+            f"slowest of {len(took)} runs that judge a container",
+            "60 s",
+            f"{took[slowest]:.0f} s ({slowest})",
+            took[slowest] <= 60,
+        ),
+    ]
+
+
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "converge": converge, "boot": booting, "size": size, "commands": commands, "solving": solving,
     "mirror": mirroring, "tests": tests, "amis": life,
+    "containers": framework_containers,
 }  # fmt: skip
 
 

@@ -1,0 +1,80 @@
+"""Measures framework containers, built by the product's own code: from warm caches, after a change, how large they are,
+and how long the runs take that judge them.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from ingot import containers, smoke
+from ingot.catalog import read_catalog
+from ingot.console import Progress
+from ingot.run import run
+
+CATALOG = read_catalog()
+LEAF = "fsdp"
+# Has Python packages of its own.
+LARGE = "megatron-lm"
+VENV = "/opt/ingot/venv"
+
+
+def _request(name: str) -> containers.Request:
+    return containers.asked(CATALOG, name, "", "x86_64", CATALOG.newest_stack, "cpu")
+
+
+def _build(name: str) -> dict[str, Any]:
+    return containers.build(_request(name), CATALOG, Progress(quiet=True))
+
+
+@contextmanager
+def _another_date() -> Iterator[None]:
+    """Every layer is made anew, with what caches of apt and pip hold."""
+    with patch.dict(os.environ, {containers.EPOCH: "1"}):
+        yield
+
+
+def building() -> tuple[float, float]:
+    """Seconds to build base, PyTorch and a leaf from warm caches, and the leaf after a change of its program."""
+    _build(LEAF)
+    with _another_date():
+        whole = sum(step["seconds"] for step in _build(LEAF)["steps"])
+    _build(LEAF)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "containers")
+        shutil.copytree(containers.CONTAINERS, copy)
+        with (copy / LEAF / "train.py").open("a") as program:
+            program.write("# Changed.\n")
+        with patch.object(containers, "CONTAINERS", copy):
+            changed = sum(step["seconds"] for step in _build(LEAF)["steps"])
+    _build(LEAF)
+    return whole, changed
+
+
+def size() -> float:
+    """The size of a leaf : that of what it is FROM and of the Python packages that it adds."""
+    steps = {step["container"]: step for step in _build(LARGE)["steps"]}
+    leaf, parent = steps[LARGE], steps[CATALOG.containers[LARGE].parent]
+    words = ["docker", "run", "--rm", "--network=none", "--user=0"]
+    installed = [int(run([*words, step["tag"], "du", "-sb", VENV]).split()[0]) for step in (leaf, parent)]
+    return float(leaf["size_bytes"] / (parent["size_bytes"] + installed[0] - installed[1]))
+
+
+def runs() -> dict[str, float]:
+    """Seconds of the run that judges each container; RuntimeError where one does not pass."""
+    took = {}
+    for file in sorted(containers.CONTAINERS.glob(f"*/{smoke.FILE}")):
+        name = file.parent.name
+        _build(name)
+        folder = _request(name).dir / name
+        folder.mkdir(exist_ok=True)
+        result = smoke.smoke(_request(name).tag, smoke.read(file.parent), folder)
+        if result.faults:
+            raise RuntimeError(f"{name}: {json.dumps(result.faults)}")
+        took[name] = result.seconds
+    return took
