@@ -36,7 +36,7 @@ from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
 from own_stack import NAME, converged, serving_all
-from systems import docker, image, made
+from systems import SYSTEMS, docker, image, made
 
 from ingot import lock as locks
 from ingot import paths
@@ -157,7 +157,11 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
 
 def machine(system: str, login: str) -> str:
     """The image of a system's instances."""
-    return made(image(system), LOGIN.format(user=login), f"ec2-{system}")
+    script = LOGIN.format(user=login)
+    # A system of rpm has no apt any more.
+    return (
+        image(system, before=script) if SYSTEMS[system].kind == "rpm" else made(image(system), script, f"ec2-{system}")
+    )
 
 
 def _put_behind(rig: Rig) -> None:

@@ -194,8 +194,8 @@ def tools_image(arch: Arch = "x86_64") -> str:
 
 
 @cache
-def image(name: str, arch: Arch = "x86_64") -> str:
-    """The image of a system."""
+def image(name: str, arch: Arch = "x86_64", before: str = "") -> str:
+    """The image of a system; `before` installs packages of Debian before it presents itself as another one."""
     system = SYSTEMS[name]
     if system.files is None:
         return _base(name, arch)
@@ -204,6 +204,7 @@ def image(name: str, arch: Arch = "x86_64") -> str:
     script += [f"cat > {path} <<'EOF'\n{text}EOF" for path, text in system.files.items()]
     script += [RPM] if system.kind == "rpm" else []
     base = tools_image() if arch == "x86_64" else _installed(_base("debian13", arch), SYSTEM, f"system-{arch}")
+    base = made(base, before, f"{name}-before") if before else base
     return made(base, "\n".join(script) + "\n", name if arch == "x86_64" else f"{name}-{arch}")
 
 
