@@ -19,6 +19,8 @@ SIMULATED = ["ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9"]
 WATCHED = ["node_exporter", *OWN]
 # What an image without accelerators has, from Debian's archive.
 DEBIANS = ["base", "kernel", "efa", "slurm", "docker", "node_exporter", *OWN]
+# What it has for GPUs, from the same archive and, on Debian 12, from the Python package index.
+OF_GPUS = ["kernel", "nvidia_driver", "cuda", "nccl"]
 # What compiles nothing, neither while it is installed nor when the suite asks: an emulated processor takes long for it.
 FEW = ["base", *WATCHED]
 AARCH64 = {
@@ -42,12 +44,16 @@ def proven(host: str, vendors: Vendors, roles: list[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arch", "roles"),
-    [("debian12", "x86_64", DEBIANS), ("debian13", "x86_64", DEBIANS), ("debian13", "aarch64", FEW)],
-    ids=["debian12", "debian13", "debian13-aarch64"],
+    [
+        ("debian12", "x86_64", DEBIANS),
+        ("debian13", "x86_64", DEBIANS),
+        ("debian13", "aarch64", FEW),
+        ("debian12", "x86_64", OF_GPUS),
+        ("debian13", "x86_64", OF_GPUS),
+    ],
+    ids=["debian12", "debian13", "debian13-aarch64", "debian12-gpus", "debian13-gpus"],
 )
-def test_debian_has_what_an_image_without_accelerators_has(
-    name: str, arch: Arch, roles: list[str], tmp_path: Path
-) -> None:
+def test_debian_has_what_its_archive_has(name: str, arch: Arch, roles: list[str], tmp_path: Path) -> None:
     vendors = Vendors(tmp_path, "", locked(name, arch).of([*roles, "kernel"]))
     vendors.lock_file.write_text(locks.dump(vendors.lock))
     with container(image(name, arch)) as host:
