@@ -54,7 +54,7 @@ def build(
         instance_types or [], subnets or [], on_demand, instance_profile, kms_key,
         [f"-on-error={on_error}", *([DEBUG] if debug else [])],
     )  # fmt: skip
-    report = build_ami(request, catalog, Progress())
+    report = build_ami(request, catalog, Progress(quiet=debug))
     if as_json:
         print_json(report)
         return

@@ -52,7 +52,7 @@ MADE = "ingot/rig-ec2-ami"
 # What an image of EC2 has: a clock, cloud-init, an initramfs, a user who may do everything, and sshd.
 LOGIN = """export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -qq --yes --no-install-recommends chrony cloud-init initramfs-tools iproute2 openssh-server procps \\
+apt-get install -qq --yes --no-install-recommends chrony cloud-init {initramfs} iproute2 openssh-server procps \\
   sudo systemd systemd-resolved zstd >/dev/null
 apt-get clean
 rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*
@@ -157,11 +157,10 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
 
 def machine(system: str, login: str) -> str:
     """The image of a system's instances."""
-    script = LOGIN.format(user=login)
-    # A system of rpm has no apt any more.
-    return (
-        image(system, before=script) if SYSTEMS[system].kind == "rpm" else made(image(system), script, f"ec2-{system}")
-    )
+    if SYSTEMS[system].kind == "apt":
+        return made(image(system), LOGIN.format(user=login, initramfs="initramfs-tools"), f"ec2-{system}")
+    # It has no apt any more.
+    return image(system, before=LOGIN.format(user=login, initramfs="dracut"))
 
 
 def _put_behind(rig: Rig) -> None:

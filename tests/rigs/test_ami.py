@@ -4,8 +4,10 @@ Most tests build an image of their own on Debian 12, with the roles that every i
 against simulated vendors.
 """
 
+import contextlib
 import json
-import shlex
+import os
+import pty
 import shutil
 import subprocess
 import time
@@ -86,13 +88,24 @@ def test_an_ami_is_built_verified_twice_and_tagged_and_nothing_else_is_left(clou
 @pytest.mark.slow
 def test_packer_asks_at_the_terminal_before_each_step(cloud: Cloud) -> None:
     command = cloud.ingot("ami", "build", IMAGE, "--os", "debian12", "--region", REGION, "--debug")
-    at_a_terminal = shlex.join(["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"])
-    done = subprocess.run(
-        ["sh", "-c", f"yes '' | {at_a_terminal}"],
-        env=cloud.env, cwd=paths.ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "Press enter to continue" in done.stdout
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *command],
+        env=cloud.env, cwd=paths.ROOT, stdin=its, stdout=its, stderr=its,
+    ) as process:  # fmt: skip
+        os.close(its)
+        said = answered = 0
+        text = ""
+        # The terminal ends with an error when nobody has it open any more.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(ours, 1 << 16):
+                text += chunk.decode(errors="replace")
+                said = text.count("Press enter to continue")
+                os.write(ours, b"\r" * (said - answered))
+                answered = said
+    os.close(ours)
+    assert process.returncode == 0, text[-3000:]
+    assert said > 2
     assert len(cloud.ec2.describe_images(Owners=["self"])["Images"]) == 1
 
 

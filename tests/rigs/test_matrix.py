@@ -20,7 +20,7 @@ WATCHED = ["node_exporter", *OWN]
 # What an image without accelerators has, from Debian's archive.
 DEBIANS = ["base", "kernel", "efa", "slurm", "docker", "node_exporter", *OWN]
 # What it has for GPUs, from the same archive and, on Debian 12, from the Python package index.
-OF_GPUS = ["kernel", "nvidia_driver", "cuda", "nccl"]
+OF_GPUS = ["base", "kernel", "nvidia_driver", "cuda", "nccl"]
 # What compiles nothing, neither while it is installed nor when the suite asks: an emulated processor takes long for it.
 FEW = ["base", *WATCHED]
 AARCH64 = {
