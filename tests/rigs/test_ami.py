@@ -163,16 +163,6 @@ def brought(ami: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("image", ["ec2", "parallelcluster-cpu"])
-def test_an_image_of_a_system_of_rpm_is_built(tmp_path: Path, image: str) -> None:
-    with emulated(tmp_path, "al2023") as cloud:
-        done = cloud.build(image, "al2023")
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["suite"]["failed"] == 0
-        assert cloud.left() == {}
-
-
-@pytest.mark.slow
 def test_all_nine_images_are_built_and_keep_what_their_base_image_brings(tmp_path: Path) -> None:
     with emulated(tmp_path, "ubuntu2404") as cloud:
         for image, row in read_catalog().images.items():
