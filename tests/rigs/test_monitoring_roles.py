@@ -57,9 +57,13 @@ def test_prometheus_reads_the_ports_that_exporters_serve() -> None:
         found: dict[str, object] = yaml.safe_load((paths.ROOT / "roles" / role / file).read_text())
         return found
 
-    ports = of("prometheus", "vars/main.yml")["prometheus_exporters"]
+    gathers = of("prometheus", "vars/main.yml")
+    ports = gathers["prometheus_exporters"]
     assert isinstance(ports, dict)
     assert ports["efa"] == of("efa_exporter", "defaults/main.yml")["efa_exporter_port"]
+    assert ports["node"] == of("node_exporter", "vars/main.yml")["node_exporter_port"]
+    for role, file in (("prometheus", "prometheus.service"), ("grafana", "datasource.yml")):
+        assert f"127.0.0.1:{gathers['prometheus_port']}\n" in (paths.ROOT / "roles" / role / "files" / file).read_text()
 
 
 @pytest.mark.slow

@@ -4,21 +4,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from pci import devices_of, sees, tree
 from places import ask, converge, locked
 from systems import booted, docker, gateway, image
 from vendors import Vendors, serving
 
+from ingot import paths
+
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
-# role: its service, and the port that it listens on.
+# role: its service, and the file that says the port which it listens on.
 SERVICES = {
-    "node_exporter": ("prometheus-node-exporter", 9100),
-    "efa_exporter": ("ingot-efa-exporter", 9109),
-    "prometheus": ("prometheus", 9090),
-    "grafana": ("grafana-server", 3000),
+    "node_exporter": ("prometheus-node-exporter", "vars"),
+    "efa_exporter": ("ingot-efa-exporter", "defaults"),
+    "prometheus": ("prometheus", "vars"),
+    "grafana": ("grafana-server", "vars"),
 }
 MORE = ["prometheus", "grafana"]
+# Tells systemd when it listens, so that it is systemd who refuses it.
+SAYS_READY = ["efa_exporter"]
 every = pytest.mark.parametrize(
     "role", [pytest.param(role, marks=[pytest.mark.slow] if role in MORE else []) for role in SERVICES]
 )
@@ -46,9 +51,21 @@ def host(tmp_path: Path) -> Iterator[str]:
         yield made
 
 
+def service(role: str) -> tuple[str, int]:
+    """The unit of a role, and its port."""
+    unit, folder = SERVICES[role]
+    said = yaml.safe_load((paths.ROOT / "roles" / role / folder / "main.yml").read_text())
+    return unit, said[f"{role}_port"]
+
+
+def refused(unit: str) -> str:
+    """What systemd says when it has not started a unit."""
+    return f"Job for {unit}.service failed"
+
+
 @every
 def test_a_taken_port_is_named_and_the_next_run_starts_the_service(vendors: Vendors, host: str, role: str) -> None:
-    unit, port = SERVICES[role]
+    unit, port = service(role)
     checked = converge(host, vendors, role, check=True)
     assert checked.returncode == 0, checked.stdout
     ask(host, f"systemd-run --quiet --unit=other python3 -m http.server {port}")
@@ -56,7 +73,7 @@ def test_a_taken_port_is_named_and_the_next_run_starts_the_service(vendors: Vend
     for _ in range(2):
         done = converge(host, vendors, role)
         assert done.returncode != 0, done.stdout
-        assert unit in done.stdout
+        assert (f"port {port} of 127.0.0.1 is taken" if role not in SAYS_READY else refused(unit)) in done.stdout
     ask(host, "systemctl stop other")
     done = converge(host, vendors, role)
     assert done.returncode == 0, done.stdout
@@ -71,12 +88,13 @@ def test_a_taken_port_is_named_and_the_next_run_starts_the_service(vendors: Vend
 def test_a_service_that_ends_at_once_is_named_and_the_next_run_starts_it(
     vendors: Vendors, host: str, role: str
 ) -> None:
-    unit, _ = SERVICES[role]
+    unit, port = service(role)
     folder = f"/etc/systemd/system/{unit}.service.d"
     docker("exec", "-i", host, "sh", "-euc", f"mkdir -p {folder}; cat >{folder}/broken.conf", stdin=BROKEN)
     done = converge(host, vendors, role)
     assert done.returncode != 0, done.stdout
-    assert unit in done.stdout
+    said = f"{unit}.service does not listen on port {port} of" if role not in SAYS_READY else refused(unit)
+    assert said in done.stdout, done.stdout
     ask(host, f"rm {folder}/broken.conf")
     done = converge(host, vendors, role)
     assert done.returncode == 0, done.stdout
