@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import IO
 
 from ingot.errors import IngotError
@@ -50,14 +51,18 @@ def packer_build(source: str, variables: Mapping[str, str], *, log: Path, option
             env={**os.environ, **packer_environment()},
             start_new_session=not attended,
         )
+        # Beside us, so that it goes on while Packer cleans up after an interrupt.
+        showing = Thread(target=_show, args=(process.stdout, out)) if process.stdout else None
+        if showing:
+            showing.start()
         try:
-            if process.stdout:
-                _show(process.stdout, out)
             code = process.wait()
         except BaseException:
             _interrupt(process)
             raise
         finally:
+            if showing:
+                showing.join()
             if "container_name" in variables:
                 _remove(variables["container_name"])
     if code != 0:
