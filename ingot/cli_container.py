@@ -14,13 +14,20 @@ def _containers() -> list[str]:
     return sorted(find_stack("")[0].containers)
 
 
+def _accelerators() -> list[str]:
+    return sorted(find_stack("")[0].container_systems)
+
+
 NameArg = Annotated[str, typer.Argument(help="A container of catalog/containers.yml.", autocompletion=_containers)]
 SystemOption = Annotated[
     str,
     typer.Option("--os", help="Operating system; the variant's.", autocompletion=systems, show_default=False),
 ]
 AcceleratorOption = Annotated[
-    str, typer.Option("--accelerator", help="The variant: cpu, nvidia; cpu by default where it is.", show_default=False)
+    str,
+    typer.Option(
+        "--accelerator", help="The variant; cpu where there is one.", autocompletion=_accelerators, show_default=False
+    ),
 ]
 
 

@@ -31,9 +31,9 @@ from ingot.setup import ensure_docker, ensure_local_tools
 CONTAINERS = paths.ROOT / "containers"
 DOCKERFILE = "Dockerfile"
 # What a row without a parent is built by, and what makes a bare system of a registry's image of it.
-ROOT, SYSTEM = "base", "system"
+BASE, SYSTEM = "base", "system"
 # What the base is made from besides its lock, in the checkout.
-ROOT_INPUTS = (f"containers/{ROOT}", "galaxy.yml", "meta", "playbooks/image.yml", "plugins", "roles")
+ROOT_INPUTS = (f"containers/{BASE}", "galaxy.yml", "meta", "playbooks/image.yml", "plugins", "roles")
 # What is in a container's folder and not in the container.
 UNUSED = ("README.md", "smoke.yml", "*.in", "__pycache__")
 INPUTS_LABEL = "ingot.inputs"
@@ -131,7 +131,7 @@ def check_nccl(request: Request, catalog: Catalog, lock: Lock) -> str:
     for path, version in wheels.items():
         if version != first:
             where = f"in {root}, by lock {lock.stack} {lock.key}" if base else f"in {next(iter(wheels))}"
-            hint = f"pin nccl to =={version} in the stack, or here what brings NCCL {first}, and `ingot lock`"
+            hint = f"`ingot lock --containers` takes that of the lock; or pin nccl to =={version} in the stack"
             raise IngotError(f"NCCL is {version} here and {first} {where}", place=str(path), hint=hint)
     if not base:
         return f"{first or 'none'} by the requirements; {root} for {request.accelerator} has none to compare with"
@@ -315,7 +315,7 @@ def _build_base(
     request: Request, name: str, row: Container, arguments: dict[str, str], tags: list[str], context: Path, log: Path
 ) -> None:
     """Build two images of one file: `tags` are those of the one with pip, by which others are made, and of the base."""
-    lock_name, dockerfile = _lock_name(request), f"containers/{ROOT}/{DOCKERFILE}"
+    lock_name, dockerfile = _lock_name(request), f"containers/{BASE}/{DOCKERFILE}"
     roles = _roles(request, row)
     if missing := [role for role in roles if not (paths.ROOT / "roles" / role).is_dir()]:
         raise IngotError(f"there is no role {missing[0]}", place=str(paths.CATALOG / "containers.yml"))

@@ -1,21 +1,24 @@
 """Pins the Python packages of the containers: resolves what their `requirements*.in` ask for into exact versions.
 
 Each is resolved after those of the container that it is FROM, which constrain it; what `left-out-ACCELERATOR.txt` of a
-container names is in neither it nor those FROM it, and what its `instead-ACCELERATOR.txt` pins stands whatever others
-require.
+container names is in neither it nor those FROM it. Where the base has NCCL, the lock's version stands whatever a
+framework requires: one NCCL is in a container, and its functions are versioned, a newer one has those of an older.
 """
 
 import importlib.util
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.version import Version
 
+from ingot import lock as locks
 from ingot.catalog import Catalog, lineage
 from ingot.diff import changed
 from ingot.errors import IngotError
+from ingot.models import LOCAL_ARCH
 from ingot.run import run
 
 # Wheels alone.
@@ -23,8 +26,6 @@ COMPILE = [
     sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--upgrade", "--only-binary", ":all:", "--generate-hashes",
     "--no-header", "--no-annotate",
 ]  # fmt: skip
-# What a list beside the requirements is to uv.
-LISTS = {"left-out": "--excludes", "instead": "--overrides"}
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 NCCL = re.compile(r"nvidia-nccl-cu\d+")
 
@@ -51,11 +52,24 @@ def renew(name: str, source: Path, catalog: Catalog) -> dict[str, tuple[str | No
     # What is of no variant goes with the oldest Python of them, and so with all.
     system = systems.get(accelerator) or min(systems.values(), key=lambda row: Version(row.python))
     words: list[str | Path] = ["--python-version", system.python, "--python-platform", system.platform]
-    for kind, option in LISTS.items():
-        lists = (source.parents[1] / each / f"{kind}-{accelerator}.txt" for each in lineage(name, catalog))
-        words += next(([option, path] for path in lists if path.exists()), [])
-    run([*COMPILE, *words, source, "--output-file", resolved], doing=f"resolving {source}")
+    lists = (source.parents[1] / each / f"left-out-{accelerator}.txt" for each in lineage(name, catalog))
+    words += next((["--excludes", path] for path in lists if path.exists()), [])
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as instead:
+        if pin := _nccl_of_base(name, accelerator, system.os, catalog):
+            instead.write(f"{pin}\n")
+            instead.flush()
+            words += ["--overrides", instead.name]
+        run([*COMPILE, *words, source, "--output-file", resolved], doing=f"resolving {source}")
     return changed(before, pins(resolved))
+
+
+def _nccl_of_base(name: str, accelerator: str, os_name: str, catalog: Catalog) -> str:
+    """The exact requirement of the lock's NCCL, empty where what the container `name` is made from has none."""
+    base = catalog.containers[lineage(name, catalog)[-1]]
+    if not any("nccl" in roles for each, roles in base.roles.items() if each == accelerator):
+        return ""
+    entry = locks.load(locks.path_of(catalog.newest_stack, os_name, LOCAL_ARCH)).components["nccl"]
+    return f"nvidia-nccl-cu{entry.facts['cuda_major']}=={entry.version}"
 
 
 def nccl(path: Path) -> str:

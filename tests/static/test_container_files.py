@@ -5,8 +5,7 @@ from pathlib import Path
 
 from ingot import smoke
 from ingot.catalog import read_catalog
-from ingot.containers import CONTAINERS, DOCKERFILE, SYSTEM
-from ingot.containers import ROOT as ROOT_FOLDER
+from ingot.containers import BASE, CONTAINERS, DOCKERFILE, SYSTEM
 from ingot.paths import ROOT
 
 CATALOG = read_catalog()
@@ -16,7 +15,7 @@ NO_TRAINING = {"nccl-tests", "nemo-launcher"}
 
 def dockerfile(name: str) -> Path:
     """What a container is built by: what is FROM no other, by the base's."""
-    return CONTAINERS / (name if CATALOG.containers[name].parent else ROOT_FOLDER) / DOCKERFILE
+    return CONTAINERS / (name if CATALOG.containers[name].parent else BASE) / DOCKERFILE
 
 
 def test_dockerfiles_are_those_of_the_rows_of_the_catalog() -> None:

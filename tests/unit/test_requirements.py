@@ -26,6 +26,14 @@ Path(sys.argv[-1]).write_text("torch==2.0\\n")
 with Path(__file__).with_suffix(".log").open("a") as log:
     log.write(json.dumps(sys.argv[1:]) + "\\n")
 """
+# Pins what overrides say, and nothing else.
+OVERRIDING = """
+import sys
+from pathlib import Path
+words = sys.argv[1:]
+said = Path(words[words.index("--overrides") + 1]).read_text() if "--overrides" in words else ""
+Path(words[-1]).write_text(said)
+"""
 
 
 def with_nccl(*roles: str) -> Catalog:
@@ -64,6 +72,7 @@ def test_another_nccl_than_the_bases_stops_the_build_before_it_begins(
     with pytest.raises(IngotError, match=f"NCCL is 2.99.0 here and {MINE} in base, by lock") as caught:
         containers.build(request, with_nccl("nccl", "efa"), Progress())
     assert caught.value.place == str(tmp_path / "pytorch" / "requirements-nvidia.txt")
+    assert "ingot lock --containers" in caught.value.hint
     assert "nccl to ==2.99.0" in caught.value.hint
 
 
@@ -104,7 +113,6 @@ def test_lists_are_resolved_without_what_the_nearest_parent_leaves_out(
         (tmp_path / name).mkdir()
         (tmp_path / name / f"requirements{'' if name == 'base' else '-cpu'}.in").touch()
     (tmp_path / "pytorch" / "left-out-cpu.txt").touch()
-    (tmp_path / "fsdp" / "instead-cpu.txt").touch()
     (tmp_path / "pytorch" / "requirements-cpu.txt").write_text("numpy==1.0\ntorch==1.0\n")
     done = ingot("lock", "--containers")
     assert done.returncode == 0, done.stderr
@@ -116,9 +124,24 @@ def test_lists_are_resolved_without_what_the_nearest_parent_leaves_out(
     ]  # fmt: skip
     left_out = str(tmp_path / "pytorch" / "left-out-cpu.txt")
     assert [left_out in words for words in asked] == [False, False, True, True]
-    assert ["--overrides" in words for words in asked] == [False, False, False, True]
+    assert not any("--overrides" in words for words in asked)
     assert [words[words.index("--python-version") + 1] for words in asked] == ["3.12", "3.13", "3.13", "3.13"]
     assert "  numpy 1.0 -> (removed)\n  torch 1.0 -> 2.0\n" in done.stdout
+
+
+def test_nccl_is_resolved_to_that_of_the_lock_where_the_base_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv = tmp_path / "uv.py"
+    uv.write_text(OVERRIDING)
+    monkeypatch.setattr(requirements, "COMPILE", [sys.executable, uv])
+    for name in ("pytorch", "fsdp"):
+        (tmp_path / name).mkdir()
+    for accelerator, version in (("nvidia", MINE), ("cpu", "")):
+        source = tmp_path / "fsdp" / f"requirements-{accelerator}.in"
+        source.touch()
+        requirements.renew("fsdp", source, CATALOG)
+        assert requirements.nccl(source.with_suffix(".txt")) == version
 
 
 def test_containers_are_locked_alone() -> None:
