@@ -21,7 +21,7 @@ CATALOG = read_catalog()
 LEAF = "fsdp"
 # Has Python packages of its own.
 LARGE = "megatron-lm"
-VENV = "/opt/ingot/venv"
+INSTALLED = 'du -sb "$(python -c "import sys; print(sys.prefix)")"'
 
 
 def _request(name: str) -> containers.Request:
@@ -61,7 +61,7 @@ def size() -> float:
     steps = {step["container"]: step for step in _build(LARGE)["steps"]}
     leaf, parent = steps[LARGE], steps[CATALOG.containers[LARGE].parent]
     words = ["docker", "run", "--rm", "--network=none", "--user=0"]
-    installed = [int(run([*words, step["tag"], "du", "-sb", VENV]).split()[0]) for step in (leaf, parent)]
+    installed = [int(run([*words, step["tag"], "sh", "-c", INSTALLED]).split()[0]) for step in (leaf, parent)]
     return float(leaf["size_bytes"] / (parent["size_bytes"] + installed[0] - installed[1]))
 
 

@@ -3,9 +3,8 @@
 import re
 from pathlib import PurePosixPath
 
+from systems import SYSTEMS
 from xdist.scheduler import LoadScopeScheduling
-
-SYSTEMS = ("ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9", "debian12", "debian13")
 
 
 class Grouped(LoadScopeScheduling):
