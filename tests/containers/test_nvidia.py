@@ -14,7 +14,7 @@ from typing import Any
 import own_stack
 import pytest
 from artifacts import docker
-from systems import gateway, image
+from systems import bare, gateway
 from vendors import Vendors, serving
 
 from ingot import buildkit, containers, smoke
@@ -53,7 +53,7 @@ class Stack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack; its containers are gone afterwards, for their names are those of real ones."""
     folder = tmp_path_factory.mktemp("nvidia")
-    started = image("ubuntu2404")
+    started = bare("ubuntu2404")
     digest = docker("image", "inspect", "--format", "{{.Id}}", started)
     simulated = ContainerImage(image=f"simulated/ubuntu@{digest}", source="The rig's.", checked="2026-11-29")
     lock = own_stack.whole("ubuntu2404").model_copy(update={"container_image": simulated})

@@ -21,3 +21,12 @@ def test_the_base_is_of_one_date_and_of_no_machine(
     assert (ended.code, ended.stdout) == (0, "")
     ended = docker_run(report["tag"], "ls", "--almost-all", "/var/cache/ldconfig", options=["--user=0"]).wait()
     assert (ended.code, ended.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["pytorch", "jax"])
+def test_what_pip_installs_is_of_one_date(
+    name: str, built: Callable[[str], dict[str, Any]], docker_run: DockerRun
+) -> None:
+    report = built(name)
+    ended = docker_run(report["tag"], "find", "/opt/ingot/venv", "-printf", "%Ts\\n").wait()
+    assert set(ended.stdout.split()) == {str(report["source_date_epoch"])}, ended.stderr

@@ -193,19 +193,30 @@ def tools_image(arch: Arch = "x86_64") -> str:
     return mine if arch == "x86_64" else _installed(mine, CROSS, f"tools-{arch}")
 
 
+def _presenting(system: System) -> str:
+    """The script that makes a Debian 13 present itself as another system."""
+    removed = ["/etc/os-release", *(["/etc/debian_version"] if system.kind == "rpm" else [])]
+    script = [f"rm -f {' '.join(removed)}"]
+    script += [f"cat > {path} <<'EOF'\n{text}EOF" for path, text in (system.files or {}).items()]
+    script += [RPM] if system.kind == "rpm" else []
+    return "\n".join(script) + "\n"
+
+
 @cache
 def image(name: str, arch: Arch = "x86_64", before: str = "") -> str:
     """The image of a system; `before` installs packages of Debian before it presents itself as another one."""
     system = SYSTEMS[name]
     if system.files is None:
         return _base(name, arch)
-    removed = ["/etc/os-release", *(["/etc/debian_version"] if system.kind == "rpm" else [])]
-    script = [f"rm -f {' '.join(removed)}"]
-    script += [f"cat > {path} <<'EOF'\n{text}EOF" for path, text in system.files.items()]
-    script += [RPM] if system.kind == "rpm" else []
     base = tools_image() if arch == "x86_64" else _installed(_base("debian13", arch), SYSTEM, f"system-{arch}")
     base = made(base, before, f"{name}-before") if before else base
-    return made(base, "\n".join(script) + "\n", name if arch == "x86_64" else f"{name}-{arch}")
+    return made(base, _presenting(system), name if arch == "x86_64" else f"{name}-{arch}")
+
+
+@cache
+def bare(name: str) -> str:
+    """The image of a system of apt as a registry has it: with none of the rig's tools."""
+    return made(_base("debian13", "x86_64"), _presenting(SYSTEMS[name]), f"{name}-bare")
 
 
 @cache
