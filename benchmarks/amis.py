@@ -83,7 +83,7 @@ def copies() -> tuple[float, float]:
 
 def packer() -> tuple[float, float]:
     """What Packer adds to its provisioners when it makes an AMI, to launch, log in and keep the image, in seconds; and
-    how many more the emulator takes, whose machines are containers, to answer it.
+    how many more the emulator takes, whose machines are containers, to answer what Packer asks.
     """
     sys.path[:0] = [str(paths.ROOT / "tests" / "rigs")]
     cloud = import_module("cloud")
@@ -108,9 +108,10 @@ def packer() -> tuple[float, float]:
         # The roles, the suite, and sysprep; the last is the suite once more, on the finished AMI.
         spans = [tuple(map(float, line.split())) for line in times.read_text().splitlines()][:-1]
         added = float(json.loads(done.stdout)["seconds"]["build"]) - sum(ended - began for began, ended in spans)
-        # The last instance is that of the check, which is not part of the build.
-        waited = {action: [float(took) for name, took in answers if name == action] for action, _ in answers}
-        emulated = sum(waited[action][0] for action in ("RunInstances", "CreateImage", "TerminateInstances"))
+        # What is between these is Packer's own, and one after the other; later ones are of the check.
+        actions = [action for action, _ in answers]
+        first, last = actions.index("CreateKeyPair"), actions.index("DeleteKeyPair")
+        emulated = sum(float(took) for _, took in answers[first : last + 1])
         return added - emulated, emulated
 
 

@@ -287,7 +287,7 @@ def life() -> list[Row]:
         (
             "Packer beside its provisioners, in the emulator",
             "2 s",
-            f"{added:.1f} s, and {emulated:.1f} s for the emulator's machines to start, be kept and go",
+            f"{added:.1f} s, and {emulated:.1f} s for the emulator to answer",
             added <= 2,
         ),
         (f"{amis.MANY:,} AMIs listed and collected, in the emulator", "20 s", f"{whole:.1f} s", whole <= 20),

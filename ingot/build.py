@@ -31,8 +31,8 @@ from ingot.run import run
 from ingot.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.verify import Result, verify
 
-# What a build takes on this machine, by the image's accelerator: downloads, the container, the disk. Measured from empty
-# caches; not for Neuron, which no system that is built here has.
+# What a build takes on this machine, by the image's accelerator: downloads, the container, the disk. Measured from
+# empty caches; not for Neuron, which no system that is built here has.
 FREE_GIB = {"cpu": 6, "nvidia": 15, "neuron": 15}
 # What decides an image besides its lock; documentation, tests and the command line do not.
 INPUTS = ("roles", "plugins", "playbooks", "packer", "containers/disk-tools", "catalog/images.yml")
