@@ -78,17 +78,17 @@ requirements: $(INSTALLED) ## pin the Python packages anew
 docs: $(INSTALLED) ## write the generated parts of the README
 	@$(BIN)/python -m ingot.docs
 
+# Two at a time; what builds images and containers runs one after another.
 test: setup ## run every check but the slow ones; a local build with boot is among them
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 # Without what ansible-lint and Packer say, who take a third of the time: `make lint` and `make test` ask them.
 test-fast: setup ## run the checks that need neither Docker nor QEMU, within a minute
 	@$(BIN)/pytest -n 2 tests/unit tests/static --deselect tests/static/test_lint.py::test_ansible \
 	  --ignore tests/static/test_packer.py $(ARGS)
 
-# ARGS='-n 2 --dist loadgroup': roles converge beside what needs the machine to itself.
 test-all: setup ## run the slow checks as well, and print which roles converge where
-	@$(BIN)/pytest -m '' $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup -m '' $(ARGS)
 
 lint: setup ## run the static checks alone
 	@$(BIN)/pytest tests/static $(ARGS)
