@@ -24,6 +24,8 @@ from ingot.paths import alone
 from ingot.run import TAIL_LINES, run
 
 FILE = "smoke.yml"
+# Each takes less than a minute on two idle cores, which `make bench` measures; one that is still at it now hangs.
+HUNG_SECONDS = 300
 Record = dict[str, Any]
 # As a scheduler runs it on a shared machine: no network, no rights, nothing to write to but memory. The name is one
 # that resolves without a network.
@@ -50,10 +52,9 @@ class Expect(Strict):
 
 
 class Smoke(Strict):
-    """A file `smoke.yml`: what to run, how long it may take, and what must hold."""
+    """A file `smoke.yml`: what to run, and what must hold."""
 
     command: list[str] = Field(min_length=1)
-    seconds: int = Field(ge=1, le=60)
     expect: Expect
 
 
@@ -157,13 +158,13 @@ def smoke(tag: str, what: Smoke, folder: Path) -> Result:
         words = ["docker", "run", "--name", name, *CONFINED, tag, *what.command]
         try:
             code = subprocess.run(
-                words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=what.seconds, check=False
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=HUNG_SECONDS, check=False
             ).returncode
         except subprocess.TimeoutExpired:
             code, late = 0, True
     seconds = time.monotonic() - began
     output = log.read_text()
     events = records(output)
-    faults += [f"it did not end within {what.seconds} s"] if late else []
+    faults += [f"it did not end within {HUNG_SECONDS} s"] if late else []
     faults += [f"it ended with {code}"] if code else []
     return Result(faults + judge(events, what.expect), round(seconds, 1), losses(events), output)

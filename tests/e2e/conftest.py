@@ -47,12 +47,10 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def containers() -> Callable[[], list[str]]:
-    """The names of the containers that have come since the test began; those of the rigs are other tests'."""
+    """The names of the containers of builds of IMAGE; other tests have theirs."""
 
     def there() -> list[str]:
-        words = ["docker", "ps", "-a", "--filter", "label=ingot=1", "--format", "{{.Names}}"]
-        names = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-        return [name for name in names if not name.startswith(("ingot-rig-", "ingot-ec2-"))]
+        words = ["docker", "ps", "-a", "--filter", f"name=^ingot-{IMAGE}-", "--format", "{{.Names}}"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
 
-    before = there()
-    return lambda: [name for name in there() if name not in before]
+    return there

@@ -64,9 +64,11 @@ def small(checkout: Path) -> Lock:
 
 
 @pytest.fixture
-def images() -> Iterator[None]:
-    """Give the names of Ingot's images back to those that had them before the test."""
-    listing = ["docker", "image", "ls", "--filter", "label=ingot=1", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]
+def images(system: str) -> Iterator[None]:
+    """Give the names of the images that a build makes back to those that had them before the test."""
+    listing = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]
+    for name in (f"ingot/base:{system}-*", f"ingot/{IMAGE}:{system}-*", "ingot/disk-tools"):
+        listing += ["--filter", f"reference={name}"]
     before = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
     named = dict(line.split() for line in before if "<none>" not in line)
     yield

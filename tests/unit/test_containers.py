@@ -128,6 +128,6 @@ def test_a_run_that_says_nothing_fails_each_rule_that_can_tell() -> None:
 
 def test_a_rule_that_is_misspelt_is_named_with_its_line(tmp_path: Path) -> None:
     rule = "expect: {ranks: 2, first_loss_above: 1, last_loss_below: 1, onse: [x]}"
-    (tmp_path / smoke.FILE).write_text(f"command: [x]\nseconds: 60\n{rule}\n")
-    with pytest.raises(IngotError, match=r"smoke.yml:3: unknown key 'expect.onse'"):
+    (tmp_path / smoke.FILE).write_text(f"command: [x]\n{rule}\n")
+    with pytest.raises(IngotError, match=r"smoke.yml:2: unknown key 'expect.onse'"):
         smoke.read(tmp_path)
