@@ -99,19 +99,15 @@ def test_modules_are_signed_by_a_given_key_which_does_not_stay(host: str, collec
 
 SCENARIOS = [
     ("default", "debian13"),
-    *(
-        pytest.param(*each, marks=pytest.mark.slow)
-        for each in [
-            ("nvidia", "ubuntu2404"),
-            ("nvidia", "al2023"),
-            ("neuron", "ubuntu2404"),
-            ("eks", "ubuntu2404"),
-            ("upgrade", "ubuntu2404"),
-        ]
-    ),
+    ("nvidia", "ubuntu2404"),
+    ("nvidia", "al2023"),
+    ("neuron", "ubuntu2404"),
+    ("eks", "ubuntu2404"),
+    ("upgrade", "ubuntu2404"),
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "system"), SCENARIOS)
 def test_molecule_passes(scenario: str, system: str) -> None:
     env = {**os.environ, "INGOT_OS": system}
