@@ -43,7 +43,10 @@ def building() -> tuple[float, float]:
     """Seconds to build base, PyTorch and a leaf from warm caches, and the leaf after a change of its program."""
     _build(LEAF)
     with _another_date():
-        whole = sum(step["seconds"] for step in _build(LEAF)["steps"])
+        steps = _build(LEAF)["steps"]
+    if any(step["unchanged"] for step in steps):
+        raise RuntimeError(f"not all of {LEAF} was built anew: {json.dumps(steps)}")
+    whole = sum(step["seconds"] for step in steps)
     _build(LEAF)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "containers")

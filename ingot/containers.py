@@ -264,7 +264,8 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
         inputs, parent = "", base
         for name, row in chain(catalog, request.name):
             with _context(request, name, not row.parent, date) as context:
-                inputs = _digest(context, base, inputs, request.accelerator, json.dumps(_roles(request, row)))
+                told = (base, inputs, request.accelerator, str(date), json.dumps(_roles(request, row)))
+                inputs = _digest(context, *told)
                 arguments = {"INPUTS": inputs, "ACCELERATOR": request.accelerator, EPOCH: str(date)}
                 steps.append(_step(request, lock, name, row, parent, arguments, context, progress, log))
             parent = steps[-1].tag
