@@ -11,15 +11,15 @@ class Grouped(LoadScopeScheduling):
     """Decides which tests one worker runs after one another, where there are several (`--dist loadgroup`).
 
     Those of a module do, and in tests/rigs those of a module and a system, for which something is served, but for two
-    modules in which each test is alone. In tests/e2e all others build the same image, in tests/containers containers
-    of the same names. By the names of tests, because marks of a group do not reach xdist 3.8 from pytest 9.2. Review
-    2027-02-01.
+    modules in which each test is alone. Those of tests/e2e share the archive's indexes and the image that they build,
+    those of tests/containers the names of what they build. By the names of tests, because marks of a group do not reach
+    xdist 3.8 from pytest 9.2. Review 2027-02-01.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, name = nodeid.partition("::")
         module = PurePosixPath(path)
-        if module.parent.name in ("e2e", "containers") and module.stem != "test_local_build":
+        if module.parent.name in ("e2e", "containers"):
             return module.parent.name
         if module.parent.name != "rigs":
             return path
