@@ -55,7 +55,7 @@ ami: setup ## build every AMI, side by side
 container-%: setup ## build framework container % and what it is FROM (ARGS='--accelerator nvidia')
 	@ingot container $* $(CONTAINER_OS) --arch $(ARCH) $(ARGS)
 
-smoke-%: setup ## train in container % for a minute, built first where it has changed, and judge it
+smoke-%: setup ## train in container %, built first where it has changed, and judge it
 	@ingot smoke $* $(CONTAINER_OS) --arch $(ARCH) $(ARGS)
 
 lock: $(INSTALLED) ## resolve the stack into locks/ anew
@@ -78,7 +78,7 @@ requirements: $(INSTALLED) ## pin the Python packages anew
 docs: $(INSTALLED) ## write the generated parts of the README
 	@$(BIN)/python -m ingot.docs
 
-# Two at a time; what builds images and containers runs one after another.
+# Two at a time; tests/grouping.py says which wait for one another.
 test: setup ## run every check but the slow ones; a local build with boot is among them
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 

@@ -63,7 +63,7 @@ def smoke(
     accelerator: AcceleratorOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Train in a container for a minute at most, without network or root, and judge it by its rule; exit 1 if it fails.
+    """Train in a container, without network or root, and judge it by its rule; exit 1 if it fails.
 
     The container is built first where it has changed.
     """

@@ -47,10 +47,10 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def containers() -> Callable[[], list[str]]:
-    """The names of the containers of builds of IMAGE; other tests have theirs."""
+    """The names of the containers of builds of IMAGE, of their disks and signatures; other tests have theirs."""
 
     def there() -> list[str]:
-        words = ["docker", "ps", "-a", "--filter", f"name=^ingot-{IMAGE}-", "--format", "{{.Names}}"]
+        words = ["docker", "ps", "-a", "--filter", f"name=^ingot-({IMAGE}|disk|sign)-", "--format", "{{.Names}}"]
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
 
     return there
