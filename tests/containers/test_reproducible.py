@@ -28,5 +28,7 @@ def test_what_pip_installs_is_of_one_date(
     name: str, built: Callable[[str], dict[str, Any]], docker_run: DockerRun
 ) -> None:
     report = built(name)
-    ended = docker_run(report["tag"], "find", "/opt/ingot/venv", "-printf", "%Ts\\n").wait()
+    # venv copies one file with the date that it has in Python's package, the same whenever that is installed.
+    find = ["find", "/opt/ingot/venv", "!", "-name", "Activate.ps1", "-printf", "%Ts\\n"]
+    ended = docker_run(report["tag"], *find).wait()
     assert set(ended.stdout.split()) == {str(report["source_date_epoch"])}, ended.stderr
