@@ -1,7 +1,8 @@
 """Asks Debian's archive, through apt with a private root, what exists and what an installation would bring.
 
 Nothing on the machine changes and no root is needed: apt keeps its lists in Ingot's cache, verifies the signed index
-with Debian's keyring, and `ingot.origins` says where the archive is.
+with Debian's keyring, and `ingot.origins` says where the archive is. Builds of several images of one system share those
+lists, and apt-cache reads them without a lock; so each question holds the folder while it is asked.
 """
 
 import os
@@ -15,7 +16,7 @@ from ingot import origins
 from ingot.errors import IngotError
 from ingot.locked import Package
 from ingot.models import OperatingSystem
-from ingot.paths import cache_dir
+from ingot.paths import alone, cache_dir
 from ingot.run import run
 
 KEYRINGS = [
@@ -84,6 +85,10 @@ class Archive:
 
     def update(self) -> dict[str, list[str]]:
         """Fetch the signed indexes; return the primary keys that signed each suite, all of them checked."""
+        with alone(self.root):
+            return self._update()
+
+    def _update(self) -> dict[str, list[str]]:
         self._configure()
         self._shown.clear()
         run(
@@ -118,9 +123,9 @@ class Archive:
         wanted = sorted({name for name in names if name not in self._shown})
         if not wanted:
             return
-        shown = subprocess.run(
-            ["apt-cache", "show", "--all-versions", *wanted], capture_output=True, text=True, env=self._env, check=False
-        ).stdout
+        asked = ["apt-cache", "show", "--all-versions", *wanted]
+        with alone(self.root):
+            shown = subprocess.run(asked, capture_output=True, text=True, env=self._env, check=False).stdout
         for name in wanted:
             self._shown[name] = []
         for stanza in shown.split("\n\n"):
@@ -147,9 +152,10 @@ class Archive:
         `keep` names versions to prefer where the archive still has them, so that a refresh changes only what it must.
         """
         pins = "".join(f"Package: {n}\nPin: version {v}\nPin-Priority: 990\n\n" for n, v in (keep or {}).items())
-        (self.root / "preferences.d" / "keep").write_text(pins)
         words = [f"{name}={version}" if version else name for name, version in sorted(packages.items())]
-        simulated = run(["apt-get", "install", "-s", *words], env=self._env, doing="working out dependencies")
+        with alone(self.root):
+            (self.root / "preferences.d" / "keep").write_text(pins)
+            simulated = run(["apt-get", "install", "-s", *words], env=self._env, doing="working out dependencies")
         chosen = {m[1]: (m[2], m[3]) for line in simulated.splitlines() if (m := INST.match(line))}
         self.read(chosen)
         return {name: self._package(name, version, origin) for name, (version, origin) in sorted(chosen.items())}
