@@ -10,7 +10,8 @@ import pytest
 from ingot import containers, smoke
 from ingot.buildkit import pip_settings
 from ingot.catalog import read_catalog
-from ingot.containers import Request, chain, check, tag_of
+from ingot.console import Progress
+from ingot.containers import Request, Step, chain, check, tag_of
 from ingot.errors import IngotError, UsageError
 
 CATALOG = read_catalog()
@@ -75,6 +76,23 @@ def test_the_date_of_a_build_is_the_locks_commit_unless_it_is_told(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
     with pytest.raises(UsageError, match="'today' is no number of seconds"):
         containers.epoch(lock)
+
+
+def test_a_container_of_another_date_is_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Request, "dir", tmp_path)
+    for name in ("ensure_docker", "ensure_local_tools"):
+        monkeypatch.setattr(containers, name, lambda: None)
+    monkeypatch.setattr(containers, "_system", lambda lock, log: "ingot/base")
+    monkeypatch.setattr(containers, "_step", lambda asked, lock, name, *_: Step(name, asked.tag, True, 0.0, 0))
+
+    def inputs(date: str) -> str:
+        monkeypatch.setenv(containers.EPOCH, date)
+        report = containers.build(request(), CATALOG, Progress(quiet=True))
+        assert report["source_date_epoch"] == int(date)
+        return str(report["inputs_sha256"])
+
+    assert inputs("2000") == inputs("2000")
+    assert inputs("2000") != inputs("2001")
 
 
 def test_what_a_container_is_made_from_has_the_one_date() -> None:
