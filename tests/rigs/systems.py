@@ -161,11 +161,13 @@ def _alone(name: str) -> Iterator[None]:
 @cache
 def _base(name: str, arch: Arch) -> str:
     lock = locks.load(paths.LOCKS / STACK / f"{name}-{arch}.yml")
-    with _alone("base"):
+    with _alone("set-up"):
         ensure_docker()
         ensure_local_tools()
         can_run(arch)
-        return ensure_base(lock, log=paths.cache_dir("logs") / "base.log").tag
+    # An emulated processor takes minutes for one; the other systems do not wait for it.
+    with _alone(f"base-{lock.key}"):
+        return ensure_base(lock, log=paths.cache_dir("logs") / f"base-{lock.key}.log").tag
 
 
 def made(base: str, script: str, name: str) -> str:
