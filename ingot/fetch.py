@@ -47,12 +47,18 @@ def fetch(lock: Lock, archive: Archive, *, on_progress: Progress | None = None, 
     # Builds of several images of one system share both folders.
     with alone(wheels):
         downloaded = download(files, on_progress)
-        _fetch_wheels(lock, wheels, log)
-    return Fetched(archives, wheels, downloaded)
+    return Fetched(archives, fetch_wheels(lock, log=log), downloaded)
+
+
+def fetch_wheels(lock: Lock, *, log: Path | None = None) -> Path:
+    """The folder of the cache in which every wheel of `lock` is; pip downloads, as it is set up, and checks digests."""
+    folder = cache_dir(f"wheels/{lock.key}")
+    with alone(folder):
+        _fetch_wheels(lock, folder, log)
+    return folder
 
 
 def _fetch_wheels(lock: Lock, folder: Path, log: Path | None) -> None:
-    """Make every wheel of `lock` present in `folder`; pip downloads, as it is set up, and checks the digests."""
     missing = [
         (name, wheel) for name, wheel in lock.wheels.items() if not verified(folder / wheel.filename, wheel.sha256)
     ]

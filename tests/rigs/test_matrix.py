@@ -9,6 +9,7 @@ from systems import container, image
 from vendors import Vendors
 
 from ingot import lock as locks
+from ingot.fetch import fetch_wheels
 from ingot.models import Arch
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.usefixtures("working_in_memory")]
@@ -56,7 +57,9 @@ def proven(host: str, vendors: Vendors, roles: list[str]) -> None:
 def test_debian_has_what_its_archive_has(name: str, arch: Arch, roles: list[str], tmp_path: Path) -> None:
     vendors = Vendors(tmp_path, "", locked(name, arch).of([*roles, "kernel"]))
     vendors.lock_file.write_text(locks.dump(vendors.lock))
-    with container(image(name, arch)) as host:
+    # As a builder brings them along: pip in a container does not know where this machine gets packages.
+    wheels = fetch_wheels(vendors.lock)
+    with container(image(name, arch), f"--volume={wheels}:/dev/shm/ingot-wheels:ro") as host:
         proven(host, vendors, roles)
 
 
