@@ -42,6 +42,8 @@ STACK = "2026.11"
 # What systemd needs of a container; less than a privileged one has.
 BOOT = ["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--cgroupns=private", "--env=container=docker"]
 BOOT += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp"]
+# What an emulated apt need not read.
+QUIET = "echo 'Acquire::Languages \"none\";' >/etc/apt/apt.conf.d/99-rig\n"
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
 # What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian. The triggers are
@@ -188,6 +190,14 @@ def _installed(base: str, packages: Sequence[str], name: str) -> str:
     return made(base, script, name)
 
 
+def _emulated(arch: Arch) -> str:
+    """Debian 13 of a foreign processor with what a system has before a role comes, and without Debian's lists: an
+    emulated apt reads them for twenty seconds, and for eighty after each change.
+    """
+    installed = _installed(_base("debian13", arch), SYSTEM, f"system-{arch}")
+    return made(installed, "rm -rf /var/lib/apt/lists/*\n: >/etc/apt/sources.list\n", f"system-{arch}-alone")
+
+
 @cache
 def tools_image(arch: Arch = "x86_64") -> str:
     """The rig's own image: Debian 13 with compilers and packers, which compile for `arch`."""
@@ -209,8 +219,8 @@ def image(name: str, arch: Arch = "x86_64", before: str = "") -> str:
     """The image of a system; `before` installs packages of Debian before it presents itself as another one."""
     system = SYSTEMS[name]
     if system.files is None:
-        return _base(name, arch)
-    base = tools_image() if arch == "x86_64" else _installed(_base("debian13", arch), SYSTEM, f"system-{arch}")
+        return _base(name, arch) if arch == "x86_64" else made(_base(name, arch), QUIET, f"{name}-{arch}")
+    base = tools_image() if arch == "x86_64" else _emulated(arch)
     base = made(base, before, f"{name}-before") if before else base
     return made(base, _presenting(system), name if arch == "x86_64" else f"{name}-{arch}")
 
