@@ -7,9 +7,8 @@ when a step fails or the user interrupts.
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from ingot.fetch import Fetched, fetch, forget
 from ingot.locked import Lock
 from ingot.machine import boot
 from ingot.packer import packer_build
-from ingot.run import run
+from ingot.run import container, run
 from ingot.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.verify import Result, verify
 
@@ -185,20 +184,9 @@ def _converge(
     raise IngotError(message, hint=f"full log: {log}")
 
 
-@contextmanager
-def _container(request: Request) -> Iterator[str]:
-    """A container of the finished image that does nothing, for the suite and for reading its databases."""
-    name = f"{request.name}-look"
-    run(["docker", "run", "-d", "--name", name, "--label", "ingot=1", "--entrypoint", "sleep", request.tag, "infinity"])
-    try:
-        yield name
-    finally:
-        run(["docker", "rm", "-f", "-v", name])
-
-
 def _look(request: Request, lock: Lock, lock_path: Path, inputs: Inputs, log: Path) -> Result:
     """Verify the image before it boots; write its manifest and SBOM beside the disk."""
-    with _container(request) as name:
+    with container(request.tag, f"{request.name}-look") as name:
         result = verify(f"docker://{name}", lock_path=lock_path, image=request.image, log=log)
         manifest = run(["docker", "exec", name, "cat", "/usr/share/ingot/manifest.json"])
         dpkg = run(["docker", "exec", name, "dpkg-query", "-W", "-f", sbom.QUERY])

@@ -11,15 +11,13 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingot.base import ensure_tools
 from ingot.errors import IngotError
 from ingot.paths import ROOT
-from ingot.run import run
+from ingot.run import container, run
 
 LABEL = "ingot-root"
 CMDLINE = f"root=LABEL={LABEL} rw console=tty0 console=ttyS0"
@@ -79,24 +77,14 @@ def _own_tar(path: Path) -> None:
             tar.addfile(info, io.BytesIO(text.encode()))
 
 
-@contextmanager
-def _container(image: str, name: str) -> Iterator[str]:
-    """A container of `image` that never runs: a handle to read its files by."""
-    run(["docker", "create", "--name", name, "--label", "ingot=1", image, "/never"], doing=f"reading {image}")
-    try:
-        yield name
-    finally:
-        run(["docker", "rm", "--force", "--volumes", name])
+def _copy(name: str, source: str, dest: Path) -> None:
+    run(["docker", "cp", "--follow-link", f"{name}:{source}", dest], doing=f"reading {source} of the image")
 
 
-def _copy(container: str, source: str, dest: Path) -> None:
-    run(["docker", "cp", "--follow-link", f"{container}:{source}", dest], doing=f"reading {source} of the image")
-
-
-def _stream(container: str, tools: list[str], log: Path) -> None:
+def _stream(name: str, tools: list[str], log: Path) -> None:
     """Feed the container's files to the tools; both ends must succeed."""
     with log.open("ab") as out:
-        export = subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE, stderr=out)
+        export = subprocess.Popen(["docker", "export", name], stdout=subprocess.PIPE, stderr=out)
         made = subprocess.Popen(tools, stdin=export.stdout, stdout=out, stderr=out)
         assert export.stdout is not None
         export.stdout.close()  # so that the export ends when the tools do
@@ -127,7 +115,8 @@ def make_disk(image_tag: str, dest: Path, *, kernel_release: str, log: Path, sig
     run(["docker", "rm", "--force", "--volumes", name, f"{name}-tools"])
     work.mkdir(parents=True)
     try:
-        with _container(image_tag, name):
+        # A handle to read the image's files by.
+        with container(image_tag, name, running=False):
             _copy(name, f"/boot/vmlinuz-{kernel_release}", work / "vmlinuz")
             _copy(name, f"/boot/initrd.img-{kernel_release}", work / "initrd")
             _copy(name, "/etc/os-release", work / "os-release")

@@ -1,7 +1,9 @@
 """The one way that Ingot starts another program: logged, checked, and with an error that quotes its last lines."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from ingot.errors import IngotError
@@ -36,3 +38,19 @@ def run(
         where = f"full log: {log}" if log else ""
         raise IngotError(f"{doing or words[0]} failed (exit {done.returncode})\n  " + "\n  ".join(lines), hint=where)
     return done.stdout
+
+
+@contextmanager
+def container(image: str, name: str, *, running: bool = True) -> Iterator[str]:
+    """A container of `image` that does nothing, or never runs; gone after the block, or if making it is interrupted."""
+    words = ["--name", name, "--label", "ingot=1"]
+    argv = ["docker", "create", *words, image, "/never"]
+    if running:
+        argv = ["docker", "run", "--detach", *words, "--entrypoint", "sleep", image, "infinity"]
+    try:
+        # Made to the end, by a thread that no signal reaches: the engine makes it even when nobody waits for it.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(run, argv, doing=f"making a container of {image}").result()
+        yield name
+    finally:
+        run(["docker", "rm", "--force", "--volumes", name])

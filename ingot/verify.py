@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import uuid
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from ingot.errors import IngotError, UsageError
 from ingot.paths import ROOT
-from ingot.run import TAIL_LINES, run
+from ingot.run import TAIL_LINES, container
 
 SUITE = ROOT / "tests" / "image"
 SCHEMES = ("docker", "ssh", "local")
@@ -125,12 +126,8 @@ def _reachable(uri: str) -> Iterator[str]:
         return
     if not _succeeds([*inspect, "--type=image", name]):
         raise IngotError(f"there is neither a container nor an image {name!r}", hint="`docker ps` and `docker images`")
-    start = ["docker", "run", "--detach", "--label", "ingot=1", "--entrypoint", "sleep", name, "infinity"]
-    container = run(start, doing=f"starting a container of {name}").strip()
-    try:
-        yield f"docker://{container}"
-    finally:
-        run(["docker", "rm", "--force", "--volumes", container])
+    with container(name, f"ingot-verify-{uuid.uuid4().hex[:8]}") as made:
+        yield f"docker://{made}"
 
 
 def _succeeds(words: list[str]) -> bool:
