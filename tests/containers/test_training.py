@@ -21,6 +21,10 @@ pytestmark = [pytest.mark.docker, pytest.mark.network]
 ALWAYS = {"cpu-ddp", "fsdp"}
 STEPS, KILLED_AFTER = 100, 60
 TRAIN = ["torchrun", "--standalone", "--nproc-per-node=2", "/opt/ingot/fsdp/train.py", f"--steps={STEPS}"]
+SAYS = 'say("snapshot", part=epoch)\n'
+# That two ranks write one file would stop them, in most runs.
+ANOTHER_SAYS = '        if rank and options.snapshot:\n            save(options.snapshot.with_name("other"), {})\n'
+ANOTHER_SAYS += f"            {SAYS}"
 Built = Callable[[str], dict[str, Any]]
 Resumed = Callable[[str], Container]
 
@@ -35,7 +39,6 @@ def test_passes_its_rule_without_network_as_an_ordinary_user(name: str, ingot: I
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["passed"]
-    assert report["seconds"] <= 60
     assert docker("ps", "-aq", "--filter", "name=ingot-smoke-") == ""
 
 
@@ -60,7 +63,7 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
     [
         ("cpu-ddp", "model = DistributedDataParallel(net)", "model = net", "different weights"),
         ("cpu-ddp", "DistributedSampler(data, world, rank,", "DistributedSampler(data, world, 0,", "more than once"),
-        ("cpu-ddp", "        if rank == 0:\n", "        if True:\n", "one rank should report each snapshot"),
+        ("cpu-ddp", SAYS, SAYS + ANOTHER_SAYS, "one rank should report each snapshot"),
         ("cpu-ddp", "            optimizer.step()\n", "", "the last loss"),
         ("fsdp", "Stream(rank, world,", "Stream(0, world,", "more than once"),
         ("jax", "place) * world + rank for", "place) * world for", "more than once"),
