@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ingot import lock as locks
 from ingot import paths
@@ -22,12 +23,21 @@ STACK = read_catalog().newest_stack
 LOCK = locks.path_of(STACK, "debian13", "x86_64")
 
 
+def roles(checkout: Path, *names: str) -> None:
+    """Let IMAGE be of these roles alone, so that it soon is where a test wants it."""
+    path = checkout / "catalog" / "images.yml"
+    rows = yaml.safe_load(path.read_text())
+    rows["images"][IMAGE]["roles"] = list(names)
+    path.write_text(yaml.safe_dump(rows))
+
+
 def test_a_failing_role_is_named_with_its_task_its_last_words_and_the_log(
     ingot: Ingot, checkout: Path, containers: Callable[[], list[str]]
 ) -> None:
     tasks = checkout / "roles" / "base" / "tasks" / "main.yml"
     broken = "- name: Break on purpose\n  ansible.builtin.command: sh -c 'echo out of order >&2; exit 3'\n"
     tasks.write_text(tasks.read_text().replace("---\n", f"---\n{broken}", 1))
+    roles(checkout, "base", "manifest")
     done = ingot("local", IMAGE, checkout=checkout)
     assert done.returncode == 1
     assert "role base failed at “Break on purpose”" in done.stderr
@@ -44,6 +54,7 @@ def test_a_component_that_is_not_as_declared_is_refused_before_a_disk_is_made(in
     text = facts.read_text()
     assert '"docker": _package(packages' in text
     facts.write_text(text.replace('"docker": _package(packages', '"docker": "0.1" or _package(packages'))
+    roles(checkout, "base", "docker", "manifest", "sysprep")
     done = ingot("local", IMAGE, checkout=checkout)
     assert done.returncode == 1
     assert "docker is 0.1, declared is" in done.stderr
@@ -155,6 +166,7 @@ def test_what_a_killed_build_leaves_the_next_one_removes(
     # The next build of this image, which ends early because its first role is broken.
     tasks = checkout / "roles" / "base" / "tasks" / "main.yml"
     tasks.write_text("---\n- name: Break on purpose\n  ansible.builtin.fail:\n")
+    roles(checkout, "base")
     done = ingot("local", IMAGE, checkout=checkout)
     assert "Break on purpose" in done.stderr
     assert containers() == []
