@@ -89,6 +89,7 @@ class Row:
 
 
 ROWS = [
+    Row("imex"),
     Row("imex", "al2023"),
     Row("node_exporter"),
 ]
@@ -107,7 +108,6 @@ MORE = [
     Row("fabricmanager", "rhel9"),
     Row("gdrcopy", given={"gdrcopy_kmod": False}),
     Row("grafana"),
-    Row("imex"),
     Row("lustre"),
     Row("nccl"),
     Row("neuron", given={"neuron_kmod": False}),
