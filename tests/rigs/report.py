@@ -39,13 +39,18 @@ class Report:
         self.faults: dict[str, dict[str, str]] = defaultdict(dict)
         self._failed: set[str] = set()
         self.failed: set[tuple[str, str]] = set()
+        self._lasted: dict[str, float] = defaultdict(float)
+        self.seconds = 0.0
 
     def add(self, report: pytest.TestReport) -> None:
         """Take what a test has noted, at its end."""
+        self._lasted[report.nodeid] += report.duration
         if report.failed:
             self._failed.add(report.nodeid)
         if report.when != "teardown":
             return
+        if any(kind == "role" for kind, _ in report.user_properties):
+            self.seconds += self._lasted[report.nodeid]
         for kind, noted in report.user_properties:
             if kind == "role":
                 assert isinstance(noted, list)
@@ -83,6 +88,7 @@ class Report:
             *([role, *(self.cell(role, name) for name in COLUMNS)] for role in roles),
         ]
         lines = [*_table(rows), *LEGEND.splitlines()]
+        lines.append(f"the tests that saw this lasted {self.seconds / 60:.0f} min, of which two workers share the time")
         if self.faults:
             faults = [["role", *FAULTS]]
             faults += [[role, *(found.get(each, "") for each in FAULTS)] for role, found in sorted(self.faults.items())]
@@ -97,7 +103,8 @@ class Report:
         file = paths.ROOT / "build" / RESULT
         file.parent.mkdir(exist_ok=True)
         real = {name: _real(name) for name in COLUMNS}
-        file.write_text(json.dumps({"real": real, "roles": cells, "faults": self.faults}, indent=1, ensure_ascii=False))
+        seen = {"real": real, "roles": cells, "faults": self.faults, "matrix_seconds": round(self.seconds)}
+        file.write_text(json.dumps(seen, indent=1, ensure_ascii=False))
 
 
 def _real(column: str) -> bool:
