@@ -23,6 +23,7 @@ OWN = frozenset(
         "suite",
         "manifest_sha256",
         "build",
+        "secure_boot",
         "finished",
         "copied_from",
     }

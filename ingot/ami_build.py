@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ingot import ami as amis
-from ingot import ec2, paths, sbom
+from ingot import ec2, paths, sbom, uefi
 from ingot import lock as locks
 from ingot.ami_gc import delete_ami
 from ingot.aws import Region, everywhere, regions
@@ -60,6 +60,7 @@ class Request:
     instance_profile: str = ""
     kms_key: str = ""
     packer_options: list[str] = field(default_factory=list)
+    signing: uefi.SigningKey | None = None
 
     @property
     def dir(self) -> Path:
@@ -120,6 +121,8 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
     login = catalog.builders.logins.get(request.os_name)
     if login is None:
         raise IngotError(f"nobody says whom an image of {request.os_name} lets log in", place="builders.yml: logins")
+    if request.signing:
+        request.signing.check()
     with paths.alone(request.dir, f"another build is using {request.dir}"):
         log = request.dir / "build.log"
         log.write_text("")
@@ -127,6 +130,12 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
             ensure_packer()
         with progress.phase("base image"):
             base = find_base(parts, request.region)
+            if request.signing and parts.arch == "x86_64" and base.boot_mode not in uefi.BY_UEFI:
+                raise IngotError(
+                    f"{base.id} boots by {base.boot_mode or 'legacy BIOS'}: no image made of it has Secure Boot",
+                    place=request.region,
+                    hint="leave --signing-key and --signing-certificate out, or take a base image that boots by UEFI",
+                )
         inputs = inputs_digest(parts.lock_path)
         now = datetime.now(UTC).replace(microsecond=0)
         build_id = uuid.uuid4().hex
@@ -146,7 +155,9 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
             "base_ami": base.id,
             "root_device": base.root_device,
             "volume_gib": str(max(catalog.builders.volume_gib, base.gib)),
-            "ami_name": name,
+            # Another one takes the name, when it is registered with keys.
+            "ami_name": f"{name}-keyless" if request.signing else name,
+            **_signing(request),
             "user": login,
             "instance_profile": request.instance_profile,
             "kms_key": request.kms_key,
@@ -157,7 +168,7 @@ def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, A
             "packages": sbom.LIST,
             "ingot": shutil.which("ingot") or str(Path(sys.argv[0]).absolute()),
         }
-        return _build(request, catalog, parts.image, parts.lock, variables, progress, log)
+        return _build(request, catalog, parts.image, parts.lock, name, variables, progress, log)
 
 
 def _build(
@@ -165,12 +176,13 @@ def _build(
     catalog: Catalog,
     image: Image,
     lock: Lock,
+    name: str,
     variables: Mapping[str, str],
     progress: Progress,
     log: Path,
 ) -> dict[str, Any]:
-    for name in ("packer.json", "suite-image.json", "suite-check.json", "manifest.json", "packages.tsv"):
-        (request.dir / name).unlink(missing_ok=True)
+    for file in ("packer.json", "suite-image.json", "suite-check.json", "manifest.json", "packages.tsv"):
+        (request.dir / file).unlink(missing_ok=True)
     ways = list(attempts(request, catalog))
     with progress.phase("build"), Follower(request.dir / "events.jsonl", image.roles, progress.tell) as follower:
         try:
@@ -179,6 +191,9 @@ def _build(
             raise _explained(error, follower.converge.failure, request.dir / "suite-image.json", log) from None
     ami = _made(request.dir / "packer.json")
     try:
+        if request.signing:
+            with progress.phase("keys"):
+                ami = _with_keys(ami, name, request.signing, request.region)
         with progress.phase("check"):
             # What could be had a moment ago is asked for first.
             again = [way, *(each for each in ways if each != way)]
@@ -204,7 +219,7 @@ def _build(
     _release_notes(request, catalog)
     report = {
         "ami": ami,
-        "name": variables["ami_name"],
+        "name": name,
         "region": request.region,
         "parameter": channel,
         "base_ami": variables["base_ami"],
@@ -293,10 +308,29 @@ def tags_of(request: Request, parts: Parts, base: str) -> dict[str, str]:
         "ingot:git_commit": git_commit(),
         "ingot:base_ami": base,
     }
+    if request.signing:
+        tags["ingot:secure_boot"] = request.signing.fingerprint
     versions = {f"ingot:{name}": entry.version for name, entry in parts.lock.components.items() if entry.version}
     # The build's id, and three more when the image is finished.
     room = amis.MOST_TAGS - len(tags) - 4
     return tags | dict(list(versions.items())[:room])
+
+
+def _signing(request: Request) -> dict[str, str]:
+    """What Packer is told of the key that modules are signed with, whose certificate it gets in DER."""
+    if request.signing is None:
+        return {}
+    certificate = request.dir / "signing.der"
+    certificate.write_bytes(request.signing.der)
+    return {"signing_key": str(request.signing.key.absolute()), "signing_certificate": str(certificate.absolute())}
+
+
+def _with_keys(ami: str, name: str, key: uefi.SigningKey, region: str) -> str:
+    """The image registered anew as `name`, with the firmware's variables; its id."""
+    (made,) = everywhere(
+        regions([region], "build"), "build", lambda there: uefi.register(there, amis.find(there, ami), name, key)
+    )
+    return made
 
 
 def _made(report: Path) -> str:

@@ -1,6 +1,7 @@
 """The command that builds an AMI; `ingot.cli_ami` has the others."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,17 @@ def build(
         str, typer.Option("--instance-profile", help="Log in by Session Manager, with this profile's permissions.")
     ] = "",
     kms_key: Annotated[str, typer.Option("--kms-key", help="Encrypt with this key instead of the account's own.")] = "",
+    signing_key: Annotated[
+        Path | None,
+        typer.Option("--signing-key", help="Sign modules with this key, and let the AMI start with Secure Boot on."),
+    ] = None,
+    signing_certificate: Annotated[
+        Path | None, typer.Option("--signing-certificate", help="The key's certificate, in PEM or DER.")
+    ] = None,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option("--trust", help="A certificate that the boot loader is signed with; may be repeated."),
+    ] = None,
     on_error: Annotated[
         str, typer.Option("--on-error", help="cleanup, or abort to leave a failed build's instance to look at.")
     ] = "cleanup",
@@ -43,16 +55,23 @@ def build(
     from ingot.ami_build import build as build_ami
     from ingot.console import Progress, out
     from ingot.packer import DEBUG
+    from ingot.uefi import SigningKey
 
     if on_error not in ("cleanup", "abort"):
         raise UsageError(f"unknown way {on_error!r}", hint="--on-error cleanup or --on-error abort")
     if debug and not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask at", place="--debug", hint="leave it out")
+    signing = None
+    if signing_key and signing_certificate:
+        signing = SigningKey(signing_key, signing_certificate, trust or [])
+    elif signing_key or signing_certificate or trust:
+        hint = "a key, its certificate, and whom else firmware is to trust: docs/secure-boot.md"
+        raise UsageError("--signing-key and --signing-certificate go together", hint=hint)
     catalog, stack = find_stack(stack)
     request = Request(
         image, os_name, arch, stack, region,
         instance_types or [], subnets or [], on_demand, instance_profile, kms_key,
-        [f"-on-error={on_error}", *([DEBUG] if debug else [])],
+        [f"-on-error={on_error}", *([DEBUG] if debug else [])], signing,
     )  # fmt: skip
     report = build_ami(request, catalog, Progress(quiet=debug))
     if as_json:

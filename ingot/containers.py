@@ -33,7 +33,7 @@ DOCKERFILE = "Dockerfile"
 # What a row without a parent is built by, and what makes a bare system of a registry's image of it.
 BASE, SYSTEM = "base", "system"
 # What the base is made from besides its lock, in the checkout.
-ROOT_INPUTS = (f"containers/{BASE}", "galaxy.yml", "meta", "playbooks/image.yml", "plugins", "roles")
+ROOT_INPUTS = (f"containers/{BASE}", "galaxy.yml", "meta", "playbooks", "plugins", "roles")
 # What is in a container's folder and not in the container.
 UNUSED = ("README.md", "smoke.yml", "*.in", "__pycache__")
 INPUTS_LABEL = "ingot.inputs"

@@ -47,14 +47,6 @@ class Disk:
     seconds: float
 
 
-@dataclass(frozen=True)
-class SigningKey:
-    """A Secure Boot key and its certificate, both PEM."""
-
-    key: Path
-    certificate: Path
-
-
 def require_space(path: Path, gib: float) -> None:
     """Raise IngotError if less than `gib` GiB is free where `path` is."""
     place = path
@@ -99,7 +91,7 @@ def _stream(name: str, tools: list[str], log: Path) -> None:
         raise IngotError("making the disk failed\n  " + "\n  ".join(lines), hint=f"full log: {log}")
 
 
-def make_disk(image_tag: str, dest: Path, *, kernel_release: str, log: Path, signing: SigningKey | None = None) -> Disk:
+def make_disk(image_tag: str, dest: Path, *, kernel_release: str, log: Path) -> Disk:
     """Make `dest`, a raw disk that boots the image `image_tag` with its own kernel `kernel_release`.
 
     `dest` appears when it is complete; an earlier one stays until then. Everything else is gone when this returns.
@@ -123,9 +115,6 @@ def make_disk(image_tag: str, dest: Path, *, kernel_release: str, log: Path, sig
             (work / "cmdline").write_text(CMDLINE)
             (work / "replaced").write_text("".join(f"^{file}\n" for file in [*OWN_FILES, *ENGINE_FILES]))
             _own_tar(work / "own.tar")
-            if signing:
-                shutil.copy(signing.key, work / "secureboot.key")
-                shutil.copy(signing.certificate, work / "secureboot.crt")
             boot_files = (work / "vmlinuz").stat().st_size + (work / "initrd").stat().st_size
             sizes = {
                 "RELEASE": kernel_release,

@@ -60,11 +60,13 @@ def _newest(session: Any, row: BaseImage, name: str, arch: Arch, region: str) ->
 
 @dataclass(frozen=True)
 class Base:
-    """An image to build on: its id in the region, and its root volume's device and size in GiB."""
+    """An image to build on: its id in the region, its root volume's device and size in GiB, and how it says that it
+    boots, if it does."""
 
     id: str
     root_device: str
     gib: int
+    boot_mode: str = ""
 
 
 def base_image(row: BaseImage, recorded: RecordedImage | None, arch: Arch, region: str) -> Base:
@@ -76,4 +78,4 @@ def base_image(row: BaseImage, recorded: RecordedImage | None, arch: Arch, regio
         image = _newest(session, row, row.name, arch, region)
     root = image.get("RootDeviceName", "/dev/xvda")
     sizes = {each["DeviceName"]: each.get("Ebs", {}).get("VolumeSize", 0) for each in image["BlockDeviceMappings"]}
-    return Base(image["ImageId"], root, sizes.get(root, 0))
+    return Base(image["ImageId"], root, sizes.get(root, 0), image.get("BootMode", ""))

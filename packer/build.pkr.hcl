@@ -25,6 +25,7 @@ build {
     ansible_env_vars        = local.ansible_environment
     extra_arguments = [
       "--extra-vars", jsonencode(source.type == "docker" ? local.in_container : local.on_instance),
+      "--extra-vars", jsonencode(local.signing),
       "--extra-vars", jsonencode({
         ingot_roles            = local.row.roles
         ingot_without          = source.type == "docker" ? [] : local.without

@@ -198,6 +198,18 @@ variable "kms_key" {
   default     = ""
 }
 
+variable "signing_key" {
+  type        = string
+  description = "AMI: a private key in PEM on this machine that modules are signed with; may be empty."
+  default     = ""
+}
+
+variable "signing_certificate" {
+  type        = string
+  description = "AMI: the certificate in DER that goes with the key."
+  default     = ""
+}
+
 variable "deprecate_at" {
   type        = string
   description = "AMI: when it is deprecated, as 2027-11-30T00:00:00Z."

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import REGION, amis, calls, refusing
+from signing import signing_key
+from world import REGION, amis, backend, calls, refusing, snapshots
 from world import ami as make_ami
 
 from ingot import ami_build
@@ -16,6 +17,7 @@ from ingot.console import Progress
 from ingot.ec2 import Base
 from ingot.errors import IngotError
 from ingot.packer import PackerError
+from ingot.uefi import SigningKey
 
 PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}
 FAILED = {**PASSED, "failed": 1, "failures": [["test_efa.py::test_bad", "it is gone"]]}
@@ -23,15 +25,15 @@ Packer = Callable[[str, Mapping[str, str]], None]
 
 
 @pytest.fixture
-def build(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Packer], dict[str, Any]]:
+def build(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """What builds the image of EC2 with CPUs on Debian 12, with a Packer that the test plays."""
     monkeypatch.setattr(ami_build, "ensure_packer", lambda: Path("packer"))
-    monkeypatch.setattr(ami_build.ec2, "base_image", lambda *_: Base("ami-base", "/dev/xvda", 8))
     monkeypatch.setattr("ingot.paths.build_dir", lambda *_: tmp_path)
 
-    def run(packer: Packer) -> dict[str, Any]:
+    def run(packer: Packer, signing: SigningKey | None = None, boot_mode: str = "uefi-preferred") -> dict[str, Any]:
+        monkeypatch.setattr(ami_build.ec2, "base_image", lambda *_: Base("ami-base", "/dev/xvda", 8, boot_mode))
         monkeypatch.setattr(ami_build, "packer_build", lambda source, variables, **_: packer(source, variables))
-        request = Request("ec2-cpu", "debian12", "x86_64", "2026.11", REGION)
+        request = Request("ec2-cpu", "debian12", "x86_64", "2026.11", REGION, signing=signing)
         return ami_build.build(request, read_catalog(), Progress(quiet=True))
 
     return run
@@ -50,14 +52,18 @@ class Played:
     def __init__(self, suite: Mapping[str, Any], lacking: int = 0) -> None:
         self.suite, self.lacking = suite, lacking
         self.asked: list[tuple[str, str]] = []
+        self.told: dict[str, str] = {}
 
     def __call__(self, source: str, variables: Mapping[str, str]) -> None:
+        self.told = dict(variables)
         self.asked.append((variables["instance_type"], variables["spot_instance_types"]))
         if len(self.asked) <= self.lacking:
             raise failing("Error launching source instance: InsufficientInstanceCapacity: none left")
         folder = Path(variables["folder"])
         if source == "amazon-ebs.image":
             made = make_ami(image="ec2-cpu", os_name="debian12", suite="", finished="")
+            backend().amis[made].architecture = "x86_64"
+            backend().amis[made].deprecation_time = variables["deprecate_at"]
             (folder / "packer.json").write_text(json.dumps({"builds": [{"artifact_id": f"{REGION}:{made}"}]}))
             return
         (folder / "suite-check.json").write_text(json.dumps(self.suite))
@@ -108,3 +114,46 @@ def test_an_ami_that_cannot_be_removed_does_not_hide_why_it_should_be(
     with calls(refusing("DeregisterImage", "UnauthorizedOperation")), pytest.raises(IngotError, match="1 tests fail"):
         build(Played(FAILED))
     assert len(amis()) == 1
+
+
+def test_with_a_key_the_ami_is_one_that_starts_with_secure_boot_on(
+    build: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    key = signing_key(tmp_path)
+    packer = Played(PASSED)
+    report = build(packer, key)
+    (ami,) = amis()
+    assert ami == report["ami"]
+    made = backend().amis[ami]
+    assert (made.name, made.boot_mode, made.uefi) == (report["name"], "uefi", key.uefi_data)
+    assert str(made.deprecation_time)[:10] == packer.told["deprecate_at"][:10]
+    assert packer.told["ami_name"] == f"{report['name']}-keyless"
+    assert packer.told["ami"] == ami
+    assert Path(packer.told["signing_certificate"]).read_bytes() == key.der
+    assert snapshots(ami) == snapshots(made.id) == list(backend().snapshots)
+    assert report["parameter"] == "/ingot/candidate/ec2-cpu/debian12/x86_64"
+
+
+@pytest.mark.parametrize("operation", ["RegisterImage", "DeregisterImage", "EnableImageDeprecation"])
+def test_a_key_that_ec2_does_not_take_leaves_nothing(
+    build: Callable[..., dict[str, Any]], tmp_path: Path, operation: str
+) -> None:
+    refused: list[str] = []
+
+    def once(called: str, where: str, asked: dict[str, Any]) -> None:
+        if called == operation and not refused and (called != "RegisterImage" or "UefiData" in asked):
+            refused.append(called)
+            refusing(operation, "InvalidParameterValue")(called, where, asked)
+
+    with calls(once), pytest.raises(IngotError, match="AWS refused"):
+        build(Played(PASSED), signing_key(tmp_path))
+    assert (refused, amis(), backend().snapshots) == ([operation], set(), {})
+
+
+def test_a_base_image_that_boots_by_legacy_bios_is_refused_where_a_key_is_given(
+    build: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    packer = Played(PASSED)
+    with pytest.raises(IngotError, match="ami-base boots by legacy BIOS"):
+        build(packer, signing_key(tmp_path), "")
+    assert packer.asked == []

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyuefivars import AWSUEFIVarStore, EDK2UEFIVarStore
 
 from ingot import lock as locks
+from ingot import secure_boot
 from ingot.build import FREE_GIB
 from ingot.locked import Lock
+from ingot.machine import Firmware, boot
+from ingot.uefi import SigningKey
 
 from .conftest import Ingot
 
@@ -96,6 +100,20 @@ def test_secure_boot_lets_in_what_is_signed_and_nothing_else(ingot: Ingot, repor
     }
     assert "No NVIDIA GPU found" in answer["stdout"]
     assert "No such device" in answer["stderr"]
+
+
+@pytest.mark.slow
+def test_the_variables_of_an_ami_start_it_with_secure_boot_on(report: dict[str, Any], tmp_path: Path) -> None:
+    key = SigningKey(secure_boot.KEY, secure_boot.CERTIFICATE)
+    store = AWSUEFIVarStore(key.uefi_data.encode())
+    # The tool's own way to write what EC2 reads as QEMU's firmware does.
+    store.__class__ = EDK2UEFIVarStore
+    variables = tmp_path / "variables.fd"
+    variables.write_bytes(bytes(store))
+    disk, log = Path(report["paths"]["disk"]), tmp_path / "boot.log"
+    firmware = Firmware(secure_boot.FIRMWARE.code, variables, secure=True)
+    with secure_boot.start_disk(disk, log=log) as start, boot(disk, log=log, firmware=firmware, start=start) as machine:
+        assert secure_boot.prove(machine).signed == "No such device"
 
 
 def test_a_build_leaves_no_container(report: dict[str, Any]) -> None:

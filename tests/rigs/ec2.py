@@ -33,6 +33,7 @@ from moto.core.responses import BaseResponse
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.models.instances import Instance, InstanceBackend
+from moto.ec2.responses.amis import AmisResponse
 from moto.server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
 from own_stack import NAME, converged, serving_all
@@ -113,6 +114,12 @@ class Rig:
         self.systems[ami] = self.systems[instance.image_id]
         self.made.add(ami)
 
+    def again(self, ami: Any) -> None:
+        """Let the image of an AMI be that of one that was registered from its snapshots as well."""
+        docker("tag", f"{MADE}:{ami.registered_from}", f"{MADE}:{ami.id}")
+        self.systems[ami.id] = self.systems[ami.registered_from]
+        self.made.add(ami.id)
+
     def forget(self, ami: str) -> None:
         """Remove the image of an AMI that is gone."""
         if ami in self.made:
@@ -167,6 +174,7 @@ def _put_behind(rig: Rig) -> None:
     """Put containers behind moto's instances, write down what is asked, and refuse what a test wants refused."""
     run, terminate = InstanceBackend.run_instances, InstanceBackend.terminate_instances
     create, deregister = AmiBackend.create_image, AmiBackend.deregister_image
+    register = AmisResponse.register_image
     call = BaseResponse.call_action
 
     def run_instances(self: Any, *words: Any, **options: Any) -> Any:
@@ -183,6 +191,11 @@ def _put_behind(rig: Rig) -> None:
         ami = create(self, instance_id, *words, **options)
         rig.keep(self.get_instance(instance_id), ami.id)
         return ami
+
+    def register_image(self: Any) -> Any:
+        answer = register(self)
+        rig.again(self.ec2_backend.amis[answer._result["ImageId"]])
+        return answer
 
     def deregister_image(self: Any, ami_id: str) -> Any:
         rig.forget(ami_id)
@@ -213,6 +226,7 @@ def _put_behind(rig: Rig) -> None:
     InstanceBackend.terminate_instances = terminate_instances
     AmiBackend.create_image = create_image
     AmiBackend.deregister_image = deregister_image
+    AmisResponse.register_image = register_image
     BaseResponse.call_action = call_action
     for name in ("public_ip", "public_ip_address"):
         setattr(Instance, name, property(lambda self: rig.addresses.get(self.id)))

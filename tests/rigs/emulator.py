@@ -1,9 +1,9 @@
 """What moto lacks of EC2, Parameter Store and KMS, added to its own backends: the product's calls stay as they are.
 
-EC2: deprecation; images of instances, with their snapshots' tags; copies with tags, encryption and a time in which they
-are pending; pages of images; an index of tags, for moto searches all tags of a region for each resource. Parameter
-Store: a parameter of AMIs takes only those there are, and says nothing of others. KMS: a grant that is asked for again
-by its name is the same one.
+EC2: deprecation; images of instances, with their snapshots' tags, and of snapshots; copies with tags, encryption and a
+time in which they are pending; pages of images; an index of tags, for moto searches all tags of a region for each
+resource. Parameter Store: a parameter of AMIs takes only those there are, and says nothing of others. KMS: a grant that
+is asked for again by its name is the same one.
 """
 
 import threading
@@ -31,6 +31,7 @@ PAGE = 400
 _create_image = AmiBackend.create_image
 _copy_image = AmisResponse.copy_image
 _describe_images = AmisResponse.describe_images
+_register_image = AmisResponse.register_image
 _put_parameter = SimpleSystemManagerResponse.put_parameter
 _create_grant = KmsBackend.create_grant
 _process = BotocoreStubber.process_request
@@ -86,6 +87,22 @@ def _image_made(self: Any, instance: str, name: str, description: str, tag_speci
     return ami
 
 
+def _registered(self: Any) -> ActionResult:
+    answer = _register_image(self)
+    ami = self.ec2_backend.amis[answer._result["ImageId"]]
+    # Tests make images by their names alone.
+    for device in self._get_param("BlockDeviceMappings", []):
+        made, ami.ebs_snapshot = ami.ebs_snapshot, self.ec2_backend.get_snapshot(device["Ebs"]["SnapshotId"])
+        made.from_ami = None
+        self.ec2_backend.delete_snapshot(made.id)
+        ami.registered_from, ami.ebs_snapshot.from_ami = ami.ebs_snapshot.from_ami, ami.id
+        ami.root_device_type, ami.root_device_name = "ebs", self._get_param("RootDeviceName")
+        ami.architecture, ami.virtualization_type = self._get_param("Architecture"), "hvm"
+        ami.boot_mode, ami.uefi = self._get_param("BootMode"), self._get_param("UefiData")
+        ami.add_tags(self._parse_tag_specification().get("image", {}))
+    return answer
+
+
 def _deprecated(self: Any) -> ActionResult:
     (ami,) = self.ec2_backend.describe_images(ami_ids=[self._get_param("ImageId")])
     ami.deprecation_time = str(self._get_param("DeprecateAt"))
@@ -118,6 +135,7 @@ MENDED: list[tuple[Any, str, Any]] = [
     (AmiBackend, "create_image", _image_made),
     (AmisResponse, "copy_image", _copied),
     (AmisResponse, "describe_images", _pages),
+    (AmisResponse, "register_image", _registered),
     (AmisResponse, "enable_image_deprecation", _deprecated),
     (SimpleSystemManagerResponse, "put_parameter", _written),
     (KmsBackend, "create_grant", _granted),

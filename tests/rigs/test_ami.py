@@ -18,6 +18,7 @@ import pytest
 import yaml
 from cloud import REGION, Cloud, emulated
 from ec2 import MADE
+from signing import signing_key
 
 from ingot import paths
 from ingot.catalog import read_catalog
@@ -83,6 +84,33 @@ def test_an_ami_is_built_verified_twice_and_tagged_and_nothing_else_is_left(clou
     assert "2026.11 debian12-x86_64" in (folder / "release-notes.md").read_text()
     channel = json.loads(cloud.run("ami", "show", f"candidate:{IMAGE}/debian12/x86_64", "--region", REGION, "--json"))
     assert channel["id"] == report["ami"]
+
+
+# Modules that are not of the distribution's kernel, and who has signed them.
+SIGNERS = """find /lib/modules -path '*/kernel' -prune -o -name '*.ko*' -type f -print |
+while read -r file; do echo "$file $(modinfo -F signer "$file")"; done"""
+
+
+def inside(ami: str, *words: str) -> str:
+    """What a command says in an image of the emulator."""
+    command = ["docker", "run", "--rm", f"{MADE}:{ami}", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+def test_with_a_key_an_ami_is_registered_anew_and_the_key_stays_nowhere(cloud: Cloud, tmp_path: Path) -> None:
+    key = signing_key(tmp_path)
+    words = ["--signing-key", str(key.key), "--signing-certificate", str(key.certificate), "--trust"]
+    done = cloud.build(IMAGE, "debian12", *words, str(key.certificate))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    (asked,) = cloud.calls("RegisterImage")
+    assert (asked["Name"], asked["BootMode"], asked["TpmSupport"]) == (report["name"], "uefi", "v2.0")
+    assert json.loads(cloud.run("ami", "show", report["ami"], "--region", REGION, "--json"))["name"] == report["name"]
+    assert {each["ImageId"] for each in cloud.calls("RunInstances")[-1:]} == {report["ami"]}
+    secret = key.key.read_text().splitlines()[1]
+    assert inside(report["ami"], "sh", "-c", f"grep -rlsF {secret} /etc /home /root /srv /tmp /usr /var; true") == ""
+    assert secret not in (Path(report["dir"]) / "build.log").read_text()
 
 
 @pytest.mark.slow
@@ -158,15 +186,16 @@ BROUGHT = "find /opt/slurm /opt/amazon/efa /opt/amazon/ofi-nccl /usr/src/nvidia-
 
 def brought(ami: str) -> str:
     """What of the above an image of the emulator has."""
-    words = ["docker", "run", "--rm", f"{MADE}:{ami}", "sh", "-euc", BROUGHT]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return inside(ami, "sh", "-euc", BROUGHT)
 
 
 @pytest.mark.slow
 def test_all_nine_images_are_built_and_keep_what_their_base_image_brings(tmp_path: Path) -> None:
+    key = signing_key(tmp_path)
+    signing = ["--signing-key", str(key.key), "--signing-certificate", str(key.certificate)]
     with emulated(tmp_path, "ubuntu2404") as cloud:
         for image, row in read_catalog().images.items():
-            done = cloud.build(image, "ubuntu2404")
+            done = cloud.build(image, "ubuntu2404", *(signing if image == "ec2" else []))
             assert done.returncode == 0, f"{image}: {done.stderr}"
             report = json.loads(done.stdout)
             assert report["suite"]["failed"] == 0
@@ -178,6 +207,10 @@ def test_all_nine_images_are_built_and_keep_what_their_base_image_brings(tmp_pat
             of_cluster = row.platform == "parallelcluster"
             assert ("ingot:nvidia_driver" in tags) == (row.accelerator == "nvidia" and not of_cluster)
             assert "ingot:slurm" not in tags
+            if image == "ec2":
+                signers = dict(line.split() for line in inside(report["ami"], "sh", "-euc", SIGNERS).splitlines())
+                assert {"nvidia", "gdrdrv", "efa", "lustre"} <= {Path(file).name.split(".")[0] for file in signers}
+                assert set(signers.values()) == {"ingot-test"}
             if of_cluster:
                 assert brought(report["ami"]) == brought("parallelcluster") != ""
         assert cloud.left() == {}

@@ -1,0 +1,171 @@
+"""Secure Boot of AMIs: a key to sign modules with, and the firmware's variables that an image gives its instances.
+
+Variables are those of the UEFI Specification 2.10, chapter 32, and shim's list of machine-owner keys, which kernels
+take for modules where they do not ask the firmware; Amazon's own tool writes them as EC2 reads them:
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/uefi-secure-boot-optionB.html
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from ingot.ami import Ami
+from ingot.aws import Region
+from ingot.errors import IngotError
+
+GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
+DATABASE = uuid.UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
+SHIM = uuid.UUID("605dab50-e046-4300-abb6-3dd810dd8b23")
+X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
+# Whose entries they are, in lists that several may write to.
+OWNER = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ingot")
+# Kept, and readable at boot; readable later as well, and changed only by what the key before has signed.
+KEPT = 0x1 | 0x2
+AUTHENTICATED = KEPT | 0x4 | 0x20
+# What EC2 lets an image say of its boot: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-boot.html
+BY_UEFI = ("uefi", "uefi-preferred")
+# What of a device of an image is handed on to one that is registered from its snapshots.
+OF_DEVICE = ("SnapshotId", "VolumeType", "VolumeSize", "Iops", "Throughput", "DeleteOnTermination")
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A private key in PEM that signs modules, its certificate, and others that firmware is to trust: of who has signed
+    the boot loader and the kernel."""
+
+    key: Path
+    certificate: Path
+    trusted: Sequence[Path] = ()
+
+    def check(self) -> None:
+        """IngotError where the key is not one that can sign, or the certificate not its own or not valid now."""
+        content = _read(self.key)
+        try:
+            key = load_pem_private_key(content, None)
+        except TypeError:
+            hint = "nobody is there to ask while an image is built: `openssl pkey -in KEY -out PLAIN` takes it away"
+            raise IngotError("the key has a passphrase", place=str(self.key), hint=hint) from None
+        except ValueError:
+            raise IngotError("this is not a private key in PEM", place=str(self.key)) from None
+        if not isinstance(key, RSAPrivateKey):
+            raise IngotError("firmware and kernels verify RSA alone", place=str(self.key), hint=MAKE)
+        form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+        if key.public_key().public_bytes(*form) != self._own.public_key().public_bytes(*form):
+            raise IngotError(f"the certificate is not that of {self.key}", place=str(self.certificate), hint=MAKE)
+        now = datetime.now(UTC)
+        if not self._own.not_valid_before_utc <= now <= self._own.not_valid_after_utc:
+            valid = f"{self._own.not_valid_before_utc:%Y-%m-%d} to {self._own.not_valid_after_utc:%Y-%m-%d}"
+            raise IngotError(f"the certificate is valid from {valid}", place=str(self.certificate))
+        for path in self.trusted:
+            _certificate(path)
+
+    @cached_property
+    def _own(self) -> x509.Certificate:
+        return _certificate(self.certificate)
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the certificate in DER, in hexadecimal."""
+        return self._own.fingerprint(SHA256()).hex()
+
+    @property
+    def der(self) -> bytes:
+        """The certificate in DER, as DKMS wants it."""
+        return self._own.public_bytes(Encoding.DER)
+
+    @property
+    def uefi_data(self) -> str:
+        """The firmware's variables as `aws ec2 register-image --uefi-data` takes them."""
+        from pyuefivars import AWSUEFIVarStore, UEFIVar, UEFIVarStore  # type: ignore[import-untyped]
+
+        own = _list(self.der)
+        trusted = own + b"".join(_list(_certificate(path).public_bytes(Encoding.DER)) for path in self.trusted)
+        store = UEFIVarStore()
+        store.vars = [
+            UEFIVar("PK", own, GLOBAL.bytes_le, AUTHENTICATED),
+            UEFIVar("KEK", own, GLOBAL.bytes_le, AUTHENTICATED),
+            UEFIVar("db", trusted, DATABASE.bytes_le, AUTHENTICATED),
+            UEFIVar("MokList", own, SHIM.bytes_le, KEPT),
+        ]
+        # The tool's own way to write a store in another format.
+        store.__class__ = AWSUEFIVarStore
+        return bytes(store).decode()
+
+
+MAKE = "openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj '/CN=ingot modules' -keyout KEY -out CERTIFICATE"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise IngotError(f"cannot be read: {error.strerror}", place=str(path)) from None
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    """A certificate in PEM or in DER."""
+    content = _read(path)
+    try:
+        if content.startswith(b"-----BEGIN"):
+            return x509.load_pem_x509_certificate(content)
+        return x509.load_der_x509_certificate(content)
+    except ValueError:
+        raise IngotError("this is not a certificate in PEM or DER", place=str(path)) from None
+
+
+def _list(certificate: bytes) -> bytes:
+    """An EFI_SIGNATURE_LIST of one certificate in DER."""
+    entry = OWNER.bytes_le + certificate
+    sizes = (28 + len(entry), 0, len(entry))
+    return X509.bytes_le + b"".join(size.to_bytes(4, "little") for size in sizes) + entry
+
+
+def register(region: Region, image: Ami, name: str, key: SigningKey) -> str:
+    """Register the snapshots of `image` as an AMI of their own, which starts with Secure Boot on; its id.
+
+    `image` goes when the other is there: a snapshot can be of two AMIs. If anything fails, `image` alone stays.
+    """
+    shown = image.shown
+    devices = [
+        {
+            "DeviceName": each["DeviceName"],
+            "Ebs": {kind: each["Ebs"][kind] for kind in OF_DEVICE if kind in each["Ebs"]},
+        }
+        for each in shown["BlockDeviceMappings"]
+        if "Ebs" in each
+    ]
+    asked: dict[str, Any] = {
+        "Name": name,
+        "Description": shown.get("Description", ""),
+        "Architecture": shown["Architecture"],
+        "RootDeviceName": shown["RootDeviceName"],
+        "BlockDeviceMappings": devices,
+        "VirtualizationType": "hvm",
+        "EnaSupport": True,
+        "ImdsSupport": "v2.0",
+        "BootMode": "uefi",
+        "TpmSupport": "v2.0",
+        "UefiData": key.uefi_data,
+        "TagSpecifications": [
+            {"ResourceType": "image", "Tags": [{"Key": tag, "Value": value} for tag, value in image.tags.items()]}
+        ],
+    }
+    made = str(region.ec2.register_image(**asked)["ImageId"])
+    try:
+        region.ec2.get_waiter("image_available").wait(ImageIds=[made])
+        if until := shown.get("DeprecationTime"):
+            region.ec2.enable_image_deprecation(ImageId=made, DeprecateAt=until)
+        region.ec2.deregister_image(ImageId=image.id)
+    except BaseException:
+        region.ec2.deregister_image(ImageId=made)
+        raise
+    return made
