@@ -54,7 +54,7 @@ def installed(host: str, vendors: Vendors, *roles: str) -> dict[str, str]:
     else:
         shown = docker("exec", host, "rpm", "-qa", "--qf", "%{NAME} %{VERSION}-%{RELEASE}\n")
         found = dict(line.split() for line in shown.splitlines())
-    names = {name for role in roles for name in vendors.lock.components[role].packages}
+    names = {name for role in roles for name in vendors.lock.components[role].files}
     return {name: version for name, version in found.items() if name in names}
 
 
