@@ -188,7 +188,8 @@ def _build(
         try:
             way = _first(ways, "amazon-ebs.image", variables, request, progress, log)
         except PackerError as error:
-            raise _explained(error, follower.converge.failure, request.dir / "suite-image.json", log) from None
+            said = follower.converge.explained(log)
+            raise said or _explained(error, request.dir / "suite-image.json", log) from None
     ami = _made(request.dir / "packer.json")
     try:
         if request.signing:
@@ -208,7 +209,7 @@ def _build(
         except IngotError as stays:
             progress.note(f"{ami} stays, `ingot ami gc --builds` finds it: {stays.message}")
         if isinstance(error, PackerError):
-            raise _explained(error, None, request.dir / "suite-check.json", log) from None
+            raise _explained(error, request.dir / "suite-check.json", log) from None
         raise
     with progress.phase("publish"):
         channel = publish(request.region, ami)
@@ -359,11 +360,8 @@ def _remove(ami: str, region: str) -> None:
     everywhere(regions([region], "build"), "build", lambda there: delete_ami(there, amis.find(there, ami)))
 
 
-def _explained(error: PackerError, failure: Mapping[str, Any] | None, suite: Path, log: Path) -> IngotError:
-    """The failure in the words of what failed: a role, the suite, or Packer itself."""
-    if failure is not None:
-        lines = "\n  ".join(str(failure.get("message", "")).strip().splitlines()[-15:])
-        return IngotError(f"role {failure['role']} failed at “{failure['task']}”\n  {lines}", hint=f"full log: {log}")
+def _explained(error: PackerError, suite: Path, log: Path) -> IngotError:
+    """The failure in the words of what failed: the suite, or Packer itself."""
     if suite.exists() and suite.stat().st_size:
         result = json.loads(suite.read_text())
         if result["failed"]:

@@ -176,12 +176,7 @@ def _converge(
             # The image that this one takes the name from would stay without a name.
             run(["docker", "image", "prune", "--force", "--filter", f"label=ingot.image={request.image}"])
             return follower.converge
-    failure = follower.converge.failure
-    if failure is None:
-        raise failed
-    lines = "\n  ".join(str(failure.get("message", "")).strip().splitlines()[-15:])
-    message = f"role {failure['role']} failed at “{failure['task']}”\n  {lines}"
-    raise IngotError(message, hint=f"full log: {log}")
+    raise follower.converge.explained(log) or failed
 
 
 def _look(request: Request, lock: Lock, lock_path: Path, inputs: Inputs, log: Path) -> Result:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ingot.errors import IngotError
+
 POLL_SECONDS = 0.2
 
 
@@ -17,6 +19,14 @@ class Converge:
     roles: dict[str, float] = field(default_factory=dict)
     failure: dict[str, Any] | None = None
     counts: dict[str, int] = field(default_factory=dict)
+
+    def explained(self, log: Path) -> IngotError | None:
+        """The failure in the words of what failed, if there was one."""
+        if self.failure is None:
+            return None
+        who = f"role {self.failure['role']}" if self.failure["role"] else "the play"
+        lines = "\n  ".join(str(self.failure.get("message", "")).strip().splitlines()[-15:])
+        return IngotError(f"{who} failed at “{self.failure['task']}”\n  {lines}", hint=f"full log: {log}")
 
 
 class Follower:

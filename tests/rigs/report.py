@@ -68,10 +68,10 @@ class Report:
         lock = _lock(system)
         if (role, system) in self.failed:
             return "✗"
-        if steps := self.steps.get((role, system)):
-            return "✓" if steps == set(STEPS) else "".join(STEPS[each] if each in steps else "·" for each in STEPS)
         if role in lock.left_out:
             return "-"
+        if steps := self.steps.get((role, system)):
+            return "✓" if steps == set(STEPS) else "".join(STEPS[each] if each in steps else "·" for each in STEPS)
         entry = lock.components.get(role)
         of_distribution = role in BUILT_WITH_THE_DISTRIBUTIONS or (entry and entry.source == "distribution")
         if of_distribution and not _real(system):

@@ -42,8 +42,12 @@ STACK = "2026.11"
 # What systemd needs of a container; less than a privileged one has.
 BOOT = ["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--cgroupns=private", "--env=container=docker"]
 BOOT += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp"]
-# What an emulated apt need not read.
-QUIET = "echo 'Acquire::Languages \"none\";' >/etc/apt/apt.conf.d/99-rig\n"
+# What an emulated apt need not read; and what roles find on every image, installed once.
+EMULATED = """echo 'Acquire::Languages "none";' >/etc/apt/apt.conf.d/99-rig
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends systemd >/dev/null
+apt-get clean
+"""
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
 # What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian. The triggers are
@@ -219,7 +223,7 @@ def image(name: str, arch: Arch = "x86_64", before: str = "") -> str:
     """The image of a system; `before` installs packages of Debian before it presents itself as another one."""
     system = SYSTEMS[name]
     if system.files is None:
-        return _base(name, arch) if arch == "x86_64" else made(_base(name, arch), QUIET, f"{name}-{arch}")
+        return _base(name, arch) if arch == "x86_64" else made(_base(name, arch), EMULATED, f"{name}-{arch}")
     base = tools_image() if arch == "x86_64" else _emulated(arch)
     base = made(base, before, f"{name}-before") if before else base
     return made(base, _presenting(system), name if arch == "x86_64" else f"{name}-{arch}")

@@ -100,7 +100,7 @@ def inside(ami: str, *words: str) -> str:
 @pytest.mark.slow
 def test_with_a_key_an_ami_is_registered_anew_and_the_key_stays_nowhere(cloud: Cloud, tmp_path: Path) -> None:
     key = signing_key(tmp_path)
-    words = ["--signing-key", str(key.key), "--signing-certificate", str(key.certificate), "--trust"]
+    words = ["--on-demand", "--signing-key", str(key.key), "--signing-certificate", str(key.certificate), "--trust"]
     done = cloud.build(IMAGE, "debian12", *words, str(key.certificate))
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -116,6 +116,7 @@ def test_with_a_key_an_ami_is_registered_anew_and_the_key_stays_nowhere(cloud: C
 @pytest.mark.slow
 def test_packer_asks_at_the_terminal_before_each_step(cloud: Cloud) -> None:
     command = cloud.ingot("ami", "build", IMAGE, "--os", "debian12", "--region", REGION, "--debug")
+    before = len(cloud.ec2.describe_images(Owners=["self"])["Images"])
     ours, its = pty.openpty()
     with subprocess.Popen(
         ["setsid", "--ctty", "--wait", *command],
@@ -134,7 +135,7 @@ def test_packer_asks_at_the_terminal_before_each_step(cloud: Cloud) -> None:
     os.close(ours)
     assert process.returncode == 0, text[-3000:]
     assert said > 2
-    assert len(cloud.ec2.describe_images(Owners=["self"])["Images"]) == 1
+    assert len(cloud.ec2.describe_images(Owners=["self"])["Images"]) == before + 1
 
 
 def test_a_system_without_base_images_is_refused_before_anything_is_asked_for(cloud: Cloud) -> None:
