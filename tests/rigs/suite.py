@@ -29,5 +29,5 @@ def suite(
     env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"} | {"INGOT_CATALOG": str(own)}
     done = subprocess.run(words, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
     if done.returncode == 0:
-        SEEN.verified(lock_file, roles)
+        SEEN.verified(lock_file, files or roles)
     return done
