@@ -21,6 +21,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build
 .PHONY: setup lock lock-check requirements docs test test-fast test-all lint bench mirror-rig ec2-rig ami fmt clean help
 
 # The parts: Python packages, the command line, and the collection where Ansible finds it under its name.
+# --no-compile: of the packages' many modules few are imported, and Python compiles those then.
 # tools.pth: programs of the environment find each other (molecule asks ansible-config) without its activation.
 $(INSTALLED): requirements/dev.txt requirements/tools.pth pyproject.toml
 	@test -n '$(PYTHON)' || { echo 'error: needs Python 3.11, 3.12 or 3.13' >&2; exit 1; }
@@ -31,7 +32,7 @@ $(INSTALLED): requirements/dev.txt requirements/tools.pth pyproject.toml
 	    || { echo "error: install $$package first; doing so needs root or passwordless sudo" >&2; exit 1; }; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
 	@echo 'installing Python packages into $(VENV)'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@cp requirements/tools.pth "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/ingot-tools.pth"
 	@touch $@

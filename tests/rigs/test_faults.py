@@ -90,7 +90,6 @@ class Row:
 
 ROWS = [
     Row("imex"),
-    Row("imex", "al2023"),
     Row("node_exporter"),
 ]
 MORE = [
@@ -108,6 +107,7 @@ MORE = [
     Row("fabricmanager", "rhel9"),
     Row("gdrcopy", given={"gdrcopy_kmod": False}),
     Row("grafana"),
+    Row("imex", "al2023"),
     Row("lustre"),
     Row("nccl"),
     Row("neuron", given={"neuron_kmod": False}),

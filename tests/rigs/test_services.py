@@ -21,7 +21,7 @@ SERVICES = {
     "prometheus": ("prometheus", "vars"),
     "grafana": ("grafana-server", "vars"),
 }
-MORE = ["prometheus", "grafana"]
+MORE = ["node_exporter", "prometheus", "grafana"]
 # Tells systemd when it listens, so that it is systemd who refuses it.
 SAYS_READY = ["efa_exporter"]
 every = pytest.mark.parametrize(
