@@ -87,7 +87,7 @@ def test_an_ami_is_built_verified_twice_and_tagged_and_nothing_else_is_left(clou
 
 
 # Modules that are not of the distribution's kernel, and who has signed them.
-SIGNERS = """find /lib/modules -path '*/kernel' -prune -o -name '*.ko*' -type f -print |
+SIGNERS = """find /lib/modules/*/* -maxdepth 0 -type d ! -name kernel -exec find {} -name '*.ko*' -type f ';' |
 while read -r file; do echo "$file $(modinfo -F signer "$file")"; done"""
 
 
