@@ -139,7 +139,7 @@ def expected(lock, found):
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def faults(lock, found, environment=os.environ):
+def faults(lock, found, environment):
     """Sentences on the facts that will stop or slow training."""
     wanted = expected(lock, found)
     said = [
@@ -170,7 +170,7 @@ def faults(lock, found, environment=os.environ):
     return said
 
 
-def watched(environment=os.environ):
+def watched(environment):
     """The variables that a job's behaviour hangs on."""
     return {name: value for name, value in sorted(environment.items()) if WATCHED.fullmatch(name)}
 
@@ -181,9 +181,9 @@ def examine(lock, details, observed, instance_type, python):
     return {
         "facts": found,
         "expected": expected(lock, found),
-        "environment": watched(),
+        "environment": watched(os.environ),
         "rank": os.environ.get("SLURM_PROCID") or os.environ.get("RANK"),
-        "faults": faults(lock, found),
+        "faults": faults(lock, found, os.environ),
     }
 
 
