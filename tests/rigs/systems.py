@@ -45,7 +45,7 @@ BOOT += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp"]
 # What an emulated apt need not read; and what roles find on every image, installed once.
 EMULATED = """echo 'Acquire::Languages "none";' >/etc/apt/apt.conf.d/99-rig
 apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends systemd >/dev/null
+DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends procps systemd >/dev/null
 apt-get clean
 """
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
