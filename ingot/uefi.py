@@ -101,7 +101,7 @@ class SigningKey:
         return bytes(store).decode()
 
 
-MAKE = "openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj '/CN=ingot modules' -keyout KEY -out CERTIFICATE"
+MAKE = "docs/secure-boot.md has the command that makes one with its certificate"
 
 
 def _read(path: Path) -> bytes:

@@ -34,10 +34,8 @@ locals {
   }
   # The key is on the instance while roles run, in memory.
   signing = { for name, value in {
-    ingot_signing_key                 = var.signing_key
-    ingot_signing_certificate         = var.signing_certificate
-    nvidia_driver_signing_key         = "/dev/shm/ingot-signing/key.pem"
-    nvidia_driver_signing_certificate = "/dev/shm/ingot-signing/certificate.der"
+    ingot_signing_key         = var.signing_key
+    ingot_signing_certificate = var.signing_certificate
   } : name => value if var.signing_key != "" }
   builders   = yamldecode(file("${local.root}/catalog/builders.yml")).builders
   build_tags = { "Name" = var.ami_name, "ingot:build" = var.build_id }

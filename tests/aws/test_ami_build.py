@@ -53,6 +53,7 @@ class Played:
         self.suite, self.lacking = suite, lacking
         self.asked: list[tuple[str, str]] = []
         self.told: dict[str, str] = {}
+        self.snapshots: list[str] = []
 
     def __call__(self, source: str, variables: Mapping[str, str]) -> None:
         self.told = dict(variables)
@@ -62,6 +63,7 @@ class Played:
         folder = Path(variables["folder"])
         if source == "amazon-ebs.image":
             made = make_ami(image="ec2-cpu", os_name="debian12", suite="", finished="")
+            self.snapshots = snapshots(made)
             backend().amis[made].architecture = "x86_64"
             backend().amis[made].deprecation_time = variables["deprecate_at"]
             (folder / "packer.json").write_text(json.dumps({"builds": [{"artifact_id": f"{REGION}:{made}"}]}))
@@ -130,7 +132,7 @@ def test_with_a_key_the_ami_is_one_that_starts_with_secure_boot_on(
     assert packer.told["ami_name"] == f"{report['name']}-keyless"
     assert packer.told["ami"] == ami
     assert Path(packer.told["signing_certificate"]).read_bytes() == key.der
-    assert snapshots(ami) == snapshots(made.id) == list(backend().snapshots)
+    assert snapshots(ami) == packer.snapshots == list(backend().snapshots)
     assert report["parameter"] == "/ingot/candidate/ec2-cpu/debian12/x86_64"
 
 

@@ -69,7 +69,8 @@ class Report:
         left = {step for saw in self._saw.values() for step in saw}
         chosen: dict[str, float] = {}
         while left:
-            best = min(self._saw, key=lambda test: self._lasted[test] / (len(self._saw[test] & left) or 1e-9))
+            more = {test: len(saw & left) for test, saw in self._saw.items() if saw & left}
+            best = min(more, key=lambda test: self._lasted[test] / more[test])
             left -= self._saw[best]
             chosen[best] = self._lasted[best]
         return chosen
