@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from places import Make, Serve, places, served
 from report import Report
 from seen import SEEN
 
@@ -12,6 +13,20 @@ REPORT = pytest.StashKey[Report]()
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[REPORT] = Report()
     config.pluginmanager.register(Collector(config.stash[REPORT]))
+
+
+@pytest.fixture(scope="module")
+def serve(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """The vendors of a lock, for the roles that the module lists."""
+    with served(request.module.ROLES, lambda: tmp_path_factory.mktemp("rig")) as made:
+        yield made
+
+
+@pytest.fixture
+def place(serve: Serve) -> Iterator[Make]:
+    """Vendors of a lock, and a container that presents itself as its system."""
+    with places(serve) as made:
+        yield made
 
 
 @pytest.fixture

@@ -100,12 +100,11 @@ class Report:
             *([role, *(self.cell(role, name) for name in COLUMNS)] for role in roles),
         ]
         lines = [*_table(rows), *LEGEND.splitlines()]
-        enough = self.enough()
-        emulated = [test for test in enough if any("-" in system for _, system, _ in self._saw[test])]
-        minutes, of_them = (sum(enough[test] for test in tests) / 60 for tests in (enough, emulated))
-        lines.append(
-            f"{len(enough)} tests fill it in {minutes:.0f} min of one worker, {of_them:.0f} on an emulated processor"
-        )
+        if enough := self.enough():
+            emulated = [test for test in enough if any("-" in system for _, system, _ in self._saw[test])]
+            minutes, slowly = (sum(enough[test] for test in tests) / 60 for tests in (enough, emulated))
+            found = f"{len(enough)} tests fill it in {minutes:.0f} min of one worker"
+            lines.append(f"{found}, {slowly:.0f} of them on an emulated processor")
         if self.faults:
             faults = [["role", *FAULTS]]
             faults += [[role, *(found.get(each, "") for each in FAULTS)] for role, found in sorted(self.faults.items())]

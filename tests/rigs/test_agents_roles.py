@@ -1,9 +1,7 @@
 """The AWS command line and the agents of Systems Manager and CloudWatch, whose vendor publishes single files."""
 
-from collections.abc import Iterator
-
 import pytest
-from places import Make, Serve, ask, converge, locked, places, served
+from places import Make, ask, converge, locked
 from suite import suite
 from systems import SYSTEMS, docker
 from vendors import Vendors
@@ -11,26 +9,11 @@ from vendors import Vendors
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["aws_cli", "ssm_agent", "cloudwatch_agent"]
-FILES = {"aws_cli": ".zip", "ssm_agent": "amazon-ssm-agent.deb", "cloudwatch_agent": "amazon-cloudwatch-agent.deb"}
 OTHERS = ["ubuntu2204", "rocky9", "rhel9"]
 NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 CLI = "/usr/local/aws-cli"
 # In the place of snapd's program, for the one thing that is asked of it.
 SNAP = '#!/bin/sh\nset -eu\n[ "$*" = "remove amazon-ssm-agent" ]\nrm -r /snap/amazon-ssm-agent\n'
-
-
-@pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """The vendors of a lock."""
-    with served(ROLES, lambda: tmp_path_factory.mktemp("rig")) as made:
-        yield made
-
-
-@pytest.fixture
-def place(serve: Serve) -> Iterator[Make]:
-    """Vendors of a lock, and a container that presents itself as its system."""
-    with places(serve) as made:
-        yield made
 
 
 def put(host: str, path: str, text: str) -> None:
@@ -69,32 +52,6 @@ def test_check_mode_leaves_everything_as_it_is(place: Make) -> None:
     assert checked.returncode == 0, checked.stdout
     assert "changed=0 " not in checked.stdout
     assert there(host, vendors) == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("role", "fault", "said"),
-    [
-        ("aws_cli", ["altered"], "did not match"),
-        ("aws_cli", [404], "404"),
-        ("ssm_agent", ["truncated"], "did not match"),
-        ("cloudwatch_agent", ["altered"], "did not match"),
-    ],
-    ids=str,
-)
-def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
-    place: Make, role: str, fault: list[int | str], said: str
-) -> None:
-    vendors, host = place(locked("ubuntu2404"))
-    before = there(host, vendors)
-    vendors.faults[FILES[role]] = fault
-    done = converge(host, vendors, role)
-    assert done.returncode != 0
-    assert said in done.stdout
-    assert FILES[role] in done.stdout
-    assert there(host, vendors) == before
-    again = converge(host, vendors, role)
-    assert again.returncode == 0, again.stdout
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from seen import SEEN
+from simulated.open_mpi import OPEN_MPI
 from systems import STACK, container, docker, gateway, image
 from systems import SYSTEMS as KINDS
 from systems import converge as run_play
@@ -29,24 +30,6 @@ SYSTEMS = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name i
 # Where a library is on systems of rpm, and Debian's compiler and loader in their place do not look.
 LIB64 = "echo /usr/lib64 >/etc/ld.so.conf.d/simulated.conf"
 PLAY = "- hosts: all\n  roles: [{roles}]\n"
-# What the role needs of Open MPI, where the installer of EFA puts it.
-OPEN_MPI = """
-mkdir -p /opt/amazon/openmpi/include /opt/amazon/openmpi/lib
-cat >/opt/amazon/openmpi/include/mpi.h <<'EOF'
-/* Simulated. */
-#ifdef __cplusplus
-extern "C" {
-#endif
-int MPI_Init(int *argc, char ***argv);
-int MPI_Finalize(void);
-#ifdef __cplusplus
-}
-#endif
-EOF
-echo 'int MPI_Init(int *c, char ***v) { return 0; } int MPI_Finalize(void) { return 0; }' |
-  gcc -shared -fPIC -Wl,-soname,libmpi.so.40 -x c - -o /opt/amazon/openmpi/lib/libmpi.so.40
-ln -s libmpi.so.40 /opt/amazon/openmpi/lib/libmpi.so
-"""
 # Of the toolkit's Go module, and what starts a container without an engine.
 TOOLKIT = "github.com/NVIDIA/nvidia-container-toolkit"
 PROGRAMS = ["nvidia-ctk", "nvidia-container-runtime", "nvidia-container-runtime-hook", "nvidia-cdi-hook"]
@@ -239,21 +222,6 @@ def test_a_build_that_fails_leaves_the_tests_that_were_there_and_the_next_run_bu
     assert converge(host, vendors, "nccl_tests").returncode == 0
     suite(host, vendors, "nccl_tests")
     assert left(host) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", ["truncated", 404, 403])
-def test_a_source_that_is_not_there_is_named_and_nothing_is_installed(
-    host: str, vendors: Vendors, fault: int | str
-) -> None:
-    docker("exec", host, "rm", "-rf", "/opt/nccl-tests")
-    vendors.faults[".tar.gz"] = [fault]
-    done = converge(host, vendors, "nccl_tests")
-    assert done.returncode != 0
-    assert f"v{vendors.lock.components['nccl_tests'].version}.tar.gz of nccl_tests" in said(done)
-    assert left(host) == []
-    assert docker("exec", host, "ls", "/opt").split() == ["amazon"]
-    assert converge(host, vendors, "nccl_tests").returncode == 0
 
 
 @pytest.fixture(scope="session")

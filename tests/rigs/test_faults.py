@@ -20,6 +20,7 @@ from kernels import with_kernel
 from places import locked
 from seen import SEEN
 from simulated.lustre import CLIENT
+from simulated.open_mpi import OPEN_MPI
 from systems import SYSTEMS, container, docker, gateway, image
 from vendors import Fault, Key, Vendors, serving
 
@@ -61,6 +62,7 @@ HOLD = 'rm -f /run/held; python3 -c "$1" & while [ ! -e /run/held ]; do :; done'
 # that are half there. DKMS' settings come before what it builds.
 STATE = """
 find /opt /usr/local /usr/src /var/lib/dkms /var/tmp /dev/shm/ingot-files /etc/apt/preferences.d /etc/dkms \\
+  /etc/grafana /etc/prometheus \\
   -mindepth 1 ! -name '*.pyc' ! -name __pycache__ ! -path '/usr/local/lib/python*' ! -path '/etc/dkms/framework*' \\
   2>/dev/null | sort || true
 if [ -e /var/lib/dpkg/status ]; then
@@ -110,11 +112,13 @@ MORE = [
     Row("imex", "al2023"),
     Row("lustre"),
     Row("nccl"),
+    Row("nccl_tests", before=("cuda", "nccl"), script=OPEN_MPI),
     Row("neuron", given={"neuron_kmod": False}),
     Row("nvidia_container_toolkit"),
     Row("nvidia_driver"),
     Row("nvlsm"),
     Row("prometheus"),
+    Row("pyxis", before=("slurm",)),
     Row("slurm"),
     Row("ssm_agent"),
 ]

@@ -1,10 +1,8 @@
 """What gathers and shows metrics, converged against simulated vendors; its settings are checked by real programs."""
 
-from collections.abc import Iterator
-
 import pytest
 import yaml
-from places import Make, Serve, ask, converge, locked, places, served
+from places import Make, ask, converge, locked
 from suite import suite
 from systems import container, docker, prepared
 
@@ -16,20 +14,6 @@ ROLES = ["node_exporter", "prometheus", "grafana", "dcgm_exporter"]
 OTHERS = ["ubuntu2204", "al2023", "rocky9", "rhel9"]
 NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 PROGRAMS = {"node_exporter": "node_exporter", "prometheus": "promtool"}
-
-
-@pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """The vendors of a lock."""
-    with served(ROLES, lambda: tmp_path_factory.mktemp("rig")) as made:
-        yield made
-
-
-@pytest.fixture
-def place(serve: Serve) -> Iterator[Make]:
-    """Vendors of a lock, and a container that presents itself as its system."""
-    with places(serve) as made:
-        yield made
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,25 +48,6 @@ def test_prometheus_reads_the_ports_that_exporters_serve() -> None:
     assert ports["node"] == of("node_exporter", "vars/main.yml")["node_exporter_port"]
     for role, file in (("prometheus", "prometheus.service"), ("grafana", "datasource.yml")):
         assert f"127.0.0.1:{gathers['prometheus_port']}\n" in (paths.ROOT / "roles" / role / "files" / file).read_text()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", ["altered", 404])
-@pytest.mark.parametrize("role", ["prometheus", "grafana"])
-def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
-    place: Make, role: str, fault: int | str
-) -> None:
-    vendors, host = place(locked("ubuntu2404"))
-    artifact = vendors.lock.components[role].artifact
-    assert artifact
-    file = artifact.url.rpartition("/")[2]
-    vendors.faults[file] = [fault] * 9
-    done = converge(host, vendors, role)
-    assert done.returncode != 0
-    assert file in done.stdout
-    assert ask(host, "find /dev/shm/ingot-files /usr/local/bin /etc/grafana -mindepth 1 2>/dev/null | cat") == ""
-    vendors.faults.clear()
-    assert converge(host, vendors, role).returncode == 0
 
 
 @pytest.mark.slow

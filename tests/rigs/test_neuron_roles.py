@@ -1,10 +1,8 @@
 """AWS Neuron and the Lustre client, converged against simulated vendors: their modules are real, for a real kernel."""
 
-from collections.abc import Iterator
-
 import pytest
 from kernels import release, with_kernel
-from places import Make, Serve, ask, converge, locked, places, served
+from places import Make, ask, converge, locked
 from simulated.lustre import CLIENT
 from suite import suite
 from systems import STACK, SYSTEMS, docker
@@ -15,6 +13,7 @@ from ingot.locked import Lock
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
+ROLES = ["neuron", "lustre", "kernel"]
 OTHERS = ["ubuntu2204", "al2023", "rocky9"]
 NAMES = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 # Amazon Linux has the client itself.
@@ -29,20 +28,6 @@ def simulated(name: str) -> Lock:
     lock = with_kernel(locked(name))
     lustre = lock.components["lustre"].model_copy(update={"version": CLIENT})
     return lock.model_copy(update={"components": {**lock.components, "lustre": lustre}})
-
-
-@pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """The vendors of a lock."""
-    with served(["neuron", "lustre", "kernel"], lambda: tmp_path_factory.mktemp("rig")) as made:
-        yield made
-
-
-@pytest.fixture
-def place(serve: Serve) -> Iterator[Make]:
-    """Vendors of a lock, and a container that presents itself as its system."""
-    with places(serve) as made:
-        yield made
 
 
 def installed(host: str, vendors: Vendors, *roles: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from places import Make, Serve, ask, converge, locked, places, served
+from places import Make, Serve, ask, converge, locked, places
 from suite import suite
 from systems import docker, image, prepared
 
@@ -24,13 +24,6 @@ NEEDED = (
 def shown(system: str) -> str:
     """The image of a system, with what takes most of a role's time on the one that is tested most."""
     return prepared(system, NEEDED) if system == "ubuntu2404" else image(system)
-
-
-@pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """The vendors of a lock."""
-    with served(ROLES, lambda: tmp_path_factory.mktemp("rig")) as made:
-        yield made
 
 
 @pytest.fixture
@@ -132,26 +125,6 @@ def test_a_build_that_was_cut_off_is_done_again(place: Make, role: str) -> None:
     done = converge(host, vendors, role)
     assert done.returncode == 0, done.stdout
     assert ask(host, "/opt/slurm/sbin/slurmd -V") == "slurm 25.11.8"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", ["altered", "truncated", 404])
-@pytest.mark.parametrize("role", ROLES[:2])
-def test_a_file_that_is_not_the_locks_is_refused_and_the_next_run_succeeds(
-    place: Make, role: str, fault: int | str
-) -> None:
-    vendors, host = place(locked("ubuntu2404"))
-    artifact = vendors.lock.components[role].artifact
-    assert artifact
-    file = artifact.url.rpartition("/")[2]
-    vendors.faults[file] = [fault] * 9
-    done = converge(host, vendors, role)
-    assert done.returncode != 0
-    assert file in done.stdout
-    assert left(host) == ""
-    ask(host, "test ! -e /opt/slurm && test ! -e /usr/bin/enroot")
-    vendors.faults.clear()
-    assert converge(host, vendors, role).returncode == 0
 
 
 def test_the_slurm_of_parallelcluster_is_left_alone(place: Make) -> None:
