@@ -73,6 +73,10 @@ class Report:
             best = min(more, key=lambda test: self._lasted[test] / more[test])
             left -= self._saw[best]
             chosen[best] = self._lasted[best]
+        # What was chosen first may be all in what was chosen later.
+        for test in sorted(chosen, key=self._lasted.__getitem__, reverse=True):
+            if self._saw[test] <= {step for other in chosen if other != test for step in self._saw[other]}:
+                del chosen[test]
         return chosen
 
     def cell(self, role: str, system: str) -> str:
