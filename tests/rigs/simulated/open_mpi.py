@@ -1,4 +1,4 @@
-"""Open MPI, as far as NCCL's tests are built with it, where the installer of EFA puts it."""
+"""Simulated Open MPI, as far as NCCL's tests are built with it, where the installer of EFA puts it."""
 
 OPEN_MPI = """
 mkdir -p /opt/amazon/openmpi/include /opt/amazon/openmpi/lib
