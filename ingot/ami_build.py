@@ -29,8 +29,8 @@ from ingot.console import Progress
 from ingot.diff import notes, state
 from ingot.errors import IngotError, UsageError
 from ingot.events import Follower
-from ingot.locked import Lock
-from ingot.models import Arch, Image
+from ingot.model.lock import Lock
+from ingot.model.models import Arch, Image
 from ingot.packer import PackerError, packer_build
 from ingot.setup import ensure_packer
 

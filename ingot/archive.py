@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ingot import origins
 from ingot.errors import IngotError
-from ingot.locked import Package
-from ingot.models import OperatingSystem
+from ingot.model.lock import Package
+from ingot.model.models import OperatingSystem
 from ingot.paths import alone, cache_dir
 from ingot.run import run
 

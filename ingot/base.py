@@ -15,8 +15,8 @@ from pathlib import Path
 from ingot import origins, yamlfile
 from ingot.archive import DEB_ARCH, KEYRINGS
 from ingot.errors import IngotError
-from ingot.locked import Lock
-from ingot.models import LOCAL_ARCH, Strict
+from ingot.model.lock import Lock
+from ingot.model.models import LOCAL_ARCH, Strict
 from ingot.run import run
 from ingot.setup import as_root
 

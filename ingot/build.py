@@ -23,8 +23,8 @@ from ingot.disk import make_disk, require_space
 from ingot.errors import IngotError
 from ingot.events import Converge, Follower
 from ingot.fetch import Fetched, fetch, forget
-from ingot.locked import Lock
 from ingot.machine import boot
+from ingot.model.lock import Lock
 from ingot.packer import packer_build
 from ingot.run import container, run
 from ingot.setup import ensure_docker, ensure_local_tools, ensure_packer

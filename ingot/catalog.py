@@ -8,7 +8,7 @@ from typing import TypeVar, get_args
 
 from ingot import paths
 from ingot.errors import IngotError, UsageError
-from ingot.models import (
+from ingot.model.models import (
     BASE_IMAGE,
     DISTRIBUTION,
     LOCAL_ARCH,

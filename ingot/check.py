@@ -16,7 +16,7 @@ from ingot.fit import driver_needs
 from ingot.instance_types import FAMILIES, check_name, describe
 from ingot.jobfiles import Setting, settings
 from ingot.lock import load, path_of
-from ingot.models import Facts
+from ingot.model.models import Facts
 from ingot.rules import SEVERITIES, Context, Need, Part, broken, release_facts
 from ingot.settings import engine, plain, read_settings
 from ingot.solve import context_of

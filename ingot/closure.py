@@ -14,7 +14,7 @@ from resolvelib.resolvers import Resolution
 from resolvelib.structs import RequirementInformation
 
 from ingot.errors import IngotError
-from ingot.locked import VendorPackage
+from ingot.model.lock import VendorPackage
 from ingot.package_versions import KEYS, Relation, fulfils
 from ingot.resolve import ROUNDS
 from ingot.vendor_index import Build, Index

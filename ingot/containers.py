@@ -23,8 +23,8 @@ from ingot.base import ensure_base
 from ingot.catalog import Catalog, lineage
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
-from ingot.locked import Lock
-from ingot.models import LOCAL_ARCH, Container
+from ingot.model.lock import Lock
+from ingot.model.models import LOCAL_ARCH, Container
 from ingot.run import run
 from ingot.setup import ensure_docker, ensure_local_tools
 

@@ -11,7 +11,7 @@ from ingot import paths
 from ingot.catalog import Catalog, read_catalog
 from ingot.errors import IngotError
 from ingot.lock import keys, load, path_of
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 from ingot.settings import SettingRule, plain, read_settings
 from ingot.yamlfile import read
 

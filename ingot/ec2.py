@@ -7,8 +7,8 @@ from typing import Any
 from ingot.aws import known as _known
 from ingot.aws import session as _session
 from ingot.errors import IngotError
-from ingot.locked import RecordedImage
-from ingot.models import EC2_ARCH, Arch, BaseImage
+from ingot.model.lock import RecordedImage
+from ingot.model.models import EC2_ARCH, Arch, BaseImage
 
 INSTEAD = "or take a file: aws ec2 describe-instance-types --output json > FILE"
 

@@ -18,7 +18,7 @@ from ingot.ami_build import Parts, Request
 from ingot.build import git_commit, inputs_digest
 from ingot.catalog import Catalog
 from ingot.errors import UsageError
-from ingot.models import EC2_ARCH
+from ingot.model.models import EC2_ARCH
 from ingot.templates import environment
 
 FOLDER = paths.ROOT / "exports"

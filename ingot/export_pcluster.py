@@ -10,8 +10,8 @@ from ingot.catalog import Catalog
 from ingot.errors import IngotError, UsageError
 from ingot.fit import images_for
 from ingot.instance_types import check_name, describe
-from ingot.locked import Lock
-from ingot.models import Arch, Image
+from ingot.model.lock import Lock
+from ingot.model.models import Arch, Image
 from ingot.plan import of_lock
 from ingot.templates import environment
 

@@ -12,7 +12,7 @@ from ingot import origins, pypi
 from ingot.archive import Archive
 from ingot.download import File, Progress, download, sha256, verified
 from ingot.errors import IngotError
-from ingot.locked import Lock, Package
+from ingot.model.lock import Lock, Package
 from ingot.paths import alone, cache_dir
 from ingot.run import run
 

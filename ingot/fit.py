@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ingot.locked import Lock
-from ingot.models import Image
+from ingot.model.lock import Lock
+from ingot.model.models import Image
 from ingot.rules import SEVERITIES, Need, locked_parts
 
 

@@ -16,7 +16,7 @@ from ingot.containers import tag_of
 from ingot.errors import IngotError, UsageError
 from ingot.instance_types import check_name, describe
 from ingot.lock import load, path_of
-from ingot.models import Container
+from ingot.model.models import Container
 from ingot.settings import engine, plain, read_settings
 from ingot.templates import environment
 from ingot.yamlfile import nearest

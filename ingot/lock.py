@@ -14,8 +14,8 @@ from ingot import paths, pypi, vendor
 from ingot.archive import DEB_ARCH, Archive, upstream
 from ingot.catalog import Catalog
 from ingot.errors import IngotError, UsageError
-from ingot.locked import Lock, LockedComponent, Package, Repository
-from ingot.models import Arch, Component, Offer, Stack
+from ingot.model.lock import Lock, LockedComponent, Package, Repository
+from ingot.model.models import Arch, Component, Offer, Stack
 from ingot.resolve import Candidate, Rejected, World, rejections, resolve
 from ingot.rules import Context, Need, contains
 from ingot.yamlfile import Loader, flow, nearest, parse

@@ -26,8 +26,8 @@ from ingot.console import Progress
 from ingot.disk import GIB, TOOLS, require_space
 from ingot.download import CONNECTIONS, File, Web, download, sha256
 from ingot.errors import IngotError, UsageError
-from ingot.locked import Lock, Package
-from ingot.models import LOCAL_ARCH, Arch
+from ingot.model.lock import Lock, Package
+from ingot.model.models import LOCAL_ARCH, Arch
 from ingot.paths import alone, atomic, write_text
 from ingot.vendor_index import read_index
 

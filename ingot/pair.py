@@ -16,8 +16,8 @@ from ingot.catalog import Catalog
 from ingot.check import NUMBER
 from ingot.errors import IngotError, UsageError
 from ingot.lock import load as load_lock
-from ingot.locked import DRIVERS
-from ingot.models import Facts, Pair, Pairs
+from ingot.model.lock import DRIVERS
+from ingot.model.models import Facts, Pair, Pairs
 from ingot.rules import Part, broken, contains, release_facts
 from ingot.run import run
 from ingot.solve import context_of

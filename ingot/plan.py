@@ -7,7 +7,7 @@ from ingot.catalog import Catalog
 from ingot.fit import findings
 from ingot.instance_types import describe
 from ingot.lock import check, load, path_of
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 from ingot.rules import SEVERITIES, broken, locked_parts
 from ingot.solve import context_of, relock
 

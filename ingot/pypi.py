@@ -9,8 +9,8 @@ from typing import Any
 
 from ingot import origins
 from ingot.errors import IngotError
-from ingot.locked import Wheel
-from ingot.models import Arch
+from ingot.model.lock import Wheel
+from ingot.model.models import Arch
 from ingot.run import run
 
 # glibc 2.36 is Debian 12's; pip matches each tag exactly, so all that such a system accepts are named: from which glibc

@@ -12,7 +12,7 @@ from pathlib import Path
 from ingot.archive import upstream
 from ingot.closure import Closures, Need
 from ingot.errors import IngotError
-from ingot.locked import Artifact, Lock, LockedComponent, RecordedImage, VendorPackage
+from ingot.model.lock import Artifact, Lock, LockedComponent, RecordedImage, VendorPackage
 from ingot.package_versions import KEYS
 from ingot.signed import Keyring, Tell, download
 from ingot.vendor import DIGEST, DIGESTS

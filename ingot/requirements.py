@@ -18,7 +18,7 @@ from ingot import lock as locks
 from ingot.catalog import Catalog, lineage
 from ingot.diff import changed
 from ingot.errors import IngotError
-from ingot.models import LOCAL_ARCH
+from ingot.model.models import LOCAL_ARCH
 from ingot.run import run
 
 # Wheels alone.

@@ -11,7 +11,7 @@ from typing import Any
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 
 from ingot.errors import IngotError
-from ingot.models import Component, Offer, Release, Rule
+from ingot.model.models import Component, Offer, Release, Rule
 from ingot.rules import Context, Need, Part, forbidden, holding, needs_of
 
 ROUNDS = 10_000

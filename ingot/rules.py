@@ -9,8 +9,8 @@ from typing import Any, get_args
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from ingot.locked import LockedComponent
-from ingot.models import Component, Facts, Rule, Severity, Where
+from ingot.model.lock import LockedComponent
+from ingot.model.models import Component, Facts, Rule, Severity, Where
 
 # The worst first.
 SEVERITIES = get_args(Severity)

@@ -11,7 +11,7 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 QUERY = "${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\n"
 RPM_QUERY = "%{NAME}\\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\tinstalled\\n"

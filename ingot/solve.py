@@ -11,8 +11,8 @@ from ingot.errors import UsageError
 from ingot.fit import driver_needs
 from ingot.instance_types import describe
 from ingot.lock import archive_of, make, world_of
-from ingot.locked import Lock
-from ingot.models import Facts
+from ingot.model.lock import Lock
+from ingot.model.models import Facts
 from ingot.resolve import Candidate, resolve
 from ingot.rules import Context, Need
 from ingot.yamlfile import nearest

@@ -7,8 +7,8 @@ from packaging.version import Version
 from ingot.archive import DEB_ARCH
 from ingot.catalog import Catalog
 from ingot.errors import IngotError
-from ingot.locked import Artifact, LockedComponent, Repository
-from ingot.models import (
+from ingot.model.lock import Artifact, LockedComponent, Repository
+from ingot.model.models import (
     BASE_IMAGE,
     DISTRIBUTION,
     EC2_ARCH,

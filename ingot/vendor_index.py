@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 from ingot.archive import DEB_ARCH
 from ingot.errors import IngotError
-from ingot.locked import Repository, VendorPackage
-from ingot.models import Arch
+from ingot.model.lock import Repository, VendorPackage
+from ingot.model.models import Arch
 from ingot.package_versions import Kind, Relation
 from ingot.signed import Keyring, Tell, download
 

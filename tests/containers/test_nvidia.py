@@ -19,7 +19,7 @@ from vendors import Vendors, serving
 
 from ingot import buildkit, containers, smoke
 from ingot.catalog import read_catalog
-from ingot.models import ContainerImage
+from ingot.model.models import ContainerImage
 
 from .conftest import MAIN
 

@@ -11,7 +11,7 @@ from ingot.build import Request, refresh
 from ingot.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 pytestmark = pytest.mark.network
 

@@ -12,8 +12,8 @@ from pyuefivars import AWSUEFIVarStore, EDK2UEFIVarStore
 from ingot import lock as locks
 from ingot import secure_boot
 from ingot.build import FREE_GIB
-from ingot.locked import Lock
 from ingot.machine import Firmware, boot
+from ingot.model.lock import Lock
 from ingot.uefi import SigningKey
 
 from .conftest import Ingot

@@ -14,7 +14,7 @@ from ingot import lock as locks
 from ingot import paths
 from ingot.archive import Archive
 from ingot.catalog import read_catalog
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 from .conftest import IMAGE, command
 

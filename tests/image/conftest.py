@@ -16,7 +16,7 @@ from testinfra.host import Host
 
 from ingot.catalog import read_catalog
 from ingot.lock import load
-from ingot.locked import Lock, LockedComponent
+from ingot.model.lock import Lock, LockedComponent
 from ingot.paths import ROOT, own_catalog
 
 MANIFEST = "/usr/share/ingot/manifest.json"

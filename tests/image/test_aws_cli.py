@@ -3,7 +3,7 @@
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import LockedComponent
+from ingot.model.lock import LockedComponent
 
 FOLDER = "/usr/local/aws-cli"
 

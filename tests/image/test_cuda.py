@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import Lock, LockedComponent
+from ingot.model.lock import Lock, LockedComponent
 
 CUDA = "/usr/local/cuda"
 # Metapackages of CUDA that bring a driver, and NVIDIA's own packages of one.

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 
 @pytest.fixture(scope="module")

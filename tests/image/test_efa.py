@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import LockedComponent
+from ingot.model.lock import LockedComponent
 
 INSTALLED = "/opt/amazon/efa_installed_packages"
 

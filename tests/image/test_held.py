@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 CONTROL = "Package: ingot-simulated\nVersion: {version}\nArchitecture: all\nMaintainer: Ingot\nDescription: simulated\n"
 NEWER = "9999:1-simulated"

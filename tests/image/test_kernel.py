@@ -6,7 +6,7 @@ import pytest
 from testinfra.host import Host
 
 from ingot.archive import DEB_ARCH
-from ingot.locked import Lock, LockedComponent
+from ingot.model.lock import Lock, LockedComponent
 
 
 def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import LockedComponent
+from ingot.model.lock import LockedComponent
 
 
 def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:

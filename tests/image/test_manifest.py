@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 FOLDER = "/usr/share/ingot"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from testinfra.host import Host
 
-from ingot.locked import LockedComponent
+from ingot.model.lock import LockedComponent
 
 CUDA = "/usr/local/cuda"
 

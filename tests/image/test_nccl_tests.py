@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import Lock, LockedComponent
+from ingot.model.lock import Lock, LockedComponent
 
 PREFIX = "/opt/nccl-tests"
 

@@ -7,7 +7,7 @@ import pytest
 from testinfra.host import Host
 
 from ingot.instance_types import read_families
-from ingot.locked import LockedComponent
+from ingot.model.lock import LockedComponent
 
 DRIVEN = sorted(
     {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import LockedComponent
+from ingot.model.lock import LockedComponent
 
 UNIT = "prometheus-node-exporter.service"
 # Of a package, or of the vendor's archive.

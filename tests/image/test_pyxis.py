@@ -3,7 +3,7 @@
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import LockedComponent
+from ingot.model.lock import LockedComponent
 
 SLURM = "PATH=/opt/slurm/bin:/opt/slurm/sbin:$PATH"
 PLUGIN = "/usr/local/lib/slurm/spank_pyxis.so"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import LockedComponent
+from ingot.model.lock import LockedComponent
 
 # Where it is built from source; elsewhere its programs are where all are.
 SLURM = "PATH=/opt/slurm/bin:/opt/slurm/sbin:$PATH"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.locked import LockedComponent
+from ingot.model.lock import LockedComponent
 
 
 def test_it_is_of_the_lock(pin: LockedComponent, installed: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ from systems import SYSTEMS, docker, image, made
 from ingot import lock as locks
 from ingot import paths
 from ingot.catalog import read_catalog
-from ingot.models import EC2_ARCH
+from ingot.model.models import EC2_ARCH
 
 REGION = "us-east-1"
 # The account of the user, as moto has it, and one of Amazon's that images are of.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingot.models import Arch
+from ingot.model.models import Arch
 from ingot.run import run
 from ingot.setup import as_root
 

@@ -4,7 +4,7 @@ from functools import cache
 
 from systems import SYSTEMS, docker, tools_image
 
-from ingot.locked import Lock, LockedComponent, Repository
+from ingot.model.lock import Lock, LockedComponent, Repository
 
 
 @cache

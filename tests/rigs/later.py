@@ -4,7 +4,7 @@ import re
 
 from kernels import with_archive
 
-from ingot.locked import Lock, LockedComponent
+from ingot.model.lock import Lock, LockedComponent
 
 # Of one version with each other; of the driver, the rig knows the versions of the catalog.
 DRIVER = ("nvidia_driver", "fabricmanager", "imex")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from ingot.archive import DEB_ARCH
-from ingot.locked import Lock, LockedComponent
-from ingot.models import Arch
+from ingot.model.lock import Lock, LockedComponent
+from ingot.model.models import Arch
 
 # Debian's scripts of a package, and what rpm calls them; the last is rpm's alone, when the whole transaction is done.
 RPM_SCRIPTS = {

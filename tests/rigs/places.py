@@ -11,8 +11,8 @@ from vendors import Vendors, serving
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.locked import Lock
-from ingot.models import Arch
+from ingot.model.lock import Lock
+from ingot.model.models import Arch
 
 Serve = Callable[[Lock], Vendors]
 Make = Callable[[Lock], tuple[Vendors, str]]

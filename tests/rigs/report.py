@@ -11,7 +11,7 @@ from systems import SYSTEMS
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 # As the matrix has them.
 COLUMNS = ["ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9", "debian12", "debian13"]

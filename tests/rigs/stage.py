@@ -28,7 +28,7 @@ from vendors import serving
 from ingot import lock as locks
 from ingot import paths
 from ingot.catalog import read_catalog
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 READY = "ready\n"
 STATE, LOCK, NEWER, LOG = "stage.json", "lock.yml", "newer.yml", "vendors.log"

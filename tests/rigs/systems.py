@@ -25,7 +25,7 @@ from seen import SEEN
 from ingot import lock as locks
 from ingot import paths
 from ingot.base import ensure_base
-from ingot.models import Arch
+from ingot.model.models import Arch
 from ingot.setup import ensure_docker, ensure_local_tools, packer_environment
 
 BIN = Path(sys.prefix) / "bin"

@@ -17,7 +17,7 @@ from vendors import Vendors, serving, tools
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -25,7 +25,7 @@ from ingot import lock as locks
 from ingot import paths
 from ingot.catalog import read_catalog
 from ingot.instance_types import describe
-from ingot.locked import Artifact, Lock, LockedComponent
+from ingot.model.lock import Artifact, Lock, LockedComponent
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -14,7 +14,7 @@ from vendors import Key, Vendors, serving
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.locked import Lock, LockedComponent
+from ingot.model.lock import Lock, LockedComponent
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

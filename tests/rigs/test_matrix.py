@@ -13,7 +13,7 @@ from vendors import Vendors
 
 from ingot import lock as locks
 from ingot.fetch import fetch_wheels
-from ingot.models import Arch
+from ingot.model.models import Arch
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.usefixtures("working_in_memory")]
 

@@ -9,7 +9,7 @@ from systems import STACK, SYSTEMS, docker
 from vendors import Vendors
 
 from ingot import paths
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

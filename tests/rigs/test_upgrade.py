@@ -13,7 +13,7 @@ from systems import SYSTEMS, container, docker, gateway, image
 from vendors import Vendors, serving
 
 from ingot import lock as locks
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

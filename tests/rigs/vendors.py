@@ -32,8 +32,8 @@ from systems import tools_image
 from ingot import lock as locks
 from ingot import paths
 from ingot.archive import DEB_ARCH
-from ingot.locked import Lock, LockedComponent, Repository
-from ingot.models import Arch
+from ingot.model.lock import Lock, LockedComponent, Repository
+from ingot.model.models import Arch
 from ingot.record import record
 
 # path -> what is answered instead, once for each entry: a status, how the file is spoilt, another content, or something

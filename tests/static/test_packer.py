@@ -10,7 +10,7 @@ import pytest
 
 from ingot.catalog import read_catalog
 from ingot.lock import load, path_of
-from ingot.models import LOCAL_ARCH
+from ingot.model.models import LOCAL_ARCH
 from ingot.paths import ROOT
 from ingot.setup import ensure_packer, packer_environment
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ingot.closure import Closures, Need
 from ingot.errors import IngotError
-from ingot.locked import VendorPackage
+from ingot.model.lock import VendorPackage
 from ingot.package_versions import Relation, fulfils
 from ingot.vendor_index import Build, Index
 

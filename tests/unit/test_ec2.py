@@ -12,8 +12,8 @@ from ingot import ec2, paths
 from ingot import lock as locks
 from ingot.catalog import read_catalog
 from ingot.errors import IngotError, UsageError
-from ingot.locked import RecordedImage
-from ingot.models import BaseImage, Platform
+from ingot.model.lock import RecordedImage
+from ingot.model.models import BaseImage, Platform
 from ingot.record import keep, with_images
 
 

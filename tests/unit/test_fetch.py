@@ -12,7 +12,7 @@ from ingot import lock as locks
 from ingot import paths
 from ingot.errors import IngotError
 from ingot.fetch import deb_name, fetch
-from ingot.locked import Lock, Package
+from ingot.model.lock import Lock, Package
 
 CONTENT = b"not really a package, but with a digest"
 

@@ -11,7 +11,7 @@ from ingot import paths
 from ingot.catalog import read_catalog
 from ingot.fit import findings, images_for
 from ingot.instance_types import describe
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 from ingot.plan import of_lock
 
 CATALOG = read_catalog()

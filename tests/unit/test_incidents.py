@@ -7,7 +7,7 @@ from ingot.catalog import read_catalog
 from ingot.errors import IngotError
 from ingot.fit import driver_needs
 from ingot.instance_types import describe
-from ingot.models import Facts
+from ingot.model.models import Facts
 from ingot.rules import Broken, Context, Part, broken, release_facts
 from ingot.solve import solve
 

@@ -11,8 +11,8 @@ from ingot import paths
 from ingot.archive import DEB_ARCH, upstream
 from ingot.catalog import read_catalog
 from ingot.errors import IngotError, UsageError
-from ingot.locked import Lock
-from ingot.models import Arch
+from ingot.model.lock import Lock
+from ingot.model.models import Arch
 from ingot.rules import Context, broken, locked_parts
 
 LOCKS = sorted(paths.LOCKS.glob("*/*.yml"))

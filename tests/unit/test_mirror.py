@@ -21,8 +21,8 @@ from ingot import origins, paths, pypi
 from ingot.archive import DEB_ARCH
 from ingot.catalog import read_catalog
 from ingot.errors import UsageError
-from ingot.locked import Package
-from ingot.models import Arch
+from ingot.model.lock import Package
+from ingot.model.models import Arch
 
 MAIN = [sys.executable, "-c", "from ingot.cli import main; main()"]
 SUITES = ["trixie", "trixie-security"]

@@ -11,7 +11,7 @@ from commandline import Done, ingot
 
 from ingot import lock as locks
 from ingot import pair_probe
-from ingot.locked import Lock
+from ingot.model.lock import Lock
 
 UBUNTU, DEBIAN = (locks.path_of("2026.11", name, "x86_64") for name in ("ubuntu2404", "debian13"))
 OLD = locks.path_of("2025.11", "ubuntu2404", "x86_64")

@@ -11,7 +11,7 @@ import pytest
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.locked import VendorPackage
+from ingot.model.lock import VendorPackage
 
 ANSIBLE = Path(sys.prefix) / "bin" / "ansible"
 LOCK = paths.LOCKS / "2026.11" / "debian13-x86_64.yml"

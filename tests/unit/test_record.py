@@ -12,7 +12,7 @@ from simulated_vendor import Vendor, serving
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.locked import Artifact, Lock, LockedComponent, Repository
+from ingot.model.lock import Artifact, Lock, LockedComponent, Repository
 from ingot.record import keep, record
 
 CONTENT = b"an installer"

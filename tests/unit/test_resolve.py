@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from ingot.errors import IngotError
-from ingot.models import AptOffer, Component, Example, Examples, Facts, Offer, Rule
+from ingot.model.models import AptOffer, Component, Example, Examples, Facts, Offer, Rule
 from ingot.resolve import Candidate, World, rejections, resolve
 from ingot.rules import Context, Need
 

@@ -4,7 +4,7 @@ import pytest
 from packaging.version import Version
 
 from ingot.catalog import read_catalog
-from ingot.models import Example, Rule
+from ingot.model.models import Example, Rule
 from ingot.rules import Context, Part, broken
 
 CATALOG = read_catalog()

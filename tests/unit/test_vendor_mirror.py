@@ -13,8 +13,8 @@ from ingot import paths
 from ingot.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
-from ingot.locked import Artifact, Lock, LockedComponent, Repository
 from ingot.mirror import Made, mirror
+from ingot.model.lock import Artifact, Lock, LockedComponent, Repository
 from ingot.record import record
 
 EMPTY = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml").model_copy(update={"repositories": {}})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packages import Artifact, Content, Package, Wanted, clean, script, write
 
-from ingot.locked import Lock, LockedComponent
+from ingot.model.lock import Lock, LockedComponent
 
 Run = Callable[[str, Path], None]
 # A version has a folder of its own; one that is there already counts as installed, even half of one.

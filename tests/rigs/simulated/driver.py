@@ -10,7 +10,7 @@ from pathlib import Path
 from packages import Content, Package, Wanted, write
 
 from ingot.catalog import read_catalog
-from ingot.locked import Lock, LockedComponent
+from ingot.model.lock import Lock, LockedComponent
 
 # Files of NVIDIA's source that others read: https://github.com/NVIDIA/open-gpu-kernel-modules, kernel-open; where the
 # licence is said: https://github.com/NVIDIA/gdrcopy/pull/284; aliases: nvidia/nv-pci.c of the same repository.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from packages import Artifact, Package, Wanted, package_file, tarball
 
-from ingot.locked import Lock, LockedComponent
+from ingot.model.lock import Lock, LockedComponent
 
 FILES = Path(__file__).parent / "files"
 VERSION = """#define SLURM_VERSION_STRING "{version}"
