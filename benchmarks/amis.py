@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from ingot import ami, ami_copy, ami_gc, aws, paths
+from ingot import ami, ami_copy, ami_gc, paths
 from ingot.console import Progress
+from ingot.sources import aws
 
 MANY = 1000
 # A copy of some GB takes minutes; so many seconds show as well whether one waits for another.

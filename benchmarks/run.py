@@ -25,18 +25,18 @@ import framework
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.archive import Archive
 from ingot.base import ensure_base
 from ingot.build import Request
 from ingot.catalog import Catalog, read_catalog
 from ingot.disk import make_disk
-from ingot.download import CONNECTIONS, File, download
-from ingot.fetch import Fetched, fetch
 from ingot.machine import accelerator, boot
 from ingot.mirror import plan
 from ingot.rules import contains
 from ingot.run import run
 from ingot.setup import packer_environment
+from ingot.sources.apt import Archive
+from ingot.sources.download import CONNECTIONS, File, download
+from ingot.sources.fetch import Fetched, fetch
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"

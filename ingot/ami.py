@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingot import channels
-from ingot.aws import Region, everywhere
 from ingot.diff import State
 from ingot.errors import IngotError
+from ingot.sources.aws import Region, everywhere
 
 TAG = "ingot:"
 # The tags that say something of the AMI itself; every other one of Ingot's is a component's version.

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ingot import ami as amis
-from ingot import ec2, paths, sbom, uefi
 from ingot import lock as locks
+from ingot import paths, sbom, uefi
 from ingot.ami_gc import delete_ami
-from ingot.aws import Region, everywhere, regions
 from ingot.build import git_commit, inputs_digest
 from ingot.catalog import Catalog
 from ingot.channels import publish
@@ -33,6 +32,8 @@ from ingot.model.lock import Lock
 from ingot.model.models import Arch, Image
 from ingot.packer import PackerError, packer_build
 from ingot.setup import ensure_packer
+from ingot.sources import ec2
+from ingot.sources.aws import Region, everywhere, regions
 
 # After this time EC2 no longer shows the image to others; the stack's pins are to be reviewed by then as well.
 DEPRECATED_AFTER = timedelta(days=365)

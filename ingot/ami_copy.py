@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingot.ami import MOST_TAGS, TAG, Ami, copy_in
-from ingot.aws import Region, everywhere
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
+from ingot.sources.aws import Region, everywhere
 
 # A copy of many GB to the other side of the earth takes long; how often EC2 is asked, and for how long at most.
 POLL_SECONDS = 15

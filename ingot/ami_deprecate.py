@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ingot.ami import in_each
-from ingot.aws import Region, everywhere
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.references import references
+from ingot.sources.aws import Region, everywhere
 
 # EC2 rounds to minutes and takes no time that has passed.
 SOON = timedelta(minutes=2)

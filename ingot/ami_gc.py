@@ -7,9 +7,9 @@ from typing import Any
 
 from ingot import channels
 from ingot.ami import MOST_IMAGES, Ami, described, filters
-from ingot.aws import Region, at_once, everywhere, tolerated
 from ingot.console import Progress
 from ingot.references import references, shared
+from ingot.sources.aws import Region, at_once, everywhere, tolerated
 
 # AMIs are judged by what refers to them right before they go: so many at a time.
 BATCH = 25

@@ -7,9 +7,9 @@ from typing import Any
 
 from ingot import ami
 from ingot.ami_gc import Verdict
-from ingot.aws import Region, at_once, everywhere, tolerated
 from ingot.console import Progress
 from ingot.references import LIVES, references
+from ingot.sources.aws import Region, at_once, everywhere, tolerated
 
 BUILD, FINISHED = f"{ami.TAG}build", f"{ami.TAG}finished"
 

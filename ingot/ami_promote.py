@@ -7,10 +7,10 @@ from typing import Any
 from ingot import channels
 from ingot.ami import Ami, copy_in, described, find
 from ingot.ami_copy import copy
-from ingot.aws import Region, everywhere
 from ingot.channels import CANDIDATE, Change
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
+from ingot.sources.aws import Region, everywhere
 
 
 @dataclass(frozen=True)

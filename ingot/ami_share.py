@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingot.ami import Ami, in_each
-from ingot.aws import Region, everywhere
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
+from ingot.sources.aws import Region, everywhere
 
 ACCOUNT = re.compile(r"[0-9]{12}")
 # https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingot import origins, yamlfile
-from ingot.archive import DEB_ARCH, KEYRINGS
+from ingot import yamlfile
 from ingot.errors import IngotError
 from ingot.model.lock import Lock
 from ingot.model.models import LOCAL_ARCH, Strict
 from ingot.run import run
 from ingot.setup import as_root
+from ingot.sources import origins
+from ingot.sources.apt import DEB_ARCH, KEYRINGS
 
 REPOSITORY = "ingot/base"
 RECIPE = "ingot.recipe"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from ingot import pypi
 from ingot.errors import IngotError
 from ingot.run import run
+from ingot.sources import pypi
 
 # From this version on the client has no BuildKit of its own.
 BUILDX_SINCE = Version("23")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ingot.aws import Region, at_once, everywhere, tolerated
 from ingot.errors import IngotError, UsageError
+from ingot.sources.aws import Region, at_once, everywhere, tolerated
 
 ROOT = "/ingot/"
 CANDIDATE, STABLE = "candidate", "stable"
@@ -92,7 +92,7 @@ def publish(region: str, ami: str) -> str:
     Image, operating system and architecture are those of its tags. IngotError where it is not tested.
     """
     from ingot.ami import find
-    from ingot.aws import regions
+    from ingot.sources.aws import regions
 
     def one(region: Region) -> str:
         found = find(region, ami)

@@ -193,11 +193,11 @@ def catalog_instance_types(
     """Write catalog/instance_types.yml anew from an answer of the EC2 API, and print what differs."""
     from datetime import date
 
-    from ingot import ec2
     from ingot import instance_types as module
     from ingot.console import out
     from ingot.errors import UsageError
     from ingot.paths import CATALOG, write_text
+    from ingot.sources import ec2
     from ingot.yamlfile import load
 
     if source == "aws":

@@ -53,8 +53,9 @@ def list_(
     """List the AMIs of Ingot that this account has, the newest first, with the channels that hold them."""
     from rich.table import Table
 
-    from ingot import ami, aws
+    from ingot import ami
     from ingot.console import out
+    from ingot.sources import aws
 
     rows = ami.listed(aws.regions(region or [], "list"), image, os_name, arch)
     if as_json:
@@ -71,8 +72,9 @@ def list_(
 @app.command(epilog="Example: ingot ami show stable:parallelcluster/ubuntu2404/x86_64 --region us-east-1")
 def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
     """Say all that is known of an AMI: versions, tags, whom it is shared with, and what refers to it."""
-    from ingot import ami, aws
+    from ingot import ami
     from ingot.console import out
+    from ingot.sources import aws
 
     (where,) = aws.regions([region] if region else [], "show")
     facts = ami.shown(where, reference)
@@ -92,8 +94,9 @@ def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = Fal
 )
 def diff(before: AmiArg, after: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
     """Compare what two AMIs hold, by their tags, and print release notes in Markdown."""
-    from ingot import ami, aws
+    from ingot import ami
     from ingot.diff import changed, notes
+    from ingot.sources import aws
 
     (where,) = aws.regions([region] if region else [], "diff")
     old, new = ami.compared(where, [before, after])
@@ -120,8 +123,9 @@ def share(
     as_json: JsonOption = False,
 ) -> None:
     """Let accounts, organisations or their units use an AMI: its snapshots and, for accounts, its keys as well."""
-    from ingot import ami_share, aws
+    from ingot import ami_share
     from ingot.console import Progress, out
+    from ingot.sources import aws
 
     to = ami_share.whom(account or [], organization or [], unit or [])
     rows = ami_share.share(aws.regions(region or [], "share"), reference, to, Progress(), dry_run=dry_run)
@@ -144,9 +148,10 @@ def copy(
     as_json: JsonOption = False,
 ) -> None:
     """Copy an AMI to other regions, all at the same time, with its tags; copies that are there are left alone."""
-    from ingot import ami, ami_copy, aws
+    from ingot import ami, ami_copy
     from ingot.console import Progress, out
     from ingot.errors import UsageError
+    from ingot.sources import aws
 
     if not to:
         raise UsageError("no region is named to copy to", hint="--to us-west-2")
@@ -177,8 +182,9 @@ def promote(
 
     Regions that lack a copy get one first. After a failure the same command goes on where it ended.
     """
-    from ingot import ami_promote, aws
+    from ingot import ami_promote
     from ingot.console import Progress
+    from ingot.sources import aws
 
     row = _row(image, os_name, arch)
     regions = aws.regions(region or [], "promote")
@@ -196,8 +202,9 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Let a channel hold what it held before, in all regions or in none; again goes one further back."""
-    from ingot import ami_promote, aws
+    from ingot import ami_promote
     from ingot.console import Progress
+    from ingot.sources import aws
 
     row = _row(image, os_name, arch)
     regions = aws.regions(region or [], "rollback")
@@ -218,8 +225,9 @@ def deprecate(
     as_json: JsonOption = False,
 ) -> None:
     """Deprecate an AMI and its copies: EC2 then shows them to nobody who does not ask for them by id."""
-    from ingot import ami_deprecate, aws
+    from ingot import ami_deprecate
     from ingot.console import Progress, out
+    from ingot.sources import aws
 
     time, regions = ami_deprecate.when(at), aws.regions(region or [], "deprecate")
     rows = ami_deprecate.deprecate(regions, reference, time, Progress(), disable=disable, dry_run=dry_run)
@@ -247,8 +255,9 @@ def gc(
     """
     from datetime import timedelta
 
-    from ingot import ami_gc, ami_leftovers, aws
+    from ingot import ami_gc, ami_leftovers
     from ingot.console import Progress
+    from ingot.sources import aws
 
     regions = aws.regions(region or [], "gc-builds" if builds else "gc")
     if builds:

@@ -43,9 +43,9 @@ def lock(
     from ingot import lock as locks
     from ingot import record
     from ingot.console import Progress, err, out
-    from ingot.ec2 import newest_images
     from ingot.errors import IngotError, UsageError
     from ingot.paths import write_text
+    from ingot.sources.ec2 import newest_images
 
     if every and stack:
         raise UsageError("--all and --stack both name stacks", hint="give one of them")

@@ -15,9 +15,9 @@ from resolvelib.structs import RequirementInformation
 
 from ingot.errors import IngotError
 from ingot.model.lock import VendorPackage
-from ingot.package_versions import KEYS, Relation, fulfils
 from ingot.resolve import ROUNDS
-from ingot.vendor_index import Build, Index
+from ingot.sources.indexes import Build, Index
+from ingot.sources.versions import KEYS, Relation, fulfils
 
 # How many of the packages that exclude each other an explanation names.
 LISTED = 4

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ingot import buildkit, origins, paths, requirements
+from ingot import buildkit, paths, requirements
 from ingot import lock as locks
 from ingot.base import ensure_base
 from ingot.catalog import Catalog, lineage
@@ -27,6 +27,7 @@ from ingot.model.lock import Lock
 from ingot.model.models import LOCAL_ARCH, Container
 from ingot.run import run
 from ingot.setup import ensure_docker, ensure_local_tools
+from ingot.sources import origins
 
 CONTAINERS = paths.ROOT / "containers"
 DOCKERFILE = "Dockerfile"

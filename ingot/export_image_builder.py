@@ -13,12 +13,13 @@ from typing import Any
 
 import yaml
 
-from ingot import ami_build, channels, ec2, paths
+from ingot import ami_build, channels, paths
 from ingot.ami_build import Parts, Request
 from ingot.build import git_commit, inputs_digest
 from ingot.catalog import Catalog
 from ingot.errors import UsageError
 from ingot.model.models import EC2_ARCH
+from ingot.sources import ec2
 from ingot.templates import environment
 
 FOLDER = paths.ROOT / "exports"

@@ -10,14 +10,15 @@ import yaml
 from packaging.version import Version
 from pydantic import BaseModel
 
-from ingot import paths, pypi, vendor
-from ingot.archive import DEB_ARCH, Archive, upstream
+from ingot import paths, vendor
 from ingot.catalog import Catalog
 from ingot.errors import IngotError, UsageError
 from ingot.model.lock import Lock, LockedComponent, Package, Repository
 from ingot.model.models import Arch, Component, Offer, Stack
 from ingot.resolve import Candidate, Rejected, World, rejections, resolve
 from ingot.rules import Context, Need, contains
+from ingot.sources import pypi
+from ingot.sources.apt import DEB_ARCH, Archive, upstream
 from ingot.yamlfile import Loader, flow, nearest, parse
 from ingot.yamlfile import load as load_yaml
 

@@ -18,18 +18,18 @@ from urllib.parse import quote, urlsplit
 
 from packaging.utils import canonicalize_name
 
-from ingot import pypi
-from ingot.archive import DEB_ARCH, Archive
 from ingot.base import TOOLS_COMPONENTS, read_tools, tools_suites
 from ingot.catalog import Catalog
 from ingot.console import Progress
 from ingot.disk import GIB, TOOLS, require_space
-from ingot.download import CONNECTIONS, File, Web, download, sha256
 from ingot.errors import IngotError, UsageError
 from ingot.model.lock import Lock, Package
 from ingot.model.models import LOCAL_ARCH, Arch
 from ingot.paths import alone, atomic, write_text
-from ingot.vendor_index import read_index
+from ingot.sources import pypi
+from ingot.sources.apt import DEB_ARCH, Archive
+from ingot.sources.download import CONNECTIONS, File, Web, download, sha256
+from ingot.sources.indexes import read_index
 
 # What apt reads of a suite; the archive has each in several compressions.
 INDEX = re.compile(r"^ ([0-9a-f]{64}) +(\d+) (\S+\.(?:xz|bz2))$", re.MULTILINE)

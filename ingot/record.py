@@ -9,14 +9,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ingot.archive import upstream
 from ingot.closure import Closures, Need
 from ingot.errors import IngotError
 from ingot.model.lock import Artifact, Lock, LockedComponent, RecordedImage, VendorPackage
-from ingot.package_versions import KEYS
-from ingot.signed import Keyring, Tell, download
+from ingot.sources.apt import upstream
+from ingot.sources.indexes import read_index
+from ingot.sources.signatures import Keyring, Tell, download
+from ingot.sources.versions import KEYS
 from ingot.vendor import DIGEST, DIGESTS
-from ingot.vendor_index import read_index
 
 
 def keep(lock: Lock, old: Lock | None) -> Lock:

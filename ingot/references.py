@@ -9,7 +9,7 @@ from typing import Any
 
 from ingot import channels
 from ingot.ami import MOST_IMAGES, MOST_VALUES, PAGE, filters, launch_permissions
-from ingot.aws import Region, at_once, tolerated
+from ingot.sources.aws import Region, at_once, tolerated
 
 SSM = "resolve:ssm:"
 LIVES = ["pending", "running", "stopping", "stopped"]

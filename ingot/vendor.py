@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from packaging.version import Version
 
-from ingot.archive import DEB_ARCH
 from ingot.catalog import Catalog
 from ingot.errors import IngotError
 from ingot.model.lock import Artifact, LockedComponent, Repository
@@ -19,6 +18,7 @@ from ingot.model.models import (
     Repositories,
 )
 from ingot.resolve import Candidate
+from ingot.sources.apt import DEB_ARCH
 
 # What is said under `unresolved`, and recording resolves.
 DIGEST, DIGESTS = "the file's SHA-256", "its packages' digests"

@@ -14,9 +14,9 @@ from ingot import ami_build
 from ingot.ami_build import Request
 from ingot.catalog import read_catalog
 from ingot.console import Progress
-from ingot.ec2 import Base
 from ingot.errors import IngotError
 from ingot.packer import PackerError
+from ingot.sources.ec2 import Base
 from ingot.uefi import SigningKey
 
 PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}

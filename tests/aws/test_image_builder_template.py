@@ -17,8 +17,8 @@ from world import REGION
 
 from ingot.ami_build import Request
 from ingot.catalog import read_catalog
-from ingot.ec2 import Base
 from ingot.export_image_builder import export
+from ingot.sources.ec2 import Base
 
 UNKNOWN = "Component", "ImageRecipe", "InfrastructureConfiguration", "DistributionConfiguration", "ImagePipeline"
 GIVEN = {
@@ -36,7 +36,7 @@ def template(region: str = "") -> str:
 
 
 def test_with_a_region_the_base_image_is_the_one_that_it_has(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingot.ec2.base_image", lambda *_: Base("ami-0123456789abcdef0", "/dev/xvda", 100))
+    monkeypatch.setattr("ingot.sources.ec2.base_image", lambda *_: Base("ami-0123456789abcdef0", "/dev/xvda", 100))
     found = yaml.safe_load(template(REGION))["Parameters"]
     assert (found["ParentImage"]["Type"], found["ParentImage"]["Default"]) == (
         "AWS::EC2::Image::Id",

@@ -6,12 +6,12 @@ import pytest
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.archive import Archive
 from ingot.build import Request, refresh
 from ingot.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.model.lock import Lock
+from ingot.sources.apt import Archive
 
 pytestmark = pytest.mark.network
 

@@ -12,9 +12,9 @@ import pytest
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.archive import Archive
 from ingot.catalog import read_catalog
 from ingot.model.lock import Lock
+from ingot.sources.apt import Archive
 
 from .conftest import IMAGE, command
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.archive import DEB_ARCH
 from ingot.model.lock import Lock, LockedComponent
+from ingot.sources.apt import DEB_ARCH
 
 
 def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ingot.archive import DEB_ARCH
 from ingot.model.lock import Lock, LockedComponent
 from ingot.model.models import Arch
+from ingot.sources.apt import DEB_ARCH
 
 # Debian's scripts of a package, and what rpm calls them; the last is rpm's alone, when the whole transaction is done.
 RPM_SCRIPTS = {

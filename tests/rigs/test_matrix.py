@@ -12,8 +12,8 @@ from systems import SYSTEMS, container, image
 from vendors import Vendors
 
 from ingot import lock as locks
-from ingot.fetch import fetch_wheels
 from ingot.model.models import Arch
+from ingot.sources.fetch import fetch_wheels
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.usefixtures("working_in_memory")]
 

@@ -31,10 +31,10 @@ from systems import tools_image
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.archive import DEB_ARCH
 from ingot.model.lock import Lock, LockedComponent, Repository
 from ingot.model.models import Arch
 from ingot.record import record
+from ingot.sources.apt import DEB_ARCH
 
 # path -> what is answered instead, once for each entry: a status, how the file is spoilt, another content, or something
 # that happens while no answer comes.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ingot import archive as archives
-from ingot.archive import Archive
 from ingot.catalog import read_catalog
 from ingot.errors import IngotError
+from ingot.sources import apt as archives
+from ingot.sources.apt import Archive
 
 # Says in a file beside itself whether somebody holds the folder of apt's lists, and of which question it was one.
 PROGRAM = """#!{python}

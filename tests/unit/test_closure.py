@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ingot.closure import Closures, Need
 from ingot.errors import IngotError
 from ingot.model.lock import VendorPackage
-from ingot.package_versions import Relation, fulfils
-from ingot.vendor_index import Build, Index
+from ingot.sources.indexes import Build, Index
+from ingot.sources.versions import Relation, fulfils
 
 NAMES, VERSIONS = ("a", "b", "c", "d"), ("1", "2", "3")
 RELATIONS = st.builds(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ingot.download import File, download
 from ingot.errors import IngotError
+from ingot.sources.download import File, download
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -11,8 +11,8 @@ import pytest
 from ingot import lock as locks
 from ingot import paths
 from ingot.errors import IngotError
-from ingot.fetch import deb_name, fetch
 from ingot.model.lock import Lock, Package
+from ingot.sources.fetch import deb_name, fetch
 
 CONTENT = b"not really a package, but with a digest"
 

@@ -8,12 +8,12 @@ import yaml
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.archive import DEB_ARCH, upstream
 from ingot.catalog import read_catalog
 from ingot.errors import IngotError, UsageError
 from ingot.model.lock import Lock
 from ingot.model.models import Arch
 from ingot.rules import Context, broken, locked_parts
+from ingot.sources.apt import DEB_ARCH, upstream
 
 LOCKS = sorted(paths.LOCKS.glob("*/*.yml"))
 DEBIAN = [path for path in LOCKS if path.stem.startswith("debian")]

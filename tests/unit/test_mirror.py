@@ -17,12 +17,13 @@ import pytest
 
 from ingot import lock as locks
 from ingot import mirror as mirrors
-from ingot import origins, paths, pypi
-from ingot.archive import DEB_ARCH
+from ingot import paths
 from ingot.catalog import read_catalog
 from ingot.errors import UsageError
 from ingot.model.lock import Package
 from ingot.model.models import Arch
+from ingot.sources import origins, pypi
+from ingot.sources.apt import DEB_ARCH
 
 MAIN = [sys.executable, "-c", "from ingot.cli import main; main()"]
 SUITES = ["trixie", "trixie-security"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingot.package_versions import KEYS, Kind, Relation, fulfils
+from ingot.sources.versions import KEYS, Kind, Relation, fulfils
 
 # What version numbers are made of; few of each, so that they are often alike.
 DEBIAN = st.from_regex(r"([01]:)?[0-2][01a~.+]{0,4}(-[01a~.+]{1,3})?", fullmatch=True)

@@ -8,13 +8,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingot import origins, pypi
-from ingot.archive import Archive
-from ingot.download import File, Progress, download, sha256, verified
 from ingot.errors import IngotError
 from ingot.model.lock import Lock, Package
 from ingot.paths import alone, cache_dir
 from ingot.run import run
+from ingot.sources import origins, pypi
+from ingot.sources.apt import Archive
+from ingot.sources.download import File, Progress, download, sha256, verified
 
 
 @dataclass(frozen=True)

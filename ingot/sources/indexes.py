@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from ingot.archive import DEB_ARCH
 from ingot.errors import IngotError
 from ingot.model.lock import Repository, VendorPackage
 from ingot.model.models import Arch
-from ingot.package_versions import Kind, Relation
-from ingot.signed import Keyring, Tell, download
+from ingot.sources.apt import DEB_ARCH
+from ingot.sources.signatures import Keyring, Tell, download
+from ingot.sources.versions import Kind, Relation
 
 RPM = {
     "common": "{http://linux.duke.edu/metadata/common}",

@@ -12,12 +12,12 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ingot import origins
 from ingot.errors import IngotError
 from ingot.model.lock import Package
 from ingot.model.models import OperatingSystem
 from ingot.paths import alone, cache_dir
 from ingot.run import run
+from ingot.sources import origins
 
 KEYRINGS = [
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),

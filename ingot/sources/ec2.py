@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingot.aws import known as _known
-from ingot.aws import session as _session
 from ingot.errors import IngotError
 from ingot.model.lock import RecordedImage
 from ingot.model.models import EC2_ARCH, Arch, BaseImage
+from ingot.sources.aws import known as _known
+from ingot.sources.aws import session as _session
 
 INSTEAD = "or take a file: aws ec2 describe-instance-types --output json > FILE"
 

@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ingot import origins
 from ingot.errors import IngotError
 from ingot.model.lock import Wheel
 from ingot.model.models import Arch
 from ingot.run import run
+from ingot.sources import origins
 
 # glibc 2.36 is Debian 12's; pip matches each tag exactly, so all that such a system accepts are named: from which glibc
 # on there are wheels of an architecture (PEP 600), and the names that some had before that.

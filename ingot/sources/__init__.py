@@ -1,0 +1,1 @@
+"""Where bytes come from: package archives, indexes, downloads, signatures and AWS."""
