@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from ingot import containers, smoke
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.run import run
 

@@ -27,11 +27,11 @@ from ingot import lock as locks
 from ingot import paths
 from ingot.base import ensure_base
 from ingot.build import Request
-from ingot.catalog import Catalog, read_catalog
+from ingot.catalog.catalog import Catalog, read_catalog
+from ingot.catalog.rules import contains
 from ingot.disk import make_disk
 from ingot.machine import accelerator, boot
 from ingot.mirror import plan
-from ingot.rules import contains
 from ingot.run import run
 from ingot.setup import packer_environment
 from ingot.sources.apt import Archive

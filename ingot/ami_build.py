@@ -22,7 +22,7 @@ from ingot import lock as locks
 from ingot import paths, sbom, uefi
 from ingot.ami_gc import delete_ami
 from ingot.build import git_commit, inputs_digest
-from ingot.catalog import Catalog
+from ingot.catalog.catalog import Catalog
 from ingot.channels import publish
 from ingot.console import Progress
 from ingot.diff import notes, state

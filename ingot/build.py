@@ -16,7 +16,7 @@ from typing import Any
 from ingot import lock as locks
 from ingot import paths, sbom
 from ingot.base import ensure_base
-from ingot.catalog import Catalog
+from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.disk import make_disk, require_space
 from ingot.errors import IngotError

@@ -10,15 +10,15 @@ from typing import Any
 
 from packaging.version import Version
 
-from ingot.catalog import Catalog
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.instance_types import FAMILIES, check_name, describe
+from ingot.catalog.rules import SEVERITIES, Context, Need, Part, broken, release_facts
+from ingot.catalog.settings import engine, plain, read_settings
 from ingot.errors import IngotError, UsageError
 from ingot.fit import driver_needs
-from ingot.instance_types import FAMILIES, check_name, describe
 from ingot.jobfiles import Setting, settings
 from ingot.lock import load, path_of
 from ingot.model.models import Facts
-from ingot.rules import SEVERITIES, Context, Need, Part, broken, release_facts
-from ingot.settings import engine, plain, read_settings
 from ingot.solve import context_of
 
 # What a version begins with that can be compared: observed ones may go on with what only their packager knows.

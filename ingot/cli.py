@@ -70,8 +70,8 @@ app.add_typer(catalog_app, name="catalog")
 @app.command(epilog="Example: ingot init team && ingot --catalog team lock --os debian13")
 def init(folder: Annotated[Path, typer.Argument(help="A folder that is empty or does not exist yet.")]) -> None:
     """Begin a catalog of one's own: a stack that extends the newest one, with comments; its locks go beside it."""
+    from ingot.catalog.own import begin
     from ingot.console import out
-    from ingot.own import begin
 
     catalog, _ = find_stack("")
     for path in begin(folder, catalog):
@@ -88,8 +88,8 @@ def list_(
     from datetime import date
 
     from ingot import hygiene
+    from ingot.catalog.instance_types import read_types, summaries
     from ingot.console import out
-    from ingot.instance_types import read_types, summaries
 
     catalog, _ = find_stack("")
     if stale or unresolved:
@@ -161,9 +161,9 @@ def instance_type(
     name: Annotated[str, typer.Argument(help="A type, family.size.", autocompletion=types)], as_json: JsonOption = False
 ) -> None:
     """Say what is known of an EC2 instance type: its devices, EFA, kernel module, services, images, and the sources."""
+    from ingot.catalog.instance_types import describe
     from ingot.console import out
     from ingot.fit import images_for
-    from ingot.instance_types import describe
 
     facts = describe(name)
     facts["images"] = images_for(find_stack("")[0].images, facts["accelerator"])
@@ -193,7 +193,7 @@ def catalog_instance_types(
     """Write catalog/instance_types.yml anew from an answer of the EC2 API, and print what differs."""
     from datetime import date
 
-    from ingot import instance_types as module
+    from ingot.catalog import instance_types as module
     from ingot.console import out
     from ingot.errors import UsageError
     from ingot.paths import CATALOG, write_text

@@ -79,9 +79,9 @@ def report(
     The exit status is 1 when results are wrong, a run did not finish, or its best bus bandwidth is below the floor.
     """
     from ingot import nccl
+    from ingot.catalog.instance_types import check_name
     from ingot.console import err
     from ingot.errors import IngotError, UsageError
-    from ingot.instance_types import check_name
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", hint="give one of them")

@@ -20,7 +20,7 @@ from typing import Any
 from ingot import buildkit, paths, requirements
 from ingot import lock as locks
 from ingot.base import ensure_base
-from ingot.catalog import Catalog, lineage
+from ingot.catalog.catalog import Catalog, lineage
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.model.lock import Lock

@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 
 from ingot import paths
-from ingot.catalog import Catalog, read_catalog
+from ingot.catalog.catalog import Catalog, read_catalog
+from ingot.catalog.settings import SettingRule, plain, read_settings
 from ingot.errors import IngotError
 from ingot.lock import keys, load, path_of
 from ingot.model.lock import Lock
-from ingot.settings import SettingRule, plain, read_settings
 from ingot.yamlfile import read
 
 DOCTOR = paths.ROOT / "roles" / "doctor" / "files" / "settings.json"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ingot.catalog.rules import SEVERITIES, Need, locked_parts
 from ingot.model.lock import Lock
 from ingot.model.models import Image
-from ingot.rules import SEVERITIES, Need, locked_parts
 
 
 def _finding(severity: str, message: str, fix: str, sources: list[str]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from datetime import date
 
 from ingot import paths
-from ingot.catalog import Catalog
-from ingot.instance_types import read_families
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.instance_types import read_families
 from ingot.lock import load
 
 

@@ -10,14 +10,14 @@ import yaml
 from jinja2 import Environment
 
 from ingot import paths
-from ingot.catalog import Catalog
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.instance_types import check_name, describe
+from ingot.catalog.settings import engine, plain, read_settings
 from ingot.check import assignments, efa_parts
 from ingot.containers import tag_of
 from ingot.errors import IngotError, UsageError
-from ingot.instance_types import check_name, describe
 from ingot.lock import load, path_of
 from ingot.model.models import Container
-from ingot.settings import engine, plain, read_settings
 from ingot.templates import environment
 from ingot.yamlfile import nearest
 

@@ -11,12 +11,12 @@ from packaging.version import Version
 from pydantic import BaseModel
 
 from ingot import paths, vendor
-from ingot.catalog import Catalog
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.rules import Context, Need, contains
 from ingot.errors import IngotError, UsageError
 from ingot.model.lock import Lock, LockedComponent, Package, Repository
 from ingot.model.models import Arch, Component, Offer, Stack
 from ingot.resolve import Candidate, Rejected, World, rejections, resolve
-from ingot.rules import Context, Need, contains
 from ingot.sources import pypi
 from ingot.sources.apt import DEB_ARCH, Archive, upstream
 from ingot.yamlfile import Loader, flow, nearest, parse

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 from packaging.utils import canonicalize_name
 
 from ingot.base import TOOLS_COMPONENTS, read_tools, tools_suites
-from ingot.catalog import Catalog
+from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.disk import GIB, TOOLS, require_space
 from ingot.errors import IngotError, UsageError

@@ -4,9 +4,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ingot.catalog import Catalog
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.instance_types import describe
 from ingot.errors import IngotError, UsageError
-from ingot.instance_types import describe
 from ingot.launch import accelerator_of, environment_of, node_facts, templates
 from ingot.yamlfile import nearest
 

@@ -3,12 +3,12 @@
 from collections.abc import Collection
 from typing import Any
 
-from ingot.catalog import Catalog
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.instance_types import describe
+from ingot.catalog.rules import SEVERITIES, broken, locked_parts
 from ingot.fit import findings
-from ingot.instance_types import describe
 from ingot.lock import check, load, path_of
 from ingot.model.lock import Lock
-from ingot.rules import SEVERITIES, broken, locked_parts
 from ingot.solve import context_of, relock
 
 

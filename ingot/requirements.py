@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from ingot import lock as locks
-from ingot.catalog import Catalog, lineage
+from ingot.catalog.catalog import Catalog, lineage
 from ingot.diff import changed
 from ingot.errors import IngotError
 from ingot.model.models import LOCAL_ARCH

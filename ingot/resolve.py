@@ -10,9 +10,9 @@ from typing import Any
 
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 
+from ingot.catalog.rules import Context, Need, Part, forbidden, holding, needs_of
 from ingot.errors import IngotError
 from ingot.model.models import Component, Offer, Release, Rule
-from ingot.rules import Context, Need, Part, forbidden, holding, needs_of
 
 ROUNDS = 10_000
 # How many versions of a component an explanation lists.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from packaging.version import Version
 
-from ingot.catalog import Catalog
+from ingot.catalog.catalog import Catalog
 from ingot.errors import IngotError
 from ingot.model.lock import Artifact, LockedComponent, Repository
 from ingot.model.models import (

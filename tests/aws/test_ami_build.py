@@ -12,7 +12,7 @@ from world import ami as make_ami
 
 from ingot import ami_build
 from ingot.ami_build import Request
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.packer import PackerError

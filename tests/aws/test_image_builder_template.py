@@ -16,7 +16,7 @@ from moto.ssm.models import Parameter, ssm_backends
 from world import REGION
 
 from ingot.ami_build import Request
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.export_image_builder import export
 from ingot.sources.ec2 import Base
 

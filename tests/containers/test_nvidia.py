@@ -18,7 +18,7 @@ from systems import bare, gateway
 from vendors import Vendors, serving
 
 from ingot import buildkit, containers, smoke
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.model.models import ContainerImage
 
 from .conftest import MAIN

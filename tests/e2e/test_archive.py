@@ -7,7 +7,7 @@ import pytest
 from ingot import lock as locks
 from ingot import paths
 from ingot.build import Request, refresh
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.model.lock import Lock

@@ -13,7 +13,7 @@ import yaml
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 
 from .conftest import IMAGE, Ingot, command
 

@@ -12,7 +12,7 @@ import pytest
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.model.lock import Lock
 from ingot.sources.apt import Archive
 

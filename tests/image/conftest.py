@@ -14,7 +14,7 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.lock import load
 from ingot.model.lock import Lock, LockedComponent
 from ingot.paths import ROOT, own_catalog

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from ingot.instance_types import read_families
+from ingot.catalog.instance_types import read_families
 from ingot.model.lock import LockedComponent
 
 DRIVEN = sorted(

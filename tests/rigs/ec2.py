@@ -41,7 +41,7 @@ from systems import SYSTEMS, docker, image, made
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.model.models import EC2_ARCH
 
 REGION = "us-east-1"

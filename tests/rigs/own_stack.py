@@ -16,7 +16,7 @@ from vendors import Vendors, serving
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.model.lock import Lock, LockedComponent
 
 NAME = f"{STACK}-simulated"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ingot.instance_types import describe
+from ingot.catalog.instance_types import describe
 
 # vendor:device, class, and vital product data.
 Device = tuple[str, str, bytes]

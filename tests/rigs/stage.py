@@ -27,7 +27,7 @@ from vendors import serving
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.model.lock import Lock
 
 READY = "ready\n"

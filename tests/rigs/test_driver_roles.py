@@ -23,8 +23,8 @@ from vendors import Vendors, serving
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.catalog import read_catalog
-from ingot.instance_types import describe
+from ingot.catalog.catalog import read_catalog
+from ingot.catalog.instance_types import describe
 from ingot.model.lock import Artifact, Lock, LockedComponent
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]

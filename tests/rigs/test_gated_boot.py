@@ -16,7 +16,7 @@ from systems import booted, container, docker, gateway, image, tools_image
 from test_driver_roles import VERSION, locked
 from vendors import serving
 
-from ingot.instance_types import describe
+from ingot.catalog.instance_types import describe
 
 # The table of all types is in tests/unit/test_hardware_gates.py.
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]

@@ -8,7 +8,7 @@ import pytest
 from commandline import ingot
 from systems import container, docker, prepared
 
-from ingot.instance_types import describe
+from ingot.catalog.instance_types import describe
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ingot import smoke
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.containers import BASE, CONTAINERS, DOCKERFILE, SYSTEM
 from ingot.paths import ROOT
 

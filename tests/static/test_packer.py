@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.lock import load, path_of
 from ingot.model.models import LOCAL_ARCH
 from ingot.paths import ROOT

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.errors import IngotError
 from ingot.sources import apt as archives
 from ingot.sources.apt import Archive

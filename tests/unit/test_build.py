@@ -8,7 +8,7 @@ import pytest
 
 from ingot import build, paths
 from ingot.build import Request, inputs_digest, local
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.lock import path_of

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from ingot import lock as locks
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 
 CATALOG = read_catalog()
 KEYS = list(locks.keys(CATALOG, CATALOG.stacks))

@@ -9,7 +9,7 @@ import pytest
 
 from ingot import containers, smoke
 from ingot.buildkit import pip_settings
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.containers import Request, Step, chain, check, tag_of
 from ingot.errors import IngotError, UsageError

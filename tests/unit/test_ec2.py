@@ -10,7 +10,7 @@ import pytest
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.errors import IngotError, UsageError
 from ingot.model.lock import RecordedImage
 from ingot.model.models import BaseImage, Platform

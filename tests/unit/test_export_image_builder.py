@@ -18,7 +18,7 @@ from commandline import ingot
 
 from ingot import paths
 from ingot.ami_build import Request
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.export_image_builder import MOST_DATA, ROOT, export
 from ingot.lock import load, path_of
 

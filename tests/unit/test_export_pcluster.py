@@ -12,7 +12,7 @@ import pytest
 import yaml
 from commandline import ingot
 
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.lock import load, path_of
 from ingot.paths import ROOT, alone
 

@@ -8,9 +8,9 @@ from commandline import Done, ingot
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
+from ingot.catalog.instance_types import describe
 from ingot.fit import findings, images_for
-from ingot.instance_types import describe
 from ingot.model.lock import Lock
 from ingot.plan import of_lock
 

@@ -8,7 +8,7 @@ import yaml
 from pci import devices_of, tree
 
 from ingot import paths
-from ingot.instance_types import read_families, read_types
+from ingot.catalog.instance_types import read_families, read_types
 
 FAMILIES = read_families().families
 

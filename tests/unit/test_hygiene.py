@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from commandline import ingot
 
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.hygiene import stale, unresolved
 
 CATALOG = read_catalog()

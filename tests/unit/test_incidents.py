@@ -3,12 +3,12 @@
 import pytest
 from packaging.version import Version
 
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
+from ingot.catalog.instance_types import describe
+from ingot.catalog.rules import Broken, Context, Part, broken, release_facts
 from ingot.errors import IngotError
 from ingot.fit import driver_needs
-from ingot.instance_types import describe
 from ingot.model.models import Facts
-from ingot.rules import Broken, Context, Part, broken, release_facts
 from ingot.solve import solve
 
 CATALOG = read_catalog()

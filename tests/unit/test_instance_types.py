@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from ingot import cli, paths
-from ingot import instance_types as module
-from ingot.catalog import read_catalog
+from ingot.catalog import instance_types as module
+from ingot.catalog.catalog import read_catalog
+from ingot.catalog.rules import contains
 from ingot.errors import IngotError, UsageError
-from ingot.rules import contains
 
 RECORDING = Path(__file__).parent / "data" / "describe_instance_types.json.gz"
 

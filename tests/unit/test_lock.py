@@ -8,11 +8,11 @@ import yaml
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
+from ingot.catalog.rules import Context, broken, locked_parts
 from ingot.errors import IngotError, UsageError
 from ingot.model.lock import Lock
 from ingot.model.models import Arch
-from ingot.rules import Context, broken, locked_parts
 from ingot.sources.apt import DEB_ARCH, upstream
 
 LOCKS = sorted(paths.LOCKS.glob("*/*.yml"))

@@ -18,7 +18,7 @@ import pytest
 from ingot import lock as locks
 from ingot import mirror as mirrors
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.errors import UsageError
 from ingot.model.lock import Package
 from ingot.model.models import Arch

@@ -7,7 +7,7 @@ import pytest
 from pci import GPU, SWITCH, devices_of, tree
 
 from ingot import paths
-from ingot.instance_types import read_families, read_types
+from ingot.catalog.instance_types import read_families, read_types
 
 PROGRAM = paths.ROOT / "roles" / "nvidia_driver" / "files" / "nvidia-flavour"
 

@@ -7,7 +7,7 @@ import pytest
 from pci import GPU, devices_of, tree
 
 from ingot import paths
-from ingot.instance_types import describe, read_types
+from ingot.catalog.instance_types import describe, read_types
 
 PROGRAM = paths.ROOT / "roles" / "component" / "files" / "nvlink-fabric"
 # What runs where the fabric is the machine's, the rack's, or where there is none.

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
+from ingot.catalog.own import begin
 from ingot.errors import IngotError, UsageError
 from ingot.lock import make
-from ingot.own import begin
 
 SYSTEM = """
 operating_systems:

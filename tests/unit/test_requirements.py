@@ -10,7 +10,7 @@ import pytest
 from commandline import ingot
 
 from ingot import containers, lock, requirements
-from ingot.catalog import Catalog, read_catalog
+from ingot.catalog.catalog import Catalog, read_catalog
 from ingot.console import Progress
 from ingot.containers import CONTAINERS, Request, check_nccl
 from ingot.errors import IngotError

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from ingot.catalog.rules import Context, Need
 from ingot.errors import IngotError
 from ingot.model.models import AptOffer, Component, Example, Examples, Facts, Offer, Rule
 from ingot.resolve import Candidate, World, rejections, resolve
-from ingot.rules import Context, Need
 
 DAY = date(2026, 11, 24)
 OFFER = Offer(os=["x"], apt=AptOffer(version_of="p", packages=["p"]), source="test", checked=DAY)

@@ -3,9 +3,9 @@
 import pytest
 from packaging.version import Version
 
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
+from ingot.catalog.rules import Context, Part, broken
 from ingot.model.models import Example, Rule
-from ingot.rules import Context, Part, broken
 
 CATALOG = read_catalog()
 RULES = [(name, rule) for name, component in CATALOG.components.items() for rule in component.rules]

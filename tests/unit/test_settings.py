@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ingot import paths
+from ingot.catalog.settings import Example, SettingRule, engine, plain, read_settings
 from ingot.errors import IngotError
-from ingot.settings import Example, SettingRule, engine, plain, read_settings
 
 RULES = read_settings()
 

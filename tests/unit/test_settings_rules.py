@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingot.settings import ENGINE, engine
+from ingot.catalog.settings import ENGINE, engine
 
 RULE = {"id": "r", "variables": ["A_*"], "severity": "error", "reason": "R.", "fix": "F.", "source": "https://e.org/s"}
 

@@ -10,7 +10,7 @@ from simulated_vendor import Vendor, serving
 
 from ingot import lock as locks
 from ingot import paths
-from ingot.catalog import read_catalog
+from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.mirror import Made, mirror

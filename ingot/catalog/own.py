@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from pathlib import Path
 
-from ingot.catalog import Catalog
+from ingot.catalog.catalog import Catalog
 from ingot.errors import UsageError
 from ingot.paths import write_text
 

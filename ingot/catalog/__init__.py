@@ -1,0 +1,1 @@
+"""What people write, read and checked: components, rules, instance types, settings."""
