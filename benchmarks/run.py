@@ -23,13 +23,13 @@ from pathlib import Path
 import amis
 import framework
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.base import ensure_base
 from ingot.build import Request
 from ingot.catalog.catalog import Catalog, read_catalog
 from ingot.catalog.rules import contains
 from ingot.disk import make_disk
+from ingot.lock import file as locks
 from ingot.machine import accelerator, boot
 from ingot.mirror import plan
 from ingot.run import run

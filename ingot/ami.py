@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingot import channels
-from ingot.diff import State
 from ingot.errors import IngotError
+from ingot.lock.diff import State
 from ingot.sources.aws import Region, everywhere
 
 TAG = "ingot:"

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ingot import lock as locks
 from ingot import paths, sbom
 from ingot.base import ensure_base
 from ingot.catalog.catalog import Catalog
@@ -21,6 +20,7 @@ from ingot.console import Progress
 from ingot.disk import make_disk, require_space
 from ingot.errors import IngotError
 from ingot.events import Converge, Follower
+from ingot.lock import file as locks
 from ingot.machine import boot
 from ingot.model.lock import Lock
 from ingot.packer import packer_build

@@ -17,7 +17,7 @@ from ingot.catalog.settings import engine, plain, read_settings
 from ingot.errors import IngotError, UsageError
 from ingot.fit import driver_needs
 from ingot.jobfiles import Setting, settings
-from ingot.lock import load, path_of
+from ingot.lock.file import load, path_of
 from ingot.model.models import Facts
 from ingot.solve import context_of
 

@@ -87,9 +87,9 @@ def list_(
     """List images, operating systems, stacks, containers, components and families of instance types."""
     from datetime import date
 
-    from ingot import hygiene
     from ingot.catalog.instance_types import read_types, summaries
     from ingot.console import out
+    from ingot.lock import hygiene
 
     catalog, _ = find_stack("")
     if stale or unresolved:

@@ -95,7 +95,7 @@ def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = Fal
 def diff(before: AmiArg, after: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
     """Compare what two AMIs hold, by their tags, and print release notes in Markdown."""
     from ingot import ami
-    from ingot.diff import changed, notes
+    from ingot.lock.diff import changed, notes
     from ingot.sources import aws
 
     (where,) = aws.regions([region] if region else [], "diff")

@@ -124,7 +124,7 @@ def verify(
     from dataclasses import asdict
 
     from ingot.console import out
-    from ingot.lock import path_of
+    from ingot.lock.file import path_of
     from ingot.paths import build_dir
     from ingot.verify import verify as run_suite
 
@@ -148,7 +148,7 @@ def verify(
 def base(os_name: OsOption = "debian13", arch: ArchOption = "x86_64", stack: StackOption = "") -> None:
     """Make the bare root file system of a lock as a Docker image, and print its name."""
     from ingot.base import ensure_base
-    from ingot.lock import load, path_of
+    from ingot.lock.file import load, path_of
     from ingot.paths import cache_dir
     from ingot.setup import ensure_docker, ensure_local_tools
 

@@ -23,8 +23,8 @@ def mirror(
     """Download all that builds of a lock read from the network, so that INGOT_MIRROR=DIR replays them without."""
     from dataclasses import asdict
 
-    from ingot import lock as locks
     from ingot.console import Progress, out
+    from ingot.lock import file as locks
     from ingot.mirror import mirror as make
 
     catalog, stack = find_stack(stack)

@@ -40,10 +40,10 @@ def lock(
     credentials. With --containers, no lock is resolved but what containers/NAME/requirements*.in ask for, into exact
     versions with digests.
     """
-    from ingot import lock as locks
-    from ingot import record
     from ingot.console import Progress, err, out
     from ingot.errors import IngotError, UsageError
+    from ingot.lock import file as locks
+    from ingot.lock import record
     from ingot.paths import write_text
     from ingot.sources.ec2 import newest_images
 
@@ -191,8 +191,8 @@ def diff(
     arch: ArchOption = "x86_64",
 ) -> None:
     """Compare two stacks, two locks or two manifests and print release notes in Markdown."""
-    from ingot.diff import notes, state
-    from ingot.lock import path_of
+    from ingot.lock.diff import notes, state
+    from ingot.lock.file import path_of
 
     catalog, _ = find_stack("")
     paths = [path_of(each, os_name, arch) if each in catalog.stacks else Path(each) for each in (before, after)]

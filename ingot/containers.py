@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ingot import buildkit, paths, requirements
-from ingot import lock as locks
 from ingot.base import ensure_base
 from ingot.catalog.catalog import Catalog, lineage
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.models import LOCAL_ARCH, Container
 from ingot.run import run

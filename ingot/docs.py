@@ -11,7 +11,7 @@ from ingot import paths
 from ingot.catalog.catalog import Catalog, read_catalog
 from ingot.catalog.settings import SettingRule, plain, read_settings
 from ingot.errors import IngotError
-from ingot.lock import keys, load, path_of
+from ingot.lock.file import keys, load, path_of
 from ingot.model.lock import Lock
 from ingot.yamlfile import read
 

@@ -16,7 +16,7 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.rules import Part, broken, contains, release_facts
 from ingot.check import NUMBER
 from ingot.errors import IngotError, UsageError
-from ingot.lock import load as load_lock
+from ingot.lock.file import load as load_lock
 from ingot.model.lock import DRIVERS
 from ingot.model.models import Facts, Pair, Pairs
 from ingot.run import run

@@ -7,7 +7,7 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.catalog.rules import SEVERITIES, broken, locked_parts
 from ingot.fit import findings
-from ingot.lock import check, load, path_of
+from ingot.lock.file import check, load, path_of
 from ingot.model.lock import Lock
 from ingot.solve import context_of, relock
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from ingot import lock as locks
 from ingot.catalog.catalog import Catalog, lineage
-from ingot.diff import changed
 from ingot.errors import IngotError
+from ingot.lock import file as locks
+from ingot.lock.diff import changed
 from ingot.model.models import LOCAL_ARCH
 from ingot.run import run
 

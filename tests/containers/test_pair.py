@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingot import lock as locks
+from ingot.lock import file as locks
 
 from .conftest import Ingot
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
+from ingot.lock import file as locks
 
 from .conftest import IMAGE, Ingot, command
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.sources.apt import Archive
 

@@ -15,7 +15,7 @@ import testinfra
 from testinfra.host import Host
 
 from ingot.catalog.catalog import read_catalog
-from ingot.lock import load
+from ingot.lock.file import load
 from ingot.model.lock import Lock, LockedComponent
 from ingot.paths import ROOT, own_catalog
 

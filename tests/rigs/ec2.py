@@ -39,9 +39,9 @@ from moto.ssm.models import Parameter, ssm_backends
 from own_stack import NAME, converged, serving_all
 from systems import SYSTEMS, docker, image, made
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
+from ingot.lock import file as locks
 from ingot.model.models import EC2_ARCH
 
 REGION = "us-east-1"

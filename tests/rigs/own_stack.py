@@ -14,9 +14,9 @@ from simulated.lustre import CLIENT
 from systems import STACK, container, converge, docker, gateway
 from vendors import Vendors, serving
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
+from ingot.lock import file as locks
 from ingot.model.lock import Lock, LockedComponent
 
 NAME = f"{STACK}-simulated"

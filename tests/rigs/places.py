@@ -9,8 +9,8 @@ import systems
 from systems import STACK, container, docker, gateway
 from vendors import Vendors, serving
 
-from ingot import lock as locks
 from ingot import paths
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.models import Arch
 

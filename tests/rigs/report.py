@@ -9,8 +9,8 @@ import pytest
 from seen import SHARED
 from systems import SYSTEMS
 
-from ingot import lock as locks
 from ingot import paths
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 
 # As the matrix has them.

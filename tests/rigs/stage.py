@@ -25,9 +25,9 @@ from suite import suite
 from systems import SYSTEMS, gateway, image, made
 from vendors import serving
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 
 READY = "ready\n"

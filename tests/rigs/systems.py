@@ -22,9 +22,9 @@ from typing import Any
 from foreign import can_run
 from seen import SEEN
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.base import ensure_base
+from ingot.lock import file as locks
 from ingot.model.models import Arch
 from ingot.setup import ensure_docker, ensure_local_tools, packer_environment
 

@@ -20,8 +20,8 @@ from systems import SYSTEMS as KINDS
 from systems import converge as run_play
 from vendors import Vendors, serving
 
-from ingot import lock as locks
 from ingot import paths
+from ingot.lock import file as locks
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -15,8 +15,8 @@ from systems import STACK, container, docker, gateway, image, tools_image
 from systems import converge as run_play
 from vendors import Vendors, serving, tools
 
-from ingot import lock as locks
 from ingot import paths
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]

@@ -21,10 +21,10 @@ from systems import STACK, container, docker, gateway, image, tools_image
 from systems import converge as run_play
 from vendors import Vendors, serving
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
 from ingot.catalog.instance_types import describe
+from ingot.lock import file as locks
 from ingot.model.lock import Artifact, Lock, LockedComponent
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]

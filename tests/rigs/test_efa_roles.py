@@ -12,8 +12,8 @@ from seen import SEEN
 from systems import STACK, container, converge, docker, gateway, image
 from vendors import Key, Vendors, serving
 
-from ingot import lock as locks
 from ingot import paths
+from ingot.lock import file as locks
 from ingot.model.lock import Lock, LockedComponent
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]

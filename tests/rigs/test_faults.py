@@ -24,7 +24,7 @@ from simulated.open_mpi import OPEN_MPI
 from systems import SYSTEMS, container, docker, gateway, image
 from vendors import Fault, Key, Vendors, serving
 
-from ingot import lock as locks
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]

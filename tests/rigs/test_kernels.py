@@ -8,7 +8,7 @@ from places import ask, converge, locked
 from systems import container, gateway, image
 from vendors import Vendors, serving
 
-from ingot import lock as locks
+from ingot.lock import file as locks
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow, pytest.mark.usefixtures("working_in_memory")]
 

@@ -11,7 +11,7 @@ from suite import suite
 from systems import SYSTEMS, container, image
 from vendors import Vendors
 
-from ingot import lock as locks
+from ingot.lock import file as locks
 from ingot.model.models import Arch
 from ingot.sources.fetch import fetch_wheels
 

@@ -12,7 +12,7 @@ from suite import suite
 from systems import SYSTEMS, container, docker, gateway, image
 from vendors import Vendors, serving
 
-from ingot import lock as locks
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]

@@ -29,11 +29,11 @@ from packages import Package, Wanted, clean, control, deb_name, script, tools
 from simulated import ARTIFACTS, PACKAGES
 from systems import tools_image
 
-from ingot import lock as locks
 from ingot import paths
+from ingot.lock import file as locks
+from ingot.lock.record import record
 from ingot.model.lock import Lock, LockedComponent, Repository
 from ingot.model.models import Arch
-from ingot.record import record
 from ingot.sources.apt import DEB_ARCH
 
 # path -> what is answered instead, once for each entry: a status, how the file is spoilt, another content, or something

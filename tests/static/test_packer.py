@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingot.catalog.catalog import read_catalog
-from ingot.lock import load, path_of
+from ingot.lock.file import load, path_of
 from ingot.model.models import LOCAL_ARCH
 from ingot.paths import ROOT
 from ingot.setup import ensure_packer, packer_environment

@@ -11,7 +11,7 @@ from ingot.build import Request, inputs_digest, local
 from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
-from ingot.lock import path_of
+from ingot.lock.file import path_of
 
 CATALOG = read_catalog()
 Usage = namedtuple("Usage", "total used free")

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from ingot import lock as locks
 from ingot.catalog.catalog import read_catalog
+from ingot.lock import file as locks
 
 CATALOG = read_catalog()
 KEYS = list(locks.keys(CATALOG, CATALOG.stacks))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingot.closure import Closures, Need
 from ingot.errors import IngotError
+from ingot.lock.closure import Closures, Need
 from ingot.model.lock import VendorPackage
 from ingot.sources.indexes import Build, Index
 from ingot.sources.versions import Relation, fulfils

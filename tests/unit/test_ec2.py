@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
 from ingot.errors import IngotError, UsageError
+from ingot.lock import file as locks
+from ingot.lock.record import keep, with_images
 from ingot.model.lock import RecordedImage
 from ingot.model.models import BaseImage, Platform
-from ingot.record import keep, with_images
 from ingot.sources import ec2
 
 

@@ -20,7 +20,7 @@ from ingot import paths
 from ingot.ami_build import Request
 from ingot.catalog.catalog import read_catalog
 from ingot.export_image_builder import MOST_DATA, ROOT, export
-from ingot.lock import load, path_of
+from ingot.lock.file import load, path_of
 
 STACK = "2026.11"
 CATALOG = read_catalog()

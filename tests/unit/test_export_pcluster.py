@@ -13,7 +13,7 @@ import yaml
 from commandline import ingot
 
 from ingot.catalog.catalog import read_catalog
-from ingot.lock import load, path_of
+from ingot.lock.file import load, path_of
 from ingot.paths import ROOT, alone
 
 REQUIREMENTS = ROOT / "requirements" / "pcluster.txt"

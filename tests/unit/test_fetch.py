@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.errors import IngotError
+from ingot.lock import file as locks
 from ingot.model.lock import Lock, Package
 from ingot.sources.fetch import deb_name, fetch
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from commandline import Done, ingot
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
 from ingot.catalog.instance_types import describe
 from ingot.fit import findings, images_for
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.plan import of_lock
 

@@ -6,7 +6,7 @@ import pytest
 from commandline import ingot
 
 from ingot.catalog.catalog import read_catalog
-from ingot.hygiene import stale, unresolved
+from ingot.lock.hygiene import stale, unresolved
 
 CATALOG = read_catalog()
 DAYS = sorted({pin.review_after for stack in CATALOG.stacks.values() for pin in stack.pins.values()})

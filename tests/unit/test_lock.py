@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
 from ingot.catalog.rules import Context, broken, locked_parts
 from ingot.errors import IngotError, UsageError
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.models import Arch
 from ingot.sources.apt import DEB_ARCH, upstream

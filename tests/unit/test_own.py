@@ -12,7 +12,7 @@ from ingot import paths
 from ingot.catalog.catalog import read_catalog
 from ingot.catalog.own import begin
 from ingot.errors import IngotError, UsageError
-from ingot.lock import make
+from ingot.lock.file import make
 
 SYSTEM = """
 operating_systems:

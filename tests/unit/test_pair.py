@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from commandline import Done, ingot
 
-from ingot import lock as locks
 from ingot import pair_probe
+from ingot.lock import file as locks
 from ingot.model.lock import Lock
 
 UBUNTU, DEBIAN = (locks.path_of("2026.11", name, "x86_64") for name in ("ubuntu2404", "debian13"))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ingot import lock as locks
 from ingot import paths
+from ingot.lock import file as locks
 from ingot.model.lock import VendorPackage
 
 ANSIBLE = Path(sys.prefix) / "bin" / "ansible"

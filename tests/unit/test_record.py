@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from simulated_vendor import Vendor, serving
 
-from ingot import lock as locks
 from ingot import paths
+from ingot.lock import file as locks
+from ingot.lock.record import keep, record
 from ingot.model.lock import Artifact, Lock, LockedComponent, Repository
-from ingot.record import keep, record
 
 CONTENT = b"an installer"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

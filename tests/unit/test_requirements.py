@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from commandline import ingot
 
-from ingot import containers, lock, requirements
+from ingot import containers, requirements
 from ingot.catalog.catalog import Catalog, read_catalog
 from ingot.console import Progress
 from ingot.containers import CONTAINERS, Request, check_nccl
 from ingot.errors import IngotError
+from ingot.lock import file as lock
 
 CATALOG = read_catalog()
 LOCK = lock.load(lock.path_of(CATALOG.newest_stack, "ubuntu2404", "x86_64"))

@@ -13,8 +13,8 @@ from packaging.version import Version
 
 from ingot.catalog.rules import Context, Need
 from ingot.errors import IngotError
+from ingot.lock.resolve import Candidate, World, rejections, resolve
 from ingot.model.models import AptOffer, Component, Example, Examples, Facts, Offer, Rule
-from ingot.resolve import Candidate, World, rejections, resolve
 
 DAY = date(2026, 11, 24)
 OFFER = Offer(os=["x"], apt=AptOffer(version_of="p", packages=["p"]), source="test", checked=DAY)

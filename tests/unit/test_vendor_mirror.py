@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import pytest
 from simulated_vendor import Vendor, serving
 
-from ingot import lock as locks
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
+from ingot.lock import file as locks
+from ingot.lock.record import record
 from ingot.mirror import Made, mirror
 from ingot.model.lock import Artifact, Lock, LockedComponent, Repository
-from ingot.record import record
 
 EMPTY = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml").model_copy(update={"repositories": {}})
 

@@ -6,6 +6,7 @@ from packaging.version import Version
 
 from ingot.catalog.catalog import Catalog
 from ingot.errors import IngotError
+from ingot.lock.resolve import Candidate
 from ingot.model.lock import Artifact, LockedComponent, Repository
 from ingot.model.models import (
     BASE_IMAGE,
@@ -17,7 +18,6 @@ from ingot.model.models import (
     OperatingSystem,
     Repositories,
 )
-from ingot.resolve import Candidate
 from ingot.sources.apt import DEB_ARCH
 
 # What is said under `unresolved`, and recording resolves.

@@ -5,7 +5,7 @@ from datetime import date
 from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import read_families
-from ingot.lock import load
+from ingot.lock.file import load
 
 
 def stale(catalog: Catalog, today: date) -> list[str]:

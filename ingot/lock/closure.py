@@ -14,8 +14,8 @@ from resolvelib.resolvers import Resolution
 from resolvelib.structs import RequirementInformation
 
 from ingot.errors import IngotError
+from ingot.lock.resolve import ROUNDS
 from ingot.model.lock import VendorPackage
-from ingot.resolve import ROUNDS
 from ingot.sources.indexes import Build, Index
 from ingot.sources.versions import KEYS, Relation, fulfils
 

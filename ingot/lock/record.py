@@ -9,14 +9,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ingot.closure import Closures, Need
 from ingot.errors import IngotError
+from ingot.lock.closure import Closures, Need
+from ingot.lock.vendor import DIGEST, DIGESTS
 from ingot.model.lock import Artifact, Lock, LockedComponent, RecordedImage, VendorPackage
 from ingot.sources.apt import upstream
 from ingot.sources.indexes import read_index
 from ingot.sources.signatures import Keyring, Tell, download
 from ingot.sources.versions import KEYS
-from ingot.vendor import DIGEST, DIGESTS
 
 
 def keep(lock: Lock, old: Lock | None) -> Lock:

@@ -10,13 +10,14 @@ import yaml
 from packaging.version import Version
 from pydantic import BaseModel
 
-from ingot import paths, vendor
+from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.rules import Context, Need, contains
 from ingot.errors import IngotError, UsageError
+from ingot.lock import vendor
+from ingot.lock.resolve import Candidate, Rejected, World, rejections, resolve
 from ingot.model.lock import Lock, LockedComponent, Package, Repository
 from ingot.model.models import Arch, Component, Offer, Stack
-from ingot.resolve import Candidate, Rejected, World, rejections, resolve
 from ingot.sources import pypi
 from ingot.sources.apt import DEB_ARCH, Archive, upstream
 from ingot.yamlfile import Loader, flow, nearest, parse
