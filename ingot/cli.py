@@ -139,9 +139,9 @@ def check(
 
     The exit status is 1 on an error, 0 on warnings and info alone.
     """
-    from ingot import check as checks
     from ingot.console import out
     from ingot.errors import UsageError
+    from ingot.plan import check as checks
 
     if manifest and os_name:
         raise UsageError("--manifest and --os both name versions", hint="give one of them")
@@ -163,7 +163,7 @@ def instance_type(
     """Say what is known of an EC2 instance type: its devices, EFA, kernel module, services, images, and the sources."""
     from ingot.catalog.instance_types import describe
     from ingot.console import out
-    from ingot.fit import images_for
+    from ingot.plan.fit import images_for
 
     facts = describe(name)
     facts["images"] = images_for(find_stack("")[0].images, facts["accelerator"])

@@ -111,7 +111,7 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Say what an image will hold, why, what is left out, and what does not fit (exit 1)."""
-    from ingot.plan import plan as make_plan
+    from ingot.plan.plan import plan as make_plan
 
     catalog, stack = find_stack(stack)
     data = make_plan(catalog, image, os_name, arch, stack, on, settings or [])
@@ -171,7 +171,7 @@ def solve(
     The components are those of the stack; its pins do not count.
     """
     from ingot.console import out
-    from ingot.solve import solve as find
+    from ingot.plan.solve import solve as find
 
     catalog, stack = find_stack(stack)
     data = find(catalog, stack, os_name, arch, wants or [], on)

@@ -8,11 +8,11 @@ from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import check_name, describe
 from ingot.errors import IngotError, UsageError
-from ingot.fit import images_for
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.models import Arch, Image
-from ingot.plan import of_lock
+from ingot.plan.fit import images_for
+from ingot.plan.plan import of_lock
 from ingot.templates import environment
 
 PLATFORM = "parallelcluster"

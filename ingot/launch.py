@@ -13,11 +13,11 @@ from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import check_name, describe
 from ingot.catalog.settings import engine, plain, read_settings
-from ingot.check import assignments, efa_parts
 from ingot.containers import tag_of
 from ingot.errors import IngotError, UsageError
 from ingot.lock.file import load, path_of
 from ingot.model.models import Container
+from ingot.plan.check import assignments, efa_parts
 from ingot.templates import environment
 from ingot.yamlfile import nearest
 

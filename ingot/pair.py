@@ -14,13 +14,13 @@ from packaging.version import Version
 from ingot import pair_probe, paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.rules import Part, broken, contains, release_facts
-from ingot.check import NUMBER
 from ingot.errors import IngotError, UsageError
 from ingot.lock.file import load as load_lock
 from ingot.model.lock import DRIVERS
 from ingot.model.models import Facts, Pair, Pairs
+from ingot.plan.check import NUMBER
+from ingot.plan.solve import context_of
 from ingot.run import run
-from ingot.solve import context_of
 from ingot.yamlfile import load
 
 FILE = paths.CATALOG / "pairs.yml"

@@ -9,10 +9,10 @@ from commandline import Done, ingot
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
 from ingot.catalog.instance_types import describe
-from ingot.fit import findings, images_for
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
-from ingot.plan import of_lock
+from ingot.plan.fit import findings, images_for
+from ingot.plan.plan import of_lock
 
 CATALOG = read_catalog()
 LOCK = locks.load(paths.LOCKS / "2026.11" / "debian13-x86_64.yml")

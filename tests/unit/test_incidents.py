@@ -7,9 +7,9 @@ from ingot.catalog.catalog import read_catalog
 from ingot.catalog.instance_types import describe
 from ingot.catalog.rules import Broken, Context, Part, broken, release_facts
 from ingot.errors import IngotError
-from ingot.fit import driver_needs
 from ingot.model.models import Facts
-from ingot.solve import solve
+from ingot.plan.fit import driver_needs
+from ingot.plan.solve import solve
 
 CATALOG = read_catalog()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ingot.errors import IngotError
-from ingot.jobfiles import settings
+from ingot.plan.jobfiles import settings
 
 
 def found(tmp_path: Path, name: str, text: str) -> list[tuple[str, str | None, int]]:

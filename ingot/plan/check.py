@@ -15,11 +15,11 @@ from ingot.catalog.instance_types import FAMILIES, check_name, describe
 from ingot.catalog.rules import SEVERITIES, Context, Need, Part, broken, release_facts
 from ingot.catalog.settings import engine, plain, read_settings
 from ingot.errors import IngotError, UsageError
-from ingot.fit import driver_needs
-from ingot.jobfiles import Setting, settings
 from ingot.lock.file import load, path_of
 from ingot.model.models import Facts
-from ingot.solve import context_of
+from ingot.plan.fit import driver_needs
+from ingot.plan.jobfiles import Setting, settings
+from ingot.plan.solve import context_of
 
 # What a version begins with that can be compared: observed ones may go on with what only their packager knows.
 NUMBER = re.compile(r"\d+(?:\.\d+)*")

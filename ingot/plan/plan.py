@@ -6,10 +6,10 @@ from typing import Any
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.catalog.rules import SEVERITIES, broken, locked_parts
-from ingot.fit import findings
 from ingot.lock.file import check, load, path_of
 from ingot.model.lock import Lock
-from ingot.solve import context_of, relock
+from ingot.plan.fit import findings
+from ingot.plan.solve import context_of, relock
 
 
 def of_lock(lock: Lock, catalog: Catalog, image: str, instance_type: str = "") -> dict[str, Any]:

@@ -10,11 +10,11 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.catalog.rules import Context, Need
 from ingot.errors import UsageError
-from ingot.fit import driver_needs
 from ingot.lock.file import archive_of, make, world_of
 from ingot.lock.resolve import Candidate, resolve
 from ingot.model.lock import Lock
 from ingot.model.models import Facts
+from ingot.plan.fit import driver_needs
 from ingot.yamlfile import nearest
 
 WANT = "write a component and a range, for example 'nccl==2.27.*' or 'efa>=1.49'"

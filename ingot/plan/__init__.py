@@ -1,0 +1,1 @@
+"""Questions that are answered before anything is built or launched."""
