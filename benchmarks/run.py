@@ -24,16 +24,16 @@ import amis
 import framework
 
 from ingot import paths
-from ingot.base import ensure_base
-from ingot.build import Request
 from ingot.catalog.catalog import Catalog, read_catalog
 from ingot.catalog.rules import contains
-from ingot.disk import make_disk
+from ingot.image.base import ensure_base
+from ingot.image.build import Request
+from ingot.image.disk import make_disk
+from ingot.image.machine import accelerator, boot
+from ingot.image.setup import packer_environment
 from ingot.lock import file as locks
-from ingot.machine import accelerator, boot
 from ingot.mirror import plan
 from ingot.run import run
-from ingot.setup import packer_environment
 from ingot.sources.apt import Archive
 from ingot.sources.download import CONNECTIONS, File, download
 from ingot.sources.fetch import Fetched, fetch

@@ -18,20 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from ingot import ami as amis
-from ingot import paths, sbom, uefi
+from ingot import paths, uefi
 from ingot.ami_gc import delete_ami
-from ingot.build import git_commit, inputs_digest
 from ingot.catalog.catalog import Catalog
 from ingot.channels import publish
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
-from ingot.events import Follower
+from ingot.image import sbom
+from ingot.image.build import git_commit, inputs_digest
+from ingot.image.events import Follower
+from ingot.image.packer import PackerError, packer_build
+from ingot.image.setup import ensure_packer
 from ingot.lock import file as locks
 from ingot.lock.diff import notes, state
 from ingot.model.lock import Lock
 from ingot.model.models import Arch, Image
-from ingot.packer import PackerError, packer_build
-from ingot.setup import ensure_packer
 from ingot.sources import ec2
 from ingot.sources.aws import Region, everywhere, regions
 

@@ -54,7 +54,7 @@ def build(
     from ingot.ami_build import Request
     from ingot.ami_build import build as build_ami
     from ingot.console import Progress, out
-    from ingot.packer import DEBUG
+    from ingot.image.packer import DEBUG
     from ingot.uefi import SigningKey
 
     if on_error not in ("cleanup", "abort"):

@@ -16,7 +16,7 @@ app = typer.Typer()
 def setup() -> None:
     """Install what local builds need: Docker, QEMU, mmdebstrap, and Packer with its plugins."""
     from ingot.console import Progress
-    from ingot.setup import ensure_docker, ensure_local_tools, ensure_packer
+    from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
 
     progress = Progress()
     for name, step in (("Docker", ensure_docker), ("local tools", ensure_local_tools), ("Packer", ensure_packer)):
@@ -35,9 +35,9 @@ def local(
     as_json: JsonOption = False,
 ) -> None:
     """Build an image on this machine, make a disk of it, boot it, and verify it there."""
-    from ingot.build import Request, local
     from ingot.console import Progress, out
-    from ingot.report import render
+    from ingot.image.build import Request, local
+    from ingot.image.report import render
 
     catalog, stack = find_stack(stack)
     report = local(Request(image, os_name, arch, stack, rebuild, frozen), catalog, Progress())
@@ -62,7 +62,7 @@ def boot(
     from dataclasses import asdict
 
     from ingot.console import Progress
-    from ingot.machine import boot as boot_disk
+    from ingot.image.machine import boot as boot_disk
     from ingot.paths import build_dir
 
     catalog, _ = find_stack("")
@@ -77,7 +77,7 @@ def boot(
     with ExitStack() as stack:
         options: dict[str, Any] = {}
         if secure:
-            from ingot import secure_boot
+            from ingot.image import secure_boot
 
             options["start"] = stack.enter_context(secure_boot.start_disk(disk, log=folder / "boot.log"))
             options["firmware"] = secure_boot.FIRMWARE
@@ -124,9 +124,9 @@ def verify(
     from dataclasses import asdict
 
     from ingot.console import out
+    from ingot.image.verify import verify as run_suite
     from ingot.lock.file import path_of
     from ingot.paths import build_dir
-    from ingot.verify import verify as run_suite
 
     catalog, stack = find_stack(stack)
     catalog.image(image)
@@ -147,10 +147,10 @@ def verify(
 @app.command(epilog="Example: ingot base --os debian12")
 def base(os_name: OsOption = "debian13", arch: ArchOption = "x86_64", stack: StackOption = "") -> None:
     """Make the bare root file system of a lock as a Docker image, and print its name."""
-    from ingot.base import ensure_base
+    from ingot.image.base import ensure_base
+    from ingot.image.setup import ensure_docker, ensure_local_tools
     from ingot.lock.file import load, path_of
     from ingot.paths import cache_dir
-    from ingot.setup import ensure_docker, ensure_local_tools
 
     catalog, stack = find_stack(stack)
     catalog.check_local(os_name, arch)
@@ -164,7 +164,7 @@ def packer_env() -> None:
     """Print the shell lines that let Packer be run by hand."""
     import shlex
 
-    from ingot.setup import ensure_packer, packer_environment
+    from ingot.image.setup import ensure_packer, packer_environment
 
     packer = ensure_packer()
     for name, value in packer_environment().items():

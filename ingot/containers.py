@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from ingot import buildkit, paths, requirements
-from ingot.base import ensure_base
 from ingot.catalog.catalog import Catalog, lineage
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
+from ingot.image.base import ensure_base
+from ingot.image.setup import ensure_docker, ensure_local_tools
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.models import LOCAL_ARCH, Container
 from ingot.run import run
-from ingot.setup import ensure_docker, ensure_local_tools
 from ingot.sources import origins
 
 CONTAINERS = paths.ROOT / "containers"

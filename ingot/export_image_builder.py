@@ -15,9 +15,9 @@ import yaml
 
 from ingot import ami_build, channels, paths
 from ingot.ami_build import Parts, Request
-from ingot.build import git_commit, inputs_digest
 from ingot.catalog.catalog import Catalog
 from ingot.errors import UsageError
+from ingot.image.build import git_commit, inputs_digest
 from ingot.model.models import EC2_ARCH
 from ingot.sources import ec2
 from ingot.templates import environment

@@ -18,11 +18,11 @@ from urllib.parse import quote, urlsplit
 
 from packaging.utils import canonicalize_name
 
-from ingot.base import TOOLS_COMPONENTS, read_tools, tools_suites
 from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
-from ingot.disk import GIB, TOOLS, require_space
 from ingot.errors import IngotError, UsageError
+from ingot.image.base import TOOLS_COMPONENTS, read_tools, tools_suites
+from ingot.image.disk import GIB, TOOLS, require_space
 from ingot.model.lock import Lock, Package
 from ingot.model.models import LOCAL_ARCH, Arch
 from ingot.paths import alone, atomic, write_text

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ingot import paths
-from ingot.disk import GIB
-from ingot.setup import docker_answers, missing_tools
+from ingot.image.disk import GIB
+from ingot.image.setup import docker_answers, missing_tools
 
 pytest_plugins = ["artifacts"]
 

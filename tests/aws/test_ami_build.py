@@ -15,7 +15,7 @@ from ingot.ami_build import Request
 from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
-from ingot.packer import PackerError
+from ingot.image.packer import PackerError
 from ingot.sources.ec2 import Base
 from ingot.uefi import SigningKey
 

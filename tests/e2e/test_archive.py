@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from ingot import paths
-from ingot.build import Request, refresh
 from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
+from ingot.image.build import Request, refresh
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.sources.apt import Archive

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pyuefivars import AWSUEFIVarStore, EDK2UEFIVarStore
 
-from ingot import secure_boot
-from ingot.build import FREE_GIB
+from ingot.image import secure_boot
+from ingot.image.build import FREE_GIB
+from ingot.image.machine import Firmware, boot
 from ingot.lock import file as locks
-from ingot.machine import Firmware, boot
 from ingot.model.lock import Lock
 from ingot.uefi import SigningKey
 

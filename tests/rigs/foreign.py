@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ingot.image.setup import as_root
 from ingot.model.models import Arch
 from ingot.run import run
-from ingot.setup import as_root
 
 HANDLERS = Path("/proc/sys/fs/binfmt_misc")
 # As Debian does; Docker Desktop's own machine does so from the start.

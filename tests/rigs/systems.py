@@ -23,10 +23,10 @@ from foreign import can_run
 from seen import SEEN
 
 from ingot import paths
-from ingot.base import ensure_base
+from ingot.image.base import ensure_base
+from ingot.image.setup import ensure_docker, ensure_local_tools, packer_environment
 from ingot.lock import file as locks
 from ingot.model.models import Arch
-from ingot.setup import ensure_docker, ensure_local_tools, packer_environment
 
 BIN = Path(sys.prefix) / "bin"
 # What a system has before a role comes.

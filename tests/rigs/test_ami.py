@@ -22,8 +22,8 @@ from signing import signing_key
 
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
-from ingot.events import POLL_SECONDS
-from ingot.packer import CLEAN_UP_SECONDS
+from ingot.image.events import POLL_SECONDS
+from ingot.image.packer import CLEAN_UP_SECONDS
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ingot.catalog.catalog import read_catalog
+from ingot.image.setup import ensure_packer, packer_environment
 from ingot.lock.file import load, path_of
 from ingot.model.models import LOCAL_ARCH
 from ingot.paths import ROOT
-from ingot.setup import ensure_packer, packer_environment
 
 CATALOG = read_catalog()
 ROWS = [

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ingot import build, paths
-from ingot.build import Request, inputs_digest, local
+from ingot import paths
 from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
+from ingot.image import build
+from ingot.image.build import Request, inputs_digest, local
 from ingot.lock.file import path_of
 
 CATALOG = read_catalog()

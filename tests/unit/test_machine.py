@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ingot import machine
 from ingot.errors import IngotError
+from ingot.image import machine
 
 # Says its words for the boot that it is, and then nothing more.
 QEMU = """#!/bin/sh

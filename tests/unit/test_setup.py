@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ingot import setup
 from ingot.errors import IngotError
+from ingot.image import setup
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ingot import run as running
-from ingot import verify as module
 from ingot.errors import IngotError, UsageError
-from ingot.verify import brief, read_report, verify
+from ingot.image import verify as module
+from ingot.image.verify import brief, read_report, verify
 
 REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest" time="1.5">
 <testcase classname="test_efa" name="test_good"/>

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from ingot.console import err
 from ingot.errors import IngotError
+from ingot.image.seed import make_key, user_data, write_seed
 from ingot.run import run
-from ingot.seed import make_key, user_data, write_seed
 
 QEMU = "qemu-system-x86_64"
 HOST = "127.0.0.1"

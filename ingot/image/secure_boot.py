@@ -17,10 +17,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from ingot.base import ensure_tools
-from ingot.disk import TOOLS
 from ingot.errors import IngotError
-from ingot.machine import Firmware, Machine
+from ingot.image.base import ensure_tools
+from ingot.image.disk import TOOLS
+from ingot.image.machine import Firmware, Machine
 from ingot.run import run
 
 # Debian's and Ubuntu's package ovmf; other systems' firmware comes without a key that anybody may sign with.

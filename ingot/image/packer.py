@@ -10,9 +10,9 @@ from threading import Thread
 from typing import IO
 
 from ingot.errors import IngotError
+from ingot.image.setup import ensure_packer, packer_environment
 from ingot.paths import ROOT
 from ingot.run import TAIL_LINES
-from ingot.setup import ensure_packer, packer_environment
 
 # With this option Packer stops before each step, and asks at the terminal whether to go on.
 DEBUG = "-debug"

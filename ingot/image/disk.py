@@ -14,8 +14,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingot.base import ensure_tools
 from ingot.errors import IngotError
+from ingot.image.base import ensure_tools
 from ingot.paths import ROOT
 from ingot.run import container, run
 

@@ -13,23 +13,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ingot import paths, sbom
-from ingot.base import ensure_base
+from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
-from ingot.disk import make_disk, require_space
 from ingot.errors import IngotError
-from ingot.events import Converge, Follower
+from ingot.image import sbom
+from ingot.image.base import ensure_base
+from ingot.image.disk import make_disk, require_space
+from ingot.image.events import Converge, Follower
+from ingot.image.machine import boot
+from ingot.image.packer import packer_build
+from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
+from ingot.image.verify import Result, verify
 from ingot.lock import file as locks
-from ingot.machine import boot
 from ingot.model.lock import Lock
-from ingot.packer import packer_build
 from ingot.run import container, run
-from ingot.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.sources import origins
 from ingot.sources.apt import Archive
 from ingot.sources.fetch import Fetched, fetch, forget
-from ingot.verify import Result, verify
 
 # What a build takes on this machine, by the image's accelerator: downloads, the container, the disk. Measured from
 # empty caches; not for Neuron, which no system that is built here has.

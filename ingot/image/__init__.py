@@ -1,0 +1,1 @@
+"""Makes one image: built, booted and verified on this machine."""
