@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from ingot import ami, ami_copy, ami_gc, paths
+from ingot import paths
+from ingot.ami import ami
+from ingot.ami import copy as ami_copy
+from ingot.ami import gc as ami_gc
 from ingot.console import Progress
 from ingot.sources import aws
 

@@ -8,8 +8,8 @@ import typer
 from ingot.options import JsonOption, images, print_json, systems
 
 if TYPE_CHECKING:
-    from ingot.ami_gc import Verdict
-    from ingot.ami_promote import Row
+    from ingot.ami.gc import Verdict
+    from ingot.ami.promote import Row
 
 app = typer.Typer(
     help="AMIs that have been built: find, share, copy, promote and collect them.",
@@ -53,7 +53,7 @@ def list_(
     """List the AMIs of Ingot that this account has, the newest first, with the channels that hold them."""
     from rich.table import Table
 
-    from ingot import ami
+    from ingot.ami import ami
     from ingot.console import out
     from ingot.sources import aws
 
@@ -72,7 +72,7 @@ def list_(
 @app.command(epilog="Example: ingot ami show stable:parallelcluster/ubuntu2404/x86_64 --region us-east-1")
 def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
     """Say all that is known of an AMI: versions, tags, whom it is shared with, and what refers to it."""
-    from ingot import ami
+    from ingot.ami import ami
     from ingot.console import out
     from ingot.sources import aws
 
@@ -94,7 +94,7 @@ def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = Fal
 )
 def diff(before: AmiArg, after: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
     """Compare what two AMIs hold, by their tags, and print release notes in Markdown."""
-    from ingot import ami
+    from ingot.ami import ami
     from ingot.lock.diff import changed, notes
     from ingot.sources import aws
 
@@ -123,7 +123,7 @@ def share(
     as_json: JsonOption = False,
 ) -> None:
     """Let accounts, organisations or their units use an AMI: its snapshots and, for accounts, its keys as well."""
-    from ingot import ami_share
+    from ingot.ami import share as ami_share
     from ingot.console import Progress, out
     from ingot.sources import aws
 
@@ -148,7 +148,8 @@ def copy(
     as_json: JsonOption = False,
 ) -> None:
     """Copy an AMI to other regions, all at the same time, with its tags; copies that are there are left alone."""
-    from ingot import ami, ami_copy
+    from ingot.ami import ami
+    from ingot.ami import copy as ami_copy
     from ingot.console import Progress, out
     from ingot.errors import UsageError
     from ingot.sources import aws
@@ -182,7 +183,7 @@ def promote(
 
     Regions that lack a copy get one first. After a failure the same command goes on where it ended.
     """
-    from ingot import ami_promote
+    from ingot.ami import promote as ami_promote
     from ingot.console import Progress
     from ingot.sources import aws
 
@@ -202,7 +203,7 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Let a channel hold what it held before, in all regions or in none; again goes one further back."""
-    from ingot import ami_promote
+    from ingot.ami import promote as ami_promote
     from ingot.console import Progress
     from ingot.sources import aws
 
@@ -225,7 +226,7 @@ def deprecate(
     as_json: JsonOption = False,
 ) -> None:
     """Deprecate an AMI and its copies: EC2 then shows them to nobody who does not ask for them by id."""
-    from ingot import ami_deprecate
+    from ingot.ami import deprecate as ami_deprecate
     from ingot.console import Progress, out
     from ingot.sources import aws
 
@@ -255,7 +256,8 @@ def gc(
     """
     from datetime import timedelta
 
-    from ingot import ami_gc, ami_leftovers
+    from ingot.ami import gc as ami_gc
+    from ingot.ami import leftovers as ami_leftovers
     from ingot.console import Progress
     from ingot.sources import aws
 
@@ -278,20 +280,20 @@ def policy(
     ],
 ) -> None:
     """Print the IAM policy that a command needs, and no more."""
-    from ingot.ami_policy import document
+    from ingot.ami.policy import document
 
     print(document(command))
 
 
 def _commands() -> list[str]:
-    from ingot.ami_policy import COMMANDS
+    from ingot.ami.policy import COMMANDS
 
     return sorted(COMMANDS)
 
 
 def _row(image: str, os_name: str, arch: str) -> "Row":
     """What a channel holds one AMI of; UsageError where the catalog knows no such."""
-    from ingot.ami_promote import Row
+    from ingot.ami.promote import Row
     from ingot.options import find_stack
 
     catalog, _ = find_stack("")

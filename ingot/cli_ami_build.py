@@ -51,11 +51,11 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Build an AMI, verify it before and after it is one, and tag it."""
-    from ingot.ami_build import Request
-    from ingot.ami_build import build as build_ami
+    from ingot.ami.build import Request
+    from ingot.ami.build import build as build_ami
+    from ingot.ami.uefi import SigningKey
     from ingot.console import Progress, out
     from ingot.image.packer import DEBUG
-    from ingot.uefi import SigningKey
 
     if on_error not in ("cleanup", "abort"):
         raise UsageError(f"unknown way {on_error!r}", hint="--on-error cleanup or --on-error abort")

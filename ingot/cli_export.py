@@ -114,7 +114,7 @@ def image_builder(
     The pipeline makes the same image of the same lock as `ingot ami build`, runs the suite before and after it is an
     AMI, and puts it into the channel candidate. Parameters say where a tarball of the checkout lies.
     """
-    from ingot.ami_build import Request
+    from ingot.ami.build import Request
     from ingot.export_image_builder import export
 
     catalog, stack = find_stack(stack)

@@ -13,8 +13,10 @@ from typing import Any
 
 import yaml
 
-from ingot import ami_build, channels, paths
-from ingot.ami_build import Parts, Request
+from ingot import paths
+from ingot.ami import build as ami_build
+from ingot.ami import channels
+from ingot.ami.build import Parts, Request
 from ingot.catalog.catalog import Catalog
 from ingot.errors import UsageError
 from ingot.image.build import git_commit, inputs_digest

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ingot.uefi import SigningKey
+from ingot.ami.uefi import SigningKey
 
 
 def signing_key(folder: Path, name: str = "ingot-test", days: int = 2) -> SigningKey:

@@ -38,8 +38,8 @@ def aws(credentials: pytest.MonkeyPatch) -> Iterator[None]:
     # A new one reads all that boto3 knows of AWS, which takes longer than most tests.
     credentials.setattr("boto3.Session", session)
     credentials.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-    credentials.setattr("ingot.ami_copy.POLL_SECONDS", 0.05)
-    credentials.setattr("ingot.channels.POLL_SECONDS", 0.0)
-    credentials.setattr("ingot.channels.SECONDS_TO_APPEAR", 0.2)
+    credentials.setattr("ingot.ami.copy.POLL_SECONDS", 0.05)
+    credentials.setattr("ingot.ami.channels.POLL_SECONDS", 0.0)
+    credentials.setattr("ingot.ami.channels.SECONDS_TO_APPEAR", 0.2)
     with emulated():
         yield

@@ -10,14 +10,14 @@ from signing import signing_key
 from world import REGION, amis, backend, calls, refusing, snapshots
 from world import ami as make_ami
 
-from ingot import ami_build
-from ingot.ami_build import Request
+from ingot.ami import build as ami_build
+from ingot.ami.build import Request
+from ingot.ami.uefi import SigningKey
 from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.image.packer import PackerError
 from ingot.sources.ec2 import Base
-from ingot.uefi import SigningKey
 
 PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}
 FAILED = {**PASSED, "failed": 1, "failures": [["test_efa.py::test_bad", "it is gone"]]}

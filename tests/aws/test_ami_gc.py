@@ -194,7 +194,7 @@ def test_what_a_rollback_would_return_to_is_kept() -> None:
 
 
 def test_a_reference_that_appears_meanwhile_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingot.ami_gc.BATCH", 1)
+    monkeypatch.setattr("ingot.ami.gc.BATCH", 1)
     first, second, third = ami(), ami(), ami()
     newest = ami()
     seen: list[str] = []

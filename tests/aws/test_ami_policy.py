@@ -10,7 +10,8 @@ from test_ami_gc import node_group, template
 from test_ami_gc_builds import left
 from world import CANDIDATE, OTHER, REGION, STABLE, WORDS, ami, backend, calls, client, hold, refusing
 
-from ingot import ami_policy, channels
+from ingot.ami import channels
+from ingot.ami import policy as ami_policy
 from ingot.errors import IngotError
 
 pytestmark = pytest.mark.usefixtures("aws")

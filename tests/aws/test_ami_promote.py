@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from commandline import ingot
 from world import CANDIDATE, OTHER, REGION, STABLE, THIRD, WORDS, ami, amis, answer, backend, calls, client, held, hold
 
-from ingot import channels
+from ingot.ami import channels
 from ingot.errors import IngotError
 
 pytestmark = pytest.mark.usefixtures("aws")

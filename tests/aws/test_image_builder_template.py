@@ -15,7 +15,7 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.ssm.models import Parameter, ssm_backends
 from world import REGION
 
-from ingot.ami_build import Request
+from ingot.ami.build import Request
 from ingot.catalog.catalog import read_catalog
 from ingot.export_image_builder import export
 from ingot.sources.ec2 import Base

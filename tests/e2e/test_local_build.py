@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pyuefivars import AWSUEFIVarStore, EDK2UEFIVarStore
 
+from ingot.ami.uefi import SigningKey
 from ingot.image import secure_boot
 from ingot.image.build import FREE_GIB
 from ingot.image.machine import Firmware, boot
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
-from ingot.uefi import SigningKey
 
 from .conftest import Ingot
 

@@ -18,7 +18,7 @@ from ec2 import machine
 from systems import docker
 
 from ingot import paths
-from ingot.ami_build import Request
+from ingot.ami.build import Request
 from ingot.catalog.catalog import read_catalog
 from ingot.export_image_builder import ROOT, export
 

@@ -17,7 +17,7 @@ from cfnlint.config import ManualArgs
 from commandline import ingot
 
 from ingot import paths
-from ingot.ami_build import Request
+from ingot.ami.build import Request
 from ingot.catalog.catalog import read_catalog
 from ingot.export_image_builder import MOST_DATA, ROOT, export
 from ingot.lock.file import load, path_of

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingot import channels
-from ingot.ami import MOST_IMAGES, MOST_VALUES, PAGE, filters, launch_permissions
+from ingot.ami import channels
+from ingot.ami.ami import MOST_IMAGES, MOST_VALUES, PAGE, filters, launch_permissions
 from ingot.sources.aws import Region, at_once, tolerated
 
 SSM = "resolve:ssm:"

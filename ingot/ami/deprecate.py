@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ingot.ami import in_each
+from ingot.ami.ami import in_each
+from ingot.ami.references import references
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
-from ingot.references import references
 from ingot.sources.aws import Region, everywhere
 
 # EC2 rounds to minutes and takes no time that has passed.

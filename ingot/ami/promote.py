@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ingot import channels
-from ingot.ami import Ami, copy_in, described, find
-from ingot.ami_copy import copy
-from ingot.channels import CANDIDATE, Change
+from ingot.ami import channels
+from ingot.ami.ami import Ami, copy_in, described, find
+from ingot.ami.channels import CANDIDATE, Change
+from ingot.ami.copy import copy
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.sources.aws import Region, everywhere

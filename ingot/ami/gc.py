@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ingot import channels
-from ingot.ami import MOST_IMAGES, Ami, described, filters
+from ingot.ami import channels
+from ingot.ami.ami import MOST_IMAGES, Ami, described, filters
+from ingot.ami.references import references, shared
 from ingot.console import Progress
-from ingot.references import references, shared
 from ingot.sources.aws import Region, at_once, everywhere, tolerated
 
 # AMIs are judged by what refers to them right before they go: so many at a time.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ingot import channels
+from ingot.ami import channels
 from ingot.errors import IngotError
 from ingot.lock.diff import State
 from ingot.sources.aws import Region, everywhere
@@ -177,7 +177,7 @@ def launch_permissions(region: Region, ami: str) -> list[dict[str, str]]:
 
 def shown(region: Region, reference: str) -> dict[str, Any]:
     """All that is known of one AMI: its tags, versions, snapshots, whom it is shared with, and what refers to it."""
-    from ingot.references import references
+    from ingot.ami.references import references
 
     def one(region: Region) -> dict[str, Any]:
         ami = find(region, reference)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from ingot.ami import Ami
+from ingot.ami.ami import Ami
 from ingot.errors import IngotError
 from ingot.sources.aws import Region
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ingot import ami
-from ingot.ami_gc import Verdict
+from ingot.ami import ami
+from ingot.ami.gc import Verdict
+from ingot.ami.references import LIVES, references
 from ingot.console import Progress
-from ingot.references import LIVES, references
 from ingot.sources.aws import Region, at_once, everywhere, tolerated
 
 BUILD, FINISHED = f"{ami.TAG}build", f"{ami.TAG}finished"

@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingot.ami_share import OPERATIONS
-from ingot.channels import ROOT
+from ingot.ami.channels import ROOT
+from ingot.ami.share import OPERATIONS
 from ingot.errors import UsageError
 from ingot.yamlfile import nearest
 

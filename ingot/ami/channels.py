@@ -91,7 +91,7 @@ def publish(region: str, ami: str) -> str:
 
     Image, operating system and architecture are those of its tags. IngotError where it is not tested.
     """
-    from ingot.ami import find
+    from ingot.ami.ami import find
     from ingot.sources.aws import regions
 
     def one(region: Region) -> str:

@@ -17,11 +17,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ingot import ami as amis
-from ingot import paths, uefi
-from ingot.ami_gc import delete_ami
+from ingot import paths
+from ingot.ami import ami as amis
+from ingot.ami import uefi
+from ingot.ami.channels import publish
+from ingot.ami.gc import delete_ami
 from ingot.catalog.catalog import Catalog
-from ingot.channels import publish
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.image import sbom

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from ingot.ami import MOST_TAGS, TAG, Ami, copy_in
+from ingot.ami.ami import MOST_TAGS, TAG, Ami, copy_in
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.sources.aws import Region, everywhere

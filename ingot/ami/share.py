@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ingot.ami import Ami, in_each
+from ingot.ami.ami import Ami, in_each
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.sources.aws import Region, everywhere

@@ -1,0 +1,1 @@
+"""AMIs and their life: built, copied, shared, promoted, collected."""
