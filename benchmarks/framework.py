@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from ingot import containers, smoke
 from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
+from ingot.container import build as containers
+from ingot.container import smoke
 from ingot.run import run
 
 CATALOG = read_catalog()

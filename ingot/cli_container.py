@@ -42,7 +42,7 @@ def container(
 ) -> None:
     """Build a framework container from the lock, and before it what it is FROM; what has not changed is left alone."""
     from ingot.console import Progress, out
-    from ingot.containers import asked, build
+    from ingot.container.build import asked, build
 
     catalog, stack = find_stack(stack)
     report = build(asked(catalog, name, os_name, arch, stack, accelerator), catalog, Progress())
@@ -67,9 +67,9 @@ def smoke(
 
     The container is built first where it has changed.
     """
-    from ingot import smoke as module
     from ingot.console import Progress, err, out
-    from ingot.containers import CONTAINERS, asked, build, check
+    from ingot.container import smoke as module
+    from ingot.container.build import CONTAINERS, asked, build, check
 
     catalog, stack = find_stack(stack)
     request = asked(catalog, name, os_name, arch, stack, accelerator)
@@ -111,8 +111,8 @@ def pair(
     from rich.table import Table
 
     from ingot.console import out
-    from ingot.pair import container_of, host_of
-    from ingot.pair import pair as compare
+    from ingot.container.pair import container_of, host_of
+    from ingot.container.pair import pair as compare
 
     catalog, _ = find_stack("")
     report = compare(host_of(host, catalog), container_of(container, catalog), catalog)

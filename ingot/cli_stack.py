@@ -86,9 +86,9 @@ def lock(
 
 def _lock_containers(catalog: Any) -> None:
     """Resolve the requirements of every container, and print what changes."""
-    from ingot import requirements
     from ingot.console import Progress, out
-    from ingot.containers import CONTAINERS
+    from ingot.container import requirements
+    from ingot.container.build import CONTAINERS
 
     for name, source in requirements.sources(catalog, CONTAINERS):
         with Progress().phase(f"lock {source.parent.name}/{source.name}"):

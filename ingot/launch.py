@@ -13,7 +13,7 @@ from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import check_name, describe
 from ingot.catalog.settings import engine, plain, read_settings
-from ingot.containers import tag_of
+from ingot.container.build import tag_of
 from ingot.errors import IngotError, UsageError
 from ingot.lock.file import load, path_of
 from ingot.model.models import Container

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ingot import buildkit
+from ingot.container import buildkit
 
 KEEP = ("never", "on-failure", "always")
 REMOVE = {"container": ["rm", "--force", "--volumes"], "image": ["rmi"], "volume": ["volume", "rm"]}

@@ -11,7 +11,7 @@ import pytest
 from artifacts import DockerBuild
 
 from ingot import paths
-from ingot.containers import CONTAINERS
+from ingot.container.build import CONTAINERS
 
 MAIN = "from ingot.cli import main; main()"
 Ingot = Callable[..., subprocess.CompletedProcess[str]]

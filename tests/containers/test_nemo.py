@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from artifacts import docker
 
-from ingot import smoke
-from ingot.containers import CONTAINERS
+from ingot.container import smoke
+from ingot.container.build import CONTAINERS
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 

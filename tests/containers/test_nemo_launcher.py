@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ingot import smoke
+from ingot.container import smoke
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 

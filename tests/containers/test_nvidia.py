@@ -17,8 +17,9 @@ from artifacts import docker
 from systems import bare, gateway
 from vendors import Vendors, serving
 
-from ingot import buildkit, containers, smoke
 from ingot.catalog.catalog import read_catalog
+from ingot.container import build as containers
+from ingot.container import buildkit, smoke
 from ingot.model.models import ContainerImage
 
 from .conftest import MAIN

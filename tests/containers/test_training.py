@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from artifacts import Artifact, Container, DockerRun, docker
 
-from ingot import smoke
-from ingot.containers import CONTAINERS
+from ingot.container import smoke
+from ingot.container.build import CONTAINERS
 
 from .conftest import MAIN, Broken, Ingot
 

@@ -12,8 +12,8 @@ from commandline import ingot
 from places import ask
 from systems import container, docker, made
 
-from ingot import smoke
-from ingot.containers import CONTAINERS
+from ingot.container import smoke
+from ingot.container.build import CONTAINERS
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 

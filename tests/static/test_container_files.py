@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from ingot import smoke
 from ingot.catalog.catalog import read_catalog
-from ingot.containers import BASE, CONTAINERS, DOCKERFILE, SYSTEM
+from ingot.container import smoke
+from ingot.container.build import BASE, CONTAINERS, DOCKERFILE, SYSTEM
 from ingot.paths import ROOT
 
 CATALOG = read_catalog()

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ingot import containers, smoke
-from ingot.buildkit import pip_settings
 from ingot.catalog.catalog import read_catalog
 from ingot.console import Progress
-from ingot.containers import Request, Step, chain, check, tag_of
+from ingot.container import build as containers
+from ingot.container import smoke
+from ingot.container.build import Request, Step, chain, check, tag_of
+from ingot.container.buildkit import pip_settings
 from ingot.errors import IngotError, UsageError
 
 CATALOG = read_catalog()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from commandline import Done, ingot
 
-from ingot import pair_probe
+from ingot.container import probe as pair_probe
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from commandline import ingot
 
-from ingot import containers, requirements
 from ingot.catalog.catalog import Catalog, read_catalog
 from ingot.console import Progress
-from ingot.containers import CONTAINERS, Request, check_nccl
+from ingot.container import build as containers
+from ingot.container import requirements
+from ingot.container.build import CONTAINERS, Request, check_nccl
 from ingot.errors import IngotError
 from ingot.lock import file as lock
 

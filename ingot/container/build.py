@@ -17,9 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ingot import buildkit, paths, requirements
+from ingot import paths
 from ingot.catalog.catalog import Catalog, lineage
 from ingot.console import Progress
+from ingot.container import buildkit, requirements
 from ingot.errors import IngotError, UsageError
 from ingot.image.base import ensure_base
 from ingot.image.setup import ensure_docker, ensure_local_tools

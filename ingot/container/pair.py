@@ -11,9 +11,10 @@ from typing import Any
 
 from packaging.version import Version
 
-from ingot import pair_probe, paths
+from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.rules import Part, broken, contains, release_facts
+from ingot.container import probe as pair_probe
 from ingot.errors import IngotError, UsageError
 from ingot.lock.file import load as load_lock
 from ingot.model.lock import DRIVERS

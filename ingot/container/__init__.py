@@ -1,0 +1,1 @@
+"""Framework containers: built, tested, and compared with the host they run on."""
