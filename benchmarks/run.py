@@ -32,7 +32,7 @@ from ingot.image.disk import make_disk
 from ingot.image.machine import accelerator, boot
 from ingot.image.setup import packer_environment
 from ingot.lock import file as locks
-from ingot.mirror import plan
+from ingot.mirror.mirror import plan
 from ingot.run import run
 from ingot.sources.apt import Archive
 from ingot.sources.download import CONNECTIONS, File, download

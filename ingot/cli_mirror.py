@@ -25,7 +25,7 @@ def mirror(
 
     from ingot.console import Progress, out
     from ingot.lock import file as locks
-    from ingot.mirror import mirror as make
+    from ingot.mirror.mirror import mirror as make
 
     catalog, stack = find_stack(stack)
     catalog.check_arch(os_name, arch)
@@ -53,7 +53,7 @@ def serve(
     import signal
     import threading
 
-    from ingot.serve import server
+    from ingot.mirror.serve import server
 
     ends = {signal.SIGINT, signal.SIGTERM}
     with server(folder, bind, port) as listening:

@@ -15,11 +15,11 @@ from typing import get_args
 
 import pytest
 
-from ingot import mirror as mirrors
 from ingot import paths
 from ingot.catalog.catalog import read_catalog
 from ingot.errors import UsageError
 from ingot.lock import file as locks
+from ingot.mirror import mirror as mirrors
 from ingot.model.lock import Package
 from ingot.model.models import Arch
 from ingot.sources import origins, pypi

@@ -14,7 +14,7 @@ from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.lock import file as locks
 from ingot.lock.record import record
-from ingot.mirror import Made, mirror
+from ingot.mirror.mirror import Made, mirror
 from ingot.model.lock import Artifact, Lock, LockedComponent, Repository
 
 EMPTY = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml").model_copy(update={"repositories": {}})

@@ -1,0 +1,1 @@
+"""A folder that replays a build without a network, and the server for it."""
