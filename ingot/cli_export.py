@@ -79,7 +79,7 @@ def pcluster(
 
     EFA, placement and capacity follow the instance type. What does not fit between image and type is refused.
     """
-    from ingot.export_pcluster import Cluster, export
+    from ingot.export.pcluster import Cluster, export
 
     catalog, stack = find_stack(stack)
     cluster = Cluster(
@@ -115,7 +115,7 @@ def image_builder(
     AMI, and puts it into the channel candidate. Parameters say where a tarball of the checkout lies.
     """
     from ingot.ami.build import Request
-    from ingot.export_image_builder import export
+    from ingot.export.image_builder import export
 
     catalog, stack = find_stack(stack)
     request = Request(image, os_name, arch, stack, region, instance_types or [])

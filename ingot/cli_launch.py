@@ -16,7 +16,7 @@ def _launchable() -> list[str]:
 
 
 def _schedulers() -> list[str]:
-    from ingot.launch import TEMPLATES
+    from ingot.export.launch import TEMPLATES
 
     return list(TEMPLATES)
 
@@ -73,7 +73,7 @@ def launch(
     catalog/settings.yml for the lock's versions, and what they say of --env goes to standard error.
     """
     from ingot.console import err
-    from ingot.launch import launch as render
+    from ingot.export.launch import launch as render
 
     catalog, stack = find_stack(stack)
     text, remarks = render(

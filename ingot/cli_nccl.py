@@ -15,7 +15,7 @@ app = typer.Typer(help="Measure NCCL on nodes, and read what was measured.", ric
 
 
 def _collectives() -> list[str]:
-    from ingot.nccl import COLLECTIVES
+    from ingot.export.nccl import COLLECTIVES
 
     return list(COLLECTIVES)
 
@@ -42,7 +42,7 @@ def run(
 ) -> None:
     """Print a batch script for Slurm that measures a collective with nccl-tests; its log is for `ingot nccl report`."""
     from ingot.console import err
-    from ingot.nccl import render
+    from ingot.export.nccl import render
 
     catalog, stack = find_stack(stack)
     text, remarks = render(
@@ -78,10 +78,10 @@ def report(
 
     The exit status is 1 when results are wrong, a run did not finish, or its best bus bandwidth is below the floor.
     """
-    from ingot import nccl
     from ingot.catalog.instance_types import check_name
     from ingot.console import err
     from ingot.errors import IngotError, UsageError
+    from ingot.export import nccl
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", hint="give one of them")
@@ -116,8 +116,8 @@ def messages(
     as_json: JsonOption = False,
 ) -> None:
     """Show what sizes of messages NCCL was given, by operation, as Nsight Systems has recorded them."""
-    from ingot.nccl import human
-    from ingot.nsys import messages as read
+    from ingot.export.nccl import human
+    from ingot.export.nsys import messages as read
 
     found = {str(path): read(path) for path in files}
     if as_json:

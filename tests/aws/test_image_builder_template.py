@@ -17,7 +17,7 @@ from world import REGION
 
 from ingot.ami.build import Request
 from ingot.catalog.catalog import read_catalog
-from ingot.export_image_builder import export
+from ingot.export.image_builder import export
 from ingot.sources.ec2 import Base
 
 UNKNOWN = "Component", "ImageRecipe", "InfrastructureConfiguration", "DistributionConfiguration", "ImagePipeline"

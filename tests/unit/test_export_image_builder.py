@@ -19,7 +19,7 @@ from commandline import ingot
 from ingot import paths
 from ingot.ami.build import Request
 from ingot.catalog.catalog import read_catalog
-from ingot.export_image_builder import MOST_DATA, ROOT, export
+from ingot.export.image_builder import MOST_DATA, ROOT, export
 from ingot.lock.file import load, path_of
 
 STACK = "2026.11"

@@ -13,7 +13,7 @@ from botocore.validate import ParamValidator
 from commandline import ingot
 from jsonschema import Draft202012Validator
 
-from ingot.launch import enroot, settings_of
+from ingot.export.launch import enroot, settings_of
 
 DATA = Path(__file__).parent / "data" / "launch"
 GOLDEN = {

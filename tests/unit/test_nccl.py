@@ -12,7 +12,7 @@ import pytest
 from commandline import ingot
 
 from ingot.errors import IngotError
-from ingot.nccl import floor_of, parse
+from ingot.export.nccl import floor_of, parse
 
 DATA = Path(__file__).parent / "data"
 LOG = DATA / "nccl" / "all_reduce.log"

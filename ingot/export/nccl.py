@@ -7,7 +7,7 @@ from typing import Any
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.errors import IngotError, UsageError
-from ingot.launch import accelerator_of, environment_of, node_facts, templates
+from ingot.export.launch import accelerator_of, environment_of, node_facts, templates
 from ingot.yamlfile import nearest
 
 # Its programs, without `_perf`: the folder src of https://github.com/NVIDIA/nccl-tests

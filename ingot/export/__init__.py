@@ -1,0 +1,1 @@
+"""Files for other systems: schedulers, ParallelCluster, Image Builder."""
