@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from ingot.catalog.catalog import read_catalog
 from ingot.cli import app
-from ingot.docs import pages
+from ingot.docs.generated import pages
 from ingot.paths import ROOT
 
 GIT = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
