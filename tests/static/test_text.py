@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from ingot.catalog.catalog import read_catalog
-from ingot.cli import app
+from ingot.cli.main import app
 from ingot.docs.generated import pages
 from ingot.paths import ROOT
 

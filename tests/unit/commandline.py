@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from ingot.cli import main
+from ingot.cli.main import main
 
 
 @dataclass

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from ingot import cli, paths
+from ingot import paths
 from ingot.catalog import instance_types as module
 from ingot.catalog.catalog import read_catalog
 from ingot.catalog.rules import contains
+from ingot.cli import main as cli
 from ingot.errors import IngotError, UsageError
 
 RECORDING = Path(__file__).parent / "data" / "describe_instance_types.json.gz"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.options import ArchOption, JsonOption, OsOption, StackOption, find_stack, print_json
+from ingot.cli.options import ArchOption, JsonOption, OsOption, StackOption, find_stack, print_json
 
 app = typer.Typer()
 

@@ -8,20 +8,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ingot import (
-    __version__,
-    cli_ami,
-    cli_ami_build,
-    cli_container,
-    cli_export,
-    cli_image,
-    cli_launch,
-    cli_mirror,
-    cli_nccl,
-    cli_stack,
-)
+from ingot import __version__
+from ingot.cli import ami as cli_ami
+from ingot.cli import ami_build as cli_ami_build
+from ingot.cli import container as cli_container
+from ingot.cli import export as cli_export
+from ingot.cli import image as cli_image
+from ingot.cli import launch as cli_launch
+from ingot.cli import mirror as cli_mirror
+from ingot.cli import nccl as cli_nccl
+from ingot.cli import stack as cli_stack
+from ingot.cli.options import ArchOption, JsonOption, StackOption, find_stack, print_json, types
 from ingot.errors import IngotError
-from ingot.options import ArchOption, JsonOption, StackOption, find_stack, print_json, types
 
 app = typer.Typer(
     name="ingot",

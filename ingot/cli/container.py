@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.options import ArchOption, JsonOption, StackOption, find_stack, print_json, systems
+from ingot.cli.options import ArchOption, JsonOption, StackOption, find_stack, print_json, systems
 
 app = typer.Typer(rich_markup_mode=None)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.options import ImageArg, StackOption, find_stack, systems, types
+from ingot.cli.options import ImageArg, StackOption, find_stack, systems, types
 
 app = typer.Typer(help="Write files for other services: AWS ParallelCluster, EC2 Image Builder.", rich_markup_mode=None)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.options import StackOption, find_stack, types
+from ingot.cli.options import StackOption, find_stack, types
 
 app = typer.Typer(rich_markup_mode=None)
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json
 from ingot.errors import IngotError
-from ingot.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json
 
 app = typer.Typer()
 

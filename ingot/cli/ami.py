@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ingot.options import JsonOption, images, print_json, systems
+from ingot.cli.options import JsonOption, images, print_json, systems
 
 if TYPE_CHECKING:
     from ingot.ami.gc import Verdict
@@ -294,7 +294,7 @@ def _commands() -> list[str]:
 def _row(image: str, os_name: str, arch: str) -> "Row":
     """What a channel holds one AMI of; UsageError where the catalog knows no such."""
     from ingot.ami.promote import Row
-    from ingot.options import find_stack
+    from ingot.cli.options import find_stack
 
     catalog, _ = find_stack("")
     catalog.image(image)

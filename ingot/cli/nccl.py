@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.options import JsonOption, StackOption, find_stack, print_json, types
+from ingot.cli.options import JsonOption, StackOption, find_stack, print_json, types
 
 app = typer.Typer(help="Measure NCCL on nodes, and read what was measured.", rich_markup_mode=None)
 

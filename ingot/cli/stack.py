@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ingot.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json, types
+from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json, types
 
 app = typer.Typer(rich_markup_mode=None)
 TypeOption = Annotated[
