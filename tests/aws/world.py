@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from unittest.mock import patch
@@ -134,3 +135,72 @@ def answer(done: Any) -> Any:
     """The JSON document that a command printed; it must have succeeded."""
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def template(made: str, name: str = "web") -> str:
+    answered = client("ec2").create_launch_template(
+        LaunchTemplateName=name, LaunchTemplateData={"ImageId": made, "InstanceType": "c7i.large"}
+    )
+    found: str = answered["LaunchTemplate"]["LaunchTemplateId"]
+    return found
+
+
+def node_group(made: str) -> None:
+    eks = client("eks")
+    eks.create_cluster(name="train", roleArn="arn:aws:iam::123456789012:role/r", resourcesVpcConfig={"subnetIds": []})
+    eks.create_nodegroup(
+        clusterName="train",
+        nodegroupName="gpus",
+        nodeRole="arn:aws:iam::123456789012:role/r",
+        subnets=[],
+        launchTemplate={"id": template(made), "version": "1"},
+    )
+
+
+def specified(kind: str, build: str) -> list[dict[str, Any]]:
+    return [{"ResourceType": kind, "Tags": [{"Key": "ingot:build", "Value": build}]}]
+
+
+def left(build: str = "1" * 32, *, hours: float = 5) -> dict[str, str]:
+    """All that a build makes before it is killed, by kind; so many hours ago."""
+    ec2 = client("ec2")
+    base = ec2.register_image(Name=f"base of {build}")["ImageId"]
+    key = ec2.create_key_pair(KeyName=f"key-{build}", TagSpecifications=specified("key-pair", build))["KeyName"]
+    security = ec2.create_security_group(
+        GroupName=f"group-{build}",
+        Description="build",
+        VpcId=ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
+        TagSpecifications=specified("security-group", build),
+    )["GroupId"]
+    started = ec2.run_instances(
+        ImageId=base,
+        MinCount=1,
+        MaxCount=1,
+        KeyName=key,
+        SecurityGroupIds=[security],
+        TagSpecifications=[*specified("instance", build), *specified("volume", build)],
+    )["Instances"][0]["InstanceId"]
+    volume = ec2.create_volume(Size=1, AvailabilityZone=f"{REGION}a", TagSpecifications=specified("volume", build))
+    template = ec2.create_launch_template(
+        LaunchTemplateName=f"template-{build}",
+        LaunchTemplateData={"ImageId": base},
+        TagSpecifications=specified("launch-template", build),
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    half = ami(build=build, finished="", suite="")
+    made = datetime.now(UTC) - timedelta(hours=hours)
+    every = backend()
+    every.get_instance(started).launch_time = made
+    for each in every.volumes.values():
+        each.create_time = made
+    every.key_pairs[key].create_time = every.amis[half].creation_date = made
+    every.snapshots[snapshots(half)[0]].start_time = made
+    every.launch_templates[template].create_time = made
+    return {
+        "instance": started,
+        "image": half,
+        "snapshot": snapshots(half)[0],
+        "volume": volume["VolumeId"],
+        "launch template": template,
+        "key pair": key,
+        "security group": security,
+    }

@@ -13,7 +13,7 @@ from artifacts import DockerBuild
 from ingot import paths
 from ingot.container.build import CONTAINERS
 
-MAIN = "from ingot.cli import main; main()"
+MAIN = "from ingot.cli.main import main; main()"
 Ingot = Callable[..., subprocess.CompletedProcess[str]]
 Broken = Callable[..., str]
 

@@ -17,10 +17,10 @@ from artifacts import docker
 from systems import bare, gateway
 from vendors import Vendors, serving
 
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.container import build as containers
 from ingot.container import buildkit, smoke
-from ingot.model.models import ContainerImage
+from ingot.model.system import ContainerImage
 
 from .conftest import MAIN
 

@@ -13,7 +13,7 @@ from ingot import paths
 
 # The image that is made fastest; what it goes through is what every image goes through.
 IMAGE = "parallelcluster-cpu"
-MAIN = "from ingot.cli import main; main()"
+MAIN = "from ingot.cli.main import main; main()"
 Ingot = Callable[..., subprocess.CompletedProcess[str]]
 
 

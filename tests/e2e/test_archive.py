@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from ingot import paths
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.image.build import Request, refresh
 from ingot.lock import file as locks
+from ingot.lock.make import make
 from ingot.model.lock import Lock
 from ingot.sources.apt import Archive
 
@@ -29,7 +30,7 @@ def archive() -> Archive:
 @pytest.fixture(scope="module")
 def fresh() -> Lock:
     """What the archive gives today."""
-    return locks.make(CATALOG, STACK, "debian13", "x86_64").lock
+    return make(CATALOG, STACK, "debian13", "x86_64").lock
 
 
 def outdated(lock: Lock, name: str) -> Lock:
@@ -43,17 +44,17 @@ def request(frozen: bool) -> Request:
 
 
 def test_resolving_twice_gives_the_same_bytes(fresh: Lock) -> None:
-    assert locks.dump(locks.make(CATALOG, STACK, "debian13", "x86_64").lock) == locks.dump(fresh)
+    assert locks.dump(make(CATALOG, STACK, "debian13", "x86_64").lock) == locks.dump(fresh)
 
 
 def test_a_lock_for_aarch64_has_its_kernel_and_wheels_and_the_same_bytes_twice() -> None:
-    lock = locks.make(CATALOG, STACK, "debian12", "aarch64").lock
+    lock = make(CATALOG, STACK, "debian12", "aarch64").lock
     release = lock.components["kernel"].facts["release"]
     assert lock.packages[f"linux-image-{release}"].path.endswith("_arm64.deb")
     assert str(release).endswith("-cloud-arm64")
     assert lock.wheels
     assert [wheel.filename for wheel in lock.wheels.values() if not wheel.filename.endswith("_aarch64.whl")] == []
-    assert locks.dump(locks.make(CATALOG, STACK, "debian12", "aarch64").lock) == locks.dump(lock)
+    assert locks.dump(make(CATALOG, STACK, "debian12", "aarch64").lock) == locks.dump(lock)
 
 
 def test_the_archive_holds_what_was_just_resolved(fresh: Lock, archive: Archive) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from ingot import paths
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 
 from .conftest import IMAGE, Ingot, command

@@ -53,7 +53,7 @@ def test_what_is_left_out_is_reported_with_its_reason(report: dict[str, Any]) ->
 
 
 def test_seconds_are_reported_for_every_role_of_the_image(report: dict[str, Any]) -> None:
-    from ingot.catalog.catalog import read_catalog
+    from ingot.catalog.read import read_catalog
 
     assert set(read_catalog().images["parallelcluster"].roles) <= set(report["role_seconds"])
 

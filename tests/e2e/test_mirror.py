@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ingot import paths
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.sources.apt import Archive
@@ -120,7 +120,7 @@ def test_an_image_is_built_from_a_mirror_alone(
     # Nothing of what other builds have fetched or made: no packages, and no base of the same recipe.
     cache.mkdir()
     (cache / "packer").symlink_to(paths.cache_dir("packer"))
-    with (checkout / "ingot" / "base.py").open("a") as file:
+    with (checkout / "ingot" / "image" / "base.py").open("a") as file:
         file.write(f"# {tmp_path}\n")
     env = {"INGOT_MIRROR": str(folder), "INGOT_CACHE": str(cache)}
     done = run("local", IMAGE, "--os", system, "--json", checkout=checkout, cut=True, env=env)

@@ -14,7 +14,7 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.lock.file import load
 from ingot.model.lock import Lock, LockedComponent
 from ingot.paths import ROOT, own_catalog

@@ -16,7 +16,7 @@ import boto3
 from ingot import paths
 
 REGION = "us-east-1"
-MAIN = "from ingot.cli import main; main()"
+MAIN = "from ingot.cli.main import main; main()"
 
 
 @dataclass

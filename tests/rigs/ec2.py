@@ -40,9 +40,9 @@ from own_stack import NAME, converged, serving_all
 from systems import SYSTEMS, docker, image, made
 
 from ingot import paths
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
-from ingot.model.models import EC2_ARCH
+from ingot.model.types import EC2_ARCH
 
 REGION = "us-east-1"
 # The account of the user, as moto has it, and one of Amazon's that images are of.

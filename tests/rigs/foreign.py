@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingot.image.setup import as_root
-from ingot.model.models import Arch
+from ingot.model.types import Arch
 from ingot.run import run
 
 HANDLERS = Path("/proc/sys/fs/binfmt_misc")

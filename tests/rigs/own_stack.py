@@ -15,7 +15,7 @@ from systems import STACK, container, converge, docker, gateway
 from vendors import Vendors, serving
 
 from ingot import paths
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Lock, LockedComponent
 

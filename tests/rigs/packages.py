@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from ingot.model.lock import Lock, LockedComponent
-from ingot.model.models import Arch
+from ingot.model.types import Arch
 from ingot.sources.apt import DEB_ARCH
 
 # Debian's scripts of a package, and what rpm calls them; the last is rpm's alone, when the whole transaction is done.

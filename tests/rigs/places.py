@@ -12,7 +12,7 @@ from vendors import Vendors, serving
 from ingot import paths
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
-from ingot.model.models import Arch
+from ingot.model.types import Arch
 
 Serve = Callable[[Lock], Vendors]
 Make = Callable[[Lock], tuple[Vendors, str]]

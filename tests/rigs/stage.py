@@ -26,7 +26,7 @@ from systems import SYSTEMS, gateway, image, made
 from vendors import serving
 
 from ingot import paths
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 

@@ -26,7 +26,7 @@ from ingot import paths
 from ingot.image.base import ensure_base
 from ingot.image.setup import ensure_docker, ensure_local_tools, packer_environment
 from ingot.lock import file as locks
-from ingot.model.models import Arch
+from ingot.model.types import Arch
 
 BIN = Path(sys.prefix) / "bin"
 # What a system has before a role comes.

@@ -21,7 +21,7 @@ from ec2 import MADE
 from signing import signing_key
 
 from ingot import paths
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.image.events import POLL_SECONDS
 from ingot.image.packer import CLEAN_UP_SECONDS
 

@@ -22,8 +22,8 @@ from systems import converge as run_play
 from vendors import Vendors, serving
 
 from ingot import paths
-from ingot.catalog.catalog import read_catalog
 from ingot.catalog.instance_types import describe
+from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Artifact, Lock, LockedComponent
 

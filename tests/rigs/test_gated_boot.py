@@ -18,7 +18,7 @@ from vendors import serving
 
 from ingot.catalog.instance_types import describe
 
-# The table of all types is in tests/unit/test_hardware_gates.py.
+# The table of all types is in tests/unit/roles/test_hardware_gates.py.
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 
 FLAVOUR = "ingot-nvidia-flavour"

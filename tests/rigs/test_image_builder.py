@@ -19,7 +19,7 @@ from systems import docker
 
 from ingot import paths
 from ingot.ami.build import Request
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import ROOT, export
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]

@@ -12,7 +12,7 @@ from systems import SYSTEMS, container, image
 from vendors import Vendors
 
 from ingot.lock import file as locks
-from ingot.model.models import Arch
+from ingot.model.types import Arch
 from ingot.sources.fetch import fetch_wheels
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.usefixtures("working_in_memory")]

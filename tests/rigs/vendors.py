@@ -33,7 +33,7 @@ from ingot import paths
 from ingot.lock import file as locks
 from ingot.lock.record import record
 from ingot.model.lock import Lock, LockedComponent, Repository
-from ingot.model.models import Arch
+from ingot.model.types import Arch
 from ingot.sources.apt import DEB_ARCH
 
 # path -> what is answered instead, once for each entry: a status, how the file is spoilt, another content, or something

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.container import smoke
 from ingot.container.build import BASE, CONTAINERS, DOCKERFILE, SYSTEM
 from ingot.paths import ROOT

@@ -1,30 +1,11 @@
 """Runs every linter over what it understands; each failure shows what the linter said."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from linters import check, tracked
 
 from ingot.paths import ROOT
-
-BIN = Path(sys.executable).parent
-
-
-def tracked(*patterns: str) -> list[str]:
-    """The files that git knows or would know, those deleted left out."""
-    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
-    listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    return sorted(name for name in set(listed) if (ROOT / name).is_file())
-
-
-def check(*words: str, **env: str) -> None:
-    """Run a linter; what it complains about is the failure."""
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **env}
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.fail(f"{' '.join(words[:3])} ended with {done.returncode}\n{done.stdout}{done.stderr}", pytrace=False)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +23,7 @@ def test_linter_is_content(words: list[str]) -> None:
 
 
 def test_shell_scripts() -> None:
-    # What a template becomes is checked instead: it is among the data of tests/unit/test_launch.py.
+    # What a template becomes is checked instead: it is among the data of tests/unit/export/test_launch.py.
     scripts = [name for name in tracked() if _is_shell(ROOT / name) and not name.endswith(".j2")]
     assert ".ci/run" in scripts
     check("shellcheck", "--", *scripts)

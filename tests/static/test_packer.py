@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.image.setup import ensure_packer, packer_environment
 from ingot.lock.file import load, path_of
-from ingot.model.models import LOCAL_ARCH
+from ingot.model.types import LOCAL_ARCH
 from ingot.paths import ROOT
 
 CATALOG = read_catalog()

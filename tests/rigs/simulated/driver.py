@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packages import Content, Package, Wanted, write
 
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.model.lock import Lock, LockedComponent
 
 # Files of NVIDIA's source that others read: https://github.com/NVIDIA/open-gpu-kernel-modules, kernel-open; where the

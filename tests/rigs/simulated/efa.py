@@ -12,7 +12,7 @@ from pathlib import Path
 from packages import Artifact, Package, Wanted, clean, script, write
 
 from ingot.model.lock import Lock, LockedComponent
-from ingot.model.models import Arch
+from ingot.model.types import Arch
 
 FILES = Path(__file__).parent / "files" / "efa"
 EFA, PLUGIN = "opt/amazon/efa", "opt/amazon/ofi-nccl"

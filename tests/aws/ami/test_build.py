@@ -1,0 +1,161 @@
+"""A build where no instance is to be had, or where the finished AMI does not pass: Packer is played by the test."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from signing import signing_key
+from world import REGION, amis, backend, calls, refusing, snapshots
+from world import ami as make_ami
+
+from ingot.ami import build as ami_build
+from ingot.ami.build import Request
+from ingot.ami.uefi import SigningKey
+from ingot.catalog.read import read_catalog
+from ingot.console import Progress
+from ingot.errors import IngotError
+from ingot.image.packer import PackerError
+from ingot.sources.ec2 import Base
+
+PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}
+FAILED = {**PASSED, "failed": 1, "failures": [["test_efa.py::test_bad", "it is gone"]]}
+Packer = Callable[[str, Mapping[str, str]], None]
+
+
+@pytest.fixture
+def build(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """What builds the image of EC2 with CPUs on Debian 12, with a Packer that the test plays."""
+    monkeypatch.setattr(ami_build, "ensure_packer", lambda: Path("packer"))
+    monkeypatch.setattr("ingot.paths.build_dir", lambda *_: tmp_path)
+
+    def run(packer: Packer, signing: SigningKey | None = None, boot_mode: str = "uefi-preferred") -> dict[str, Any]:
+        monkeypatch.setattr(ami_build.ec2, "base_image", lambda *_: Base("ami-base", "/dev/xvda", 8, boot_mode))
+        monkeypatch.setattr(ami_build, "packer_build", lambda source, variables, **_: packer(source, variables))
+        request = Request("ec2-cpu", "debian12", "x86_64", "2026.11", REGION, signing=signing)
+        return ami_build.build(request, read_catalog(), Progress(quiet=True))
+
+    return run
+
+
+def failing(said: str) -> PackerError:
+    """What Packer's failure is."""
+    error = PackerError("Packer failed (exit 1)")
+    error.said = said
+    return error
+
+
+class Played:
+    """A Packer that makes an AMI, and whose suite on an instance of it says `suite`."""
+
+    def __init__(self, suite: Mapping[str, Any], lacking: int = 0) -> None:
+        self.suite, self.lacking = suite, lacking
+        self.asked: list[tuple[str, str]] = []
+        self.told: dict[str, str] = {}
+        self.snapshots: list[str] = []
+
+    def __call__(self, source: str, variables: Mapping[str, str]) -> None:
+        self.told = dict(variables)
+        self.asked.append((variables["instance_type"], variables["spot_instance_types"]))
+        if len(self.asked) <= self.lacking:
+            raise failing("Error launching source instance: InsufficientInstanceCapacity: none left")
+        folder = Path(variables["folder"])
+        if source == "amazon-ebs.image":
+            made = make_ami(image="ec2-cpu", os_name="debian12", suite="", finished="")
+            self.snapshots = snapshots(made)
+            backend().amis[made].architecture = "x86_64"
+            backend().amis[made].deprecation_time = variables["deprecate_at"]
+            (folder / "packer.json").write_text(json.dumps({"builds": [{"artifact_id": f"{REGION}:{made}"}]}))
+            return
+        (folder / "suite-check.json").write_text(json.dumps(self.suite))
+        (folder / "manifest.json").write_text("{}")
+        (folder / "packages.tsv").write_text("libc6\t2.36\tamd64\tinstalled\n")
+        if self.suite["failed"]:
+            raise failing("Script exited with non-zero exit status: 1")
+
+
+def test_a_finished_ami_is_tagged_and_published(build: Callable[[Packer], dict[str, Any]]) -> None:
+    report = build(Played(PASSED))
+    assert amis() == {report["ami"]}
+    assert report["parameter"] == "/ingot/candidate/ec2-cpu/debian12/x86_64"
+    assert report["suite"]["passed"] == 9
+
+
+def test_an_image_for_an_accelerator_is_not_built_without_what_drives_it(aws: None) -> None:
+    request = Request("ec2-neuron", "debian12", "x86_64", "2026.11", REGION)
+    with pytest.raises(IngotError, match="debian12-x86_64 has no neuron"):
+        ami_build.build(request, read_catalog(), Progress(quiet=True))
+
+
+def test_spot_comes_first_then_each_type_on_demand(build: Callable[[Packer], dict[str, Any]]) -> None:
+    types = read_catalog().builders.instance_types["x86_64"]
+    packer = Played(PASSED, lacking=2)
+    assert build(packer)["bought"] == f"on demand: {types[1]}"
+    tried = [(types[0], json.dumps(types)), (types[0], "[]"), (types[1], "[]")]
+    assert packer.asked == [*tried, tried[-1]]
+
+
+def test_no_capacity_anywhere_is_an_error_and_nothing_is_left(build: Callable[[Packer], dict[str, Any]]) -> None:
+    with pytest.raises(IngotError, match="Packer failed"):
+        build(Played(PASSED, lacking=99))
+    assert amis() == set()
+
+
+def test_an_ami_that_fails_the_suite_is_named_with_the_test_and_removed(
+    build: Callable[[Packer], dict[str, Any]],
+) -> None:
+    with pytest.raises(IngotError, match=r"1 tests fail on the finished AMI(.|\n)*test_efa.py::test_bad: it is gone"):
+        build(Played(FAILED))
+    assert amis() == set()
+
+
+def test_an_ami_that_cannot_be_removed_does_not_hide_why_it_should_be(
+    build: Callable[[Packer], dict[str, Any]],
+) -> None:
+    with calls(refusing("DeregisterImage", "UnauthorizedOperation")), pytest.raises(IngotError, match="1 tests fail"):
+        build(Played(FAILED))
+    assert len(amis()) == 1
+
+
+def test_with_a_key_the_ami_is_one_that_starts_with_secure_boot_on(
+    build: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    key = signing_key(tmp_path)
+    packer = Played(PASSED)
+    report = build(packer, key)
+    (ami,) = amis()
+    assert ami == report["ami"]
+    made = backend().amis[ami]
+    assert (made.name, made.boot_mode, made.uefi) == (report["name"], "uefi", key.uefi_data)
+    assert str(made.deprecation_time)[:10] == packer.told["deprecate_at"][:10]
+    assert packer.told["ami_name"] == f"{report['name']}-keyless"
+    assert packer.told["ami"] == ami
+    assert Path(packer.told["signing_certificate"]).read_bytes() == key.der
+    assert snapshots(ami) == packer.snapshots == list(backend().snapshots)
+    assert report["parameter"] == "/ingot/candidate/ec2-cpu/debian12/x86_64"
+
+
+@pytest.mark.parametrize("operation", ["RegisterImage", "DeregisterImage", "EnableImageDeprecation"])
+def test_a_key_that_ec2_does_not_take_leaves_nothing(
+    build: Callable[..., dict[str, Any]], tmp_path: Path, operation: str
+) -> None:
+    refused: list[str] = []
+
+    def once(called: str, where: str, asked: dict[str, Any]) -> None:
+        if called == operation and not refused and (called != "RegisterImage" or "UefiData" in asked):
+            refused.append(called)
+            refusing(operation, "InvalidParameterValue")(called, where, asked)
+
+    with calls(once), pytest.raises(IngotError, match="AWS refused"):
+        build(Played(PASSED), signing_key(tmp_path))
+    assert (refused, amis(), backend().snapshots) == ([operation], set(), {})
+
+
+def test_a_base_image_that_boots_by_legacy_bios_is_refused_where_a_key_is_given(
+    build: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    packer = Played(PASSED)
+    with pytest.raises(IngotError, match="ami-base boots by legacy BIOS"):
+        build(packer, signing_key(tmp_path), "")
+    assert packer.asked == []

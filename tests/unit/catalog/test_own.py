@@ -1,0 +1,184 @@
+"""A team lays its own catalog over Ingot's: its stack extends ours, and what it breaks knowingly is shown."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ingot import paths
+from ingot.catalog.own import begin
+from ingot.catalog.read import read_catalog
+from ingot.errors import IngotError, UsageError
+from ingot.lock.make import make
+
+SYSTEM = """
+operating_systems:
+  ourlinux:
+    name: Our Linux
+    family: Debian
+    distribution: Our
+    version: '1'
+    architectures: [x86_64]
+    base_images:
+      ec2: {owner: '123456789012', name: 'our-linux-*', source: https://example.org, checked: 2026-11-24}
+    source: https://example.org
+    checked: 2026-11-24
+"""
+COMPONENT = """
+component: {name}
+summary: A part of our own.
+offers:
+  - os: [ourlinux]
+    download: {{url: 'https://example.org/{name}-{{version}}.tar.gz'}}
+    releases:
+      '2.0': {{source: https://example.org, checked: 2026-11-24}}
+      '1.0': {{source: https://example.org, checked: 2026-11-24, sha256: {{any: {digest}}}}}
+    source: https://example.org
+    checked: 2026-11-24
+{rules}"""
+RULE = """
+rules:
+  - id: upper-lower
+    when: '>=2'
+    refuses: {lower: '>=2'}
+    reason: they do not go together
+    source: https://example.org
+    checked: 2026-11-24
+    examples:
+      finds: [{versions: {upper: '2.0', lower: '2.0'}}]
+      passes: [{versions: {upper: '2.0', lower: '1.0'}}]
+"""
+STACK = """
+stack: ours
+summary: A stack of our own.
+systems: [ourlinux]
+pins:
+  lower: {{version: '{lower}', why: so we like it, review_after: 2027-01-01}}
+  upper: {{version: '>=2', why: so we like it, review_after: 2027-01-01}}
+{more}"""
+
+# The end of the rule's facts and the beginning of its examples.
+SOURCED = "    source: https://example.org\n    checked: 2026-11-24\n    ex"
+
+
+def ingot(*words: str, own: Path | None = None, cwd: Path = paths.ROOT) -> subprocess.CompletedProcess[str]:
+    code = "from ingot.cli.main import main; main()"
+    env = {**os.environ, "PYTHONPATH": str(paths.ROOT)} | ({"INGOT_CATALOG": str(own)} if own else {})
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=cwd, env=env, check=False
+    )
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A team's catalog with a system, two components, a rule between them and a stack."""
+    (tmp_path / "components").mkdir()
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "operating_systems.yml").write_text(SYSTEM)
+    for name, rules in (("lower", ""), ("upper", RULE)):
+        text = COMPONENT.format(name=name, rules=rules, digest="a" * 64)
+        (tmp_path / "components" / f"{name}.yml").write_text(text)
+    (tmp_path / "stacks" / "ours.yml").write_text(STACK.format(lower="*", more=""))
+    return tmp_path
+
+
+def test_a_new_catalog_extends_the_newest_stack_and_changes_nothing(tmp_path: Path) -> None:
+    ours = read_catalog()
+    (written,) = begin(tmp_path / "team", ours)
+    theirs = read_catalog(own=tmp_path / "team")
+    name = f"{ours.newest_stack}-team"
+    assert written == tmp_path / "team" / "stacks" / f"{name}.yml"
+    assert theirs.newest_stack == name
+    assert theirs.stack(name).pins == ours.stack(ours.newest_stack).pins
+
+
+def test_a_pin_replaces_that_of_the_stack_below_in_its_place(tmp_path: Path) -> None:
+    (written,) = begin(tmp_path / "team", read_catalog())
+    pin = "\n  nccl: {version: '>=2.28,<2.29', why: our models, review_after: 2027-01-01}\n"
+    written.write_text(written.read_text().replace("pins: {}", f"pins:{pin}"))
+    catalog = read_catalog(own=tmp_path / "team")
+    below, stack = catalog.stack("2026.11"), catalog.stack(catalog.newest_stack)
+    assert list(stack.pins) == list(below.pins)
+    assert stack.pins["nccl"].version == ">=2.28,<2.29"
+    assert {name for name in stack.pins if stack.pins[name] != below.pins[name]} == {"nccl"}
+
+
+def test_its_locks_lie_beside_it_and_plans_are_made_from_them(own: Path) -> None:
+    done = ingot("lock", own=own)
+    assert done.returncode == 0, done.stderr
+    assert (own / "locks" / "ours" / "ourlinux-x86_64.yml").exists()
+    assert ingot("lock", "--check", own=own).returncode == 0
+    (own / "components" / "lower.yml").write_text((own / "components" / "lower.yml").read_text() + "# changed\n")
+    stale = ingot("lock", "--check", own=own)
+    assert stale.returncode == 1
+    assert str(own / "locks" / "ours" / "ourlinux-x86_64.yml") in stale.stderr
+
+
+def test_the_newest_that_fits_is_chosen_and_what_is_not_known_is_unresolved(own: Path) -> None:
+    lock = make(read_catalog(own=own), "ours", "ourlinux", "x86_64").lock
+    assert {name: entry.version for name, entry in lock.components.items()} == {"lower": "1.0", "upper": "2.0"}
+    assert set(lock.unresolved) == {"upper", "base_image.ec2"}
+    assert "SHA-256" in lock.unresolved["upper"]
+
+
+def test_a_pin_that_breaks_a_rule_is_refused_until_the_rule_is_accepted(own: Path) -> None:
+    stack = own / "stacks" / "ours.yml"
+    stack.write_text(STACK.format(lower=">=2", more=""))
+    with pytest.raises(IngotError, match=r"\[upper-lower\]") as caught:
+        make(read_catalog(own=own), "ours", "ourlinux", "x86_64")
+    assert "accept upper-lower" in caught.value.hint
+    stack.write_text(STACK.format(lower=">=2", more="accept: {upper-lower: we patched it}\n"))
+    lock = make(read_catalog(own=own), "ours", "ourlinux", "x86_64").lock
+    assert lock.components["lower"].version == "2.0"
+    assert lock.accepted == {"upper-lower": "we patched it"}
+
+
+def test_a_plan_shows_what_is_accepted(own: Path) -> None:
+    (own / "stacks" / "ours.yml").write_text(STACK.format(lower=">=2", more="accept: {upper-lower: we patched it}\n"))
+    images = "{platform: ec2, accelerator: cpu, summary: Our image., roles: [lower, upper]}"
+    (own / "images.yml").write_text(f"images:\n  ours: {images}\n")
+    assert ingot("lock", own=own).returncode == 0
+    shown = ingot("plan", "ours", "--os", "ourlinux", own=own)
+    assert shown.returncode == 0, shown.stderr
+    assert "accepted: upper-lower: we patched it" in shown.stdout
+    plan = json.loads(ingot("plan", "ours", "--os", "ourlinux", "--json", own=own).stdout)
+    assert plan["accepted"] == {"upper-lower": "we patched it"}
+    assert plan["findings"] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("stacks/ours.yml", "pins:", "extends: ours\npins:", "stack ours extends itself: ours -> ours"),
+        ("stacks/ours.yml", "pins:", "extends: '2026.12'\npins:", "unknown stack '2026.12'"),
+        ("stacks/ours.yml", "pins:", "accept: {uper-lower: x}\npins:", "unknown rule 'uper-lower'"),
+        ("stacks/ours.yml", "  upper:", "  uper:", "unknown component 'uper'"),
+        ("stacks/ours.yml", "  upper:", "  lower:", "the key 'lower' stands twice"),
+        ("stacks/ours.yml", "'>=2'", "'>=2.x'", "'>=2.x' is no version range"),
+        ("components/upper.yml", "{lower: '>=2'}", "{upper: '>=2'}", "upper-lower: upper refuses itself"),
+        ("components/upper.yml", SOURCED, "    ex", "rules.0."),
+        ("components/upper.yml", "'2.0': {", "'2.0-x-y': {", "'2.0-x-y' is no version"),
+        ("components/upper.yml", "id: upper-lower", "id: cuda-13-driver", "is in cuda.yml too"),
+        ("components/upper.yml", "os: [ourlinux]", "os: [outlinux]", "unknown operating system 'outlinux'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_error_with_file_and_line(own: Path, file: str, old: str, new: str, said: str) -> None:
+    path = own / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(IngotError) as caught:
+        read_catalog(own=own)
+    assert said in caught.value.message
+    assert caught.value.place.startswith(f"{path}:")
+
+
+def test_a_catalog_is_begun_only_in_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is not an empty folder"):
+        begin(tmp_path, read_catalog())
+    missing = ingot("list", own=tmp_path / "nowhere")
+    assert missing.returncode == 2
+    assert "ingot init" in missing.stderr

@@ -1,0 +1,152 @@
+"""A container is known by what it is made from, and judged by what its ranks say."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ingot.catalog.read import read_catalog
+from ingot.console import Progress
+from ingot.container import build as containers
+from ingot.container import smoke
+from ingot.container.build import Request, Step, chain, check, tag_of
+from ingot.container.buildkit import pip_settings
+from ingot.errors import IngotError, UsageError
+
+CATALOG = read_catalog()
+EXPECT = smoke.Expect(ranks=2, first_loss_above=2.0, last_loss_below=1.0, same=["weights"], once=["snapshot"])
+GOOD = [
+    {"event": "samples", "rank": 0, "part": 0, "samples": [0, 2]},
+    {"event": "samples", "rank": 1, "part": 0, "samples": [1, 3]},
+    {"event": "loss", "rank": 0, "step": 0, "loss": 2.5},
+    {"event": "loss", "rank": 0, "step": 1, "loss": 0.5},
+    {"event": "snapshot", "rank": 0, "part": 0},
+    {"event": "end", "rank": 0, "weights": "a"},
+    {"event": "end", "rank": 1, "weights": "a"},
+]
+
+
+def request(**changes: str) -> Request:
+    asked = {"name": "fsdp", "os_name": "debian13", "arch": "x86_64", "stack": CATALOG.newest_stack}
+    return Request(**{**asked, "accelerator": "cpu", **changes})
+
+
+def test_a_chain_goes_from_the_base_to_the_leaf() -> None:
+    assert [name for name, _ in chain(CATALOG, "fsdp")] == ["base", "pytorch", "fsdp"]
+    assert tag_of("fsdp", "cpu", "debian13", "x86_64") == "ingot/fsdp:cpu-debian13-x86_64"
+
+
+@pytest.mark.parametrize("asked", [{"os_name": "ubuntu2404"}, {"accelerator": "nvidia"}, {"name": "none"}])
+def test_what_is_not_built_is_refused_as_a_wrong_option(asked: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        check(request(**asked), CATALOG)
+    assert caught.value.hint
+    check(request(), CATALOG)
+
+
+def test_the_digest_follows_content_names_and_the_parent(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("one")
+    first = containers._digest(tmp_path, "parent")
+    assert containers._digest(tmp_path, "parent") == first
+    assert containers._digest(tmp_path, "another") != first
+    (tmp_path / "train.py").write_text("two")
+    assert containers._digest(tmp_path, "parent") != first
+
+
+def test_the_date_of_a_build_is_the_locks_commit_unless_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "debian13-x86_64.yml"
+    lock.touch()
+    os.utime(lock, (1000, 1000))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert containers.epoch(lock) == 1000
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.example"]
+    committed = {**os.environ, "GIT_COMMITTER_DATE": "2026-11-25T00:00:00Z"}
+    for words in (["init", "--quiet"], ["add", lock.name], ["commit", "--quiet", "--message=lock"]):
+        subprocess.run([*git, *words], check=True, env=committed)
+    (tmp_path / "other").touch()
+    for words in (["add", "other"], ["commit", "--quiet", "--message=other"]):
+        subprocess.run([*git, *words], check=True)
+    assert containers.epoch(lock) == 1795564800
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "2000")
+    assert containers.epoch(lock) == 2000
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
+    with pytest.raises(UsageError, match="'today' is no number of seconds"):
+        containers.epoch(lock)
+
+
+def test_a_container_of_another_date_is_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Request, "dir", tmp_path)
+    for name in ("ensure_docker", "ensure_local_tools"):
+        monkeypatch.setattr(containers, name, lambda: None)
+    monkeypatch.setattr(containers, "_system", lambda lock, log: "ingot/base")
+    monkeypatch.setattr(containers, "_step", lambda asked, lock, name, *_: Step(name, asked.tag, True, 0.0, 0))
+
+    def inputs(date: str) -> str:
+        monkeypatch.setenv(containers.EPOCH, date)
+        report = containers.build(request(), CATALOG, Progress(quiet=True))
+        assert report["source_date_epoch"] == int(date)
+        return str(report["inputs_sha256"])
+
+    assert inputs("2000") == inputs("2000")
+    assert inputs("2000") != inputs("2001")
+
+
+def test_what_a_container_is_made_from_has_the_one_date() -> None:
+    for name, root in (("fsdp", False), ("base", True)):
+        with containers._context(request(), name, root, 1795564800) as folder:
+            assert {path.lstat().st_mtime for path in (folder, *folder.rglob("*"))} == {1795564800}
+
+
+def test_settings_of_pip_that_say_where_from_go_along_and_paths_do_not() -> None:
+    listed = "global.index-url='https://a.example/simple'\nglobal.cert='/etc/ca.pem'\nglobal.find-links='/opt/wheels'\n"
+    text, certificates = pip_settings(f"{listed}:env:.index-url='https://b.example/simple'\n")
+    assert text == "[global]\nindex-url = https://b.example/simple\n"
+    assert certificates == "/etc/ca.pem"
+
+
+def test_events_are_found_among_other_lines() -> None:
+    printed = "a warning\n" + "\n".join(json.dumps(event) for event in GOOD) + "\n{not an event}\n"
+    assert smoke.records(printed) == GOOD
+    assert smoke.judge(smoke.records(printed), EXPECT) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "fault"),
+    [
+        (0, {"samples": [1, 3]}, "2 of 4 samples were read more than once"),
+        (0, {"samples": []}, "2 of 2 ranks told"),
+        (2, {"loss": 0.9}, "the first loss is 0.9, it should be above 2"),
+        (3, {"loss": 1.5}, "the last loss is 1.5, it should be below 1"),
+        (3, {"loss": float("nan")}, "the last loss is nan"),
+        (4, {"event": "other"}, "one rank should report each snapshot, there were 0"),
+        (6, {"weights": "b"}, "the ranks end with different weights"),
+        (6, {"event": "other"}, "2 ranks should end, these did: [0]"),
+    ],
+)
+def test_each_rule_finds_its_fault(number: int, changes: dict[str, object], fault: str) -> None:
+    events = [event | changes if place == number else event for place, event in enumerate(GOOD)]
+    faults = smoke.judge(events, EXPECT)
+    assert len(faults) == 1
+    assert fault in faults[0]
+
+
+def test_of_ranks_that_share_a_model_one_tells_what_it_read() -> None:
+    shared = EXPECT.model_copy(update={"readers": 1})
+    assert smoke.judge(GOOD[1:], shared) == []
+    assert smoke.judge(GOOD, shared) == ["part 0: 2 of 1 ranks told which samples they read"]
+
+
+def test_a_run_that_says_nothing_fails_each_rule_that_can_tell() -> None:
+    assert len(smoke.judge([], EXPECT)) == 4
+
+
+def test_a_rule_that_is_misspelt_is_named_with_its_line(tmp_path: Path) -> None:
+    rule = "expect: {ranks: 2, first_loss_above: 1, last_loss_below: 1, onse: [x]}"
+    (tmp_path / smoke.FILE).write_text(f"command: [x]\n{rule}\n")
+    with pytest.raises(IngotError, match=r"smoke.yml:2: unknown key 'expect.onse'"):
+        smoke.read(tmp_path)

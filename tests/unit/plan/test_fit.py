@@ -1,0 +1,115 @@
+"""An image is refused for an instance type that it cannot work on, with the reason, a fix and a source."""
+
+import json
+from typing import Any
+
+import pytest
+from commandline import Done, ingot
+
+from ingot import paths
+from ingot.catalog.instance_types import describe
+from ingot.catalog.read import read_catalog
+from ingot.lock import file as locks
+from ingot.model.lock import Lock
+from ingot.plan.fit import findings, images_for
+from ingot.plan.plan import of_lock
+
+CATALOG = read_catalog()
+LOCK = locks.load(paths.LOCKS / "2026.11" / "debian13-x86_64.yml")
+
+
+def found(type_: str, image: str = "parallelcluster", lock: Lock = LOCK) -> list[dict[str, Any]]:
+    row = CATALOG.image(image)
+    return findings(lock.of(row.roles), row, describe(type_))
+
+
+def errors(type_: str, image: str = "parallelcluster", lock: Lock = LOCK) -> list[str]:
+    return [each["message"] for each in found(type_, image, lock) if each["severity"] == "error"]
+
+
+def with_driver(version: str, flavour: str) -> Lock:
+    """The lock with another driver, and with what a machine with switches needs beside it."""
+    driver = LOCK.components["nvidia_driver"]
+    driver = driver.model_copy(update={"version": version, "facts": {**driver.facts, "module": flavour}})
+    return LOCK.model_copy(update={"components": {**LOCK.components, "nvidia_driver": driver}})
+
+
+@pytest.mark.parametrize(
+    ("type_", "version", "flavour", "said"),
+    [
+        ("p6-b200.48xlarge", "580.126.20", "closed", "B200 needs the open kernel module, the image has the closed one"),
+        ("g7e.8xlarge", "580.126.20", "closed", "needs the open kernel module"),
+        ("p3dn.24xlarge", "580.126.20", "open", "V100 needs the closed kernel module, the image has the open one"),
+        ("p3dn.24xlarge", "595.71.05", "closed", "V100 needs nvidia_driver <581, the image has 595.71.05"),
+        ("p6-b300.48xlarge", "570.211.01", "open", "B300 needs nvidia_driver >=580, the image has 570.211.01"),
+    ],
+)
+def test_a_driver_that_does_not_drive_the_gpu_is_an_error(type_: str, version: str, flavour: str, said: str) -> None:
+    assert any(said in message for message in errors(type_, lock=with_driver(version, flavour)))
+
+
+def test_a_driver_with_both_modules_drives_either_generation() -> None:
+    for type_ in ("p3dn.24xlarge", "p6-b200.48xlarge"):
+        said = errors(type_, lock=with_driver("580.126.20", "auto"))
+        assert [message for message in said if "module" in message] == []
+
+
+def test_the_driver_of_debian_drives_one_gpu_of_the_generations_that_it_knows() -> None:
+    for type_ in ("p5.4xlarge", "g4dn.xlarge", "g5.xlarge", "g6.xlarge", "p3dn.24xlarge"):
+        assert errors(type_) == []
+
+
+def test_switches_without_their_manager_are_an_error() -> None:
+    def rules(type_: str) -> list[str]:
+        plan = of_lock(LOCK, CATALOG, "parallelcluster", type_)
+        return [each["rule"] for each in plan["findings"] if each["severity"] == "error"]
+
+    assert rules("p5.48xlarge") == ["nvswitch-needs-fabricmanager"]
+    assert rules("p5.4xlarge") == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "image", "said"),
+    [
+        ("trn2.48xlarge", "parallelcluster", "has neuron, the image is for nvidia"),
+        ("hpc8a.96xlarge", "parallelcluster", "has no accelerator, the image is for nvidia"),
+        ("hpc7g.16xlarge", "parallelcluster-cpu", "is aarch64, the image is x86_64"),
+        ("g5g.xlarge", "parallelcluster", "is aarch64, the image is x86_64"),
+    ],
+)
+def test_another_machine_is_an_error(type_: str, image: str, said: str) -> None:
+    assert any(said in message for message in errors(type_, image))
+
+
+def test_what_is_missing_without_stopping_the_image_is_a_warning() -> None:
+    assert errors("p5.48xlarge", "parallelcluster-cpu") == []
+    messages = [each["message"] for each in found("p5.48xlarge", "parallelcluster-cpu")]
+    assert any("leaves p5.48xlarge's H100 unused" in message for message in messages)
+    assert any("efa.kmod is left out, so that traffic between machines takes TCP" in message for message in messages)
+    assert not any("efa" in each["message"] for each in found("g5.xlarge"))
+
+
+def test_the_images_for_a_type_are_those_of_its_accelerator() -> None:
+    assert images_for(CATALOG.images, "nvidia") == ["parallelcluster", "ec2", "eks"]
+    assert images_for(CATALOG.images, "none") == ["parallelcluster-cpu", "ec2-cpu", "eks-cpu"]
+
+
+def test_every_finding_has_a_fix_and_a_source_and_the_worst_comes_first() -> None:
+    every = of_lock(LOCK, CATALOG, "parallelcluster", "p6-b200.48xlarge")["findings"]
+    assert {each.get("rule", "") for each in every} >= {"", "nvswitch-needs-fabricmanager"}
+    assert all(each["fix"] and each["sources"] for each in every)
+    assert [each["severity"] for each in every] == sorted(each["severity"] for each in every)
+
+
+def test_the_plan_exits_by_what_it_finds() -> None:
+    def plan(*words: str) -> Done:
+        return ingot("plan", "parallelcluster", *words)
+
+    refused = plan("--instance-type", "p6-b200.48xlarge")
+    assert refused.returncode == 1
+    assert "needs the open kernel module" in refused.stdout
+    assert "does not fit p6-b200.48xlarge" in refused.stdout
+    fits = plan("--instance-type", "p5.4xlarge", "--json")
+    assert fits.returncode == 0
+    assert {each["severity"] for each in json.loads(fits.stdout)["findings"]} == {"warning"}
+    assert plan("--instance-type", "p5.4xlrge").returncode == 2
