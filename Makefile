@@ -77,7 +77,7 @@ requirements: $(INSTALLED) ## pin the Python packages anew
 	@ingot lock --containers
 
 docs: $(INSTALLED) ## write the generated parts of the README
-	@$(BIN)/python -m ingot.docs
+	@$(BIN)/python -m ingot.docs.generated
 
 # Two at a time; tests/grouping.py says which wait for one another.
 test: setup ## run every check but the slow ones; a local build with boot is among them

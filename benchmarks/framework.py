@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from ingot.catalog.catalog import read_catalog
+from ingot.catalog.read import read_catalog
 from ingot.console import Progress
 from ingot.container import build as containers
 from ingot.container import smoke

@@ -24,7 +24,8 @@ import amis
 import framework
 
 from ingot import paths
-from ingot.catalog.catalog import Catalog, read_catalog
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.read import read_catalog
 from ingot.catalog.rules import contains
 from ingot.image.base import ensure_base
 from ingot.image.build import Request
@@ -32,6 +33,7 @@ from ingot.image.disk import make_disk
 from ingot.image.machine import accelerator, boot
 from ingot.image.setup import packer_environment
 from ingot.lock import file as locks
+from ingot.lock.make import make
 from ingot.mirror.mirror import plan
 from ingot.run import run
 from ingot.sources.apt import Archive
@@ -234,7 +236,7 @@ def solving() -> list[Row]:
             contains.cache_clear()
             began = time.monotonic()
             for key in wanted:
-                locks.make(catalog, *key)
+                make(catalog, *key)
             times.append(time.monotonic() - began)
         return statistics.median(times)
 

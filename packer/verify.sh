@@ -23,5 +23,5 @@ EOF
 "$INGOT" verify ssh://image --ssh-config "$own/config" --image "$IMAGE" --os "$SYSTEM" --arch "$ARCH" \
   --stack "$STACK" --target "$target" --json >"$FOLDER/suite-$SOURCE.json"
 ssh -F "$own/config" image cat /usr/share/ingot/manifest.json >"$FOLDER/manifest.json"
-# shellcheck disable=SC2029 # the command is of ingot/sbom.py, for a shell there
+# shellcheck disable=SC2029 # the command is of ingot/image/sbom.py, for a shell there
 ssh -F "$own/config" image "$PACKAGES" >"$FOLDER/packages.tsv"

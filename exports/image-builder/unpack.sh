@@ -24,7 +24,7 @@ cd "$SOURCE"
 found=$("$VENV/bin/python" -c '
 import sys
 from pathlib import Path
-from ingot.build import inputs_digest
+from ingot.image.build import inputs_digest
 print(inputs_digest(Path(sys.argv[1])))' "$LOCK")
 if [ "$found" != "$INPUTS" ]; then
   echo "error: this checkout has other roles or another lock than the one that the template was written from" >&2

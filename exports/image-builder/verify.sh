@@ -5,5 +5,5 @@ set -euo pipefail
 . /var/lib/ingot-build/settings
 
 cd "$SOURCE"
-"$VENV/bin/python" -c 'from ingot.cli import main; main()' verify local:// --target "$TARGET" \
+"$VENV/bin/python" -c 'from ingot.cli.main import main; main()' verify local:// --target "$TARGET" \
   --image "$IMAGE" --os "$SYSTEM" --arch "$ARCH" --stack "$STACK"

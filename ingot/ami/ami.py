@@ -175,25 +175,6 @@ def launch_permissions(region: Region, ami: str) -> list[dict[str, str]]:
     return permissions
 
 
-def shown(region: Region, reference: str) -> dict[str, Any]:
-    """All that is known of one AMI: its tags, versions, snapshots, whom it is shared with, and what refers to it."""
-    from ingot.ami.references import references
-
-    def one(region: Region) -> dict[str, Any]:
-        ami = find(region, reference)
-        return {
-            **ami.summary,
-            "created": ami.created,
-            "components": ami.components,
-            "tags": dict(ami.tags),
-            "snapshots": ami.snapshots,
-            "shared_with": [next(iter(each.values())) for each in launch_permissions(region, ami.id)],
-            "referred_to_by": references(region, [ami.id]).get(ami.id, []),
-        }
-
-    return everywhere([region], "show", one)[0]
-
-
 def state(ami: Ami) -> State:
     """What the tags of an AMI say that it holds, for a comparison."""
     base = {"base AMI": ami.tag("base_ami")} if ami.tag("base_ami") else {}

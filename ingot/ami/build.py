@@ -20,8 +20,8 @@ from typing import Any
 from ingot import paths
 from ingot.ami import ami as amis
 from ingot.ami import uefi
-from ingot.ami.channels import publish
 from ingot.ami.gc import delete_ami
+from ingot.ami.promote import publish
 from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
@@ -32,8 +32,9 @@ from ingot.image.packer import PackerError, packer_build
 from ingot.image.setup import ensure_packer
 from ingot.lock import file as locks
 from ingot.lock.diff import notes, state
+from ingot.model.image import Image
 from ingot.model.lock import Lock
-from ingot.model.models import Arch, Image
+from ingot.model.types import Arch
 from ingot.sources import ec2
 from ingot.sources.aws import Region, everywhere, regions
 

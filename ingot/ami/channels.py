@@ -86,25 +86,6 @@ def held(region: Region, channel: str, image: str, os_name: str, arch: str) -> s
     return found[name]
 
 
-def publish(region: str, ami: str) -> str:
-    """Put an AMI that the suite has passed on into the channel candidate of its region; the parameter's name.
-
-    Image, operating system and architecture are those of its tags. IngotError where it is not tested.
-    """
-    from ingot.ami.ami import find
-    from ingot.sources.aws import regions
-
-    def one(region: Region) -> str:
-        found = find(region, ami)
-        require_tested(found.tested, found.id)
-        name = path(CANDIDATE, *found.row)
-        before = values(region, [name]).get(name, "")
-        write(name, [Change(region, before, ami)], "Built, and passed by the suite.", "publish")
-        return name
-
-    return everywhere(regions([region], "publish"), "publish", one)[0]
-
-
 def require_tested(tested: bool, ami: str) -> None:
     """IngotError where the suite has not passed on an instance of the AMI."""
     if not tested:

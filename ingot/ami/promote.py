@@ -10,7 +10,7 @@ from ingot.ami.channels import CANDIDATE, Change
 from ingot.ami.copy import copy
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
-from ingot.sources.aws import Region, everywhere
+from ingot.sources.aws import Region, everywhere, regions
 
 
 @dataclass(frozen=True)
@@ -98,3 +98,20 @@ def _told(name: str, ami: str, changes: Sequence[Change]) -> dict[str, Any]:
         "name": ami,
         "regions": {change.region.name: {"before": change.before or None, "after": change.after} for change in changes},
     }
+
+
+def publish(region: str, ami: str) -> str:
+    """Put an AMI that the suite has passed on into the channel candidate of its region; the parameter's name.
+
+    Image, operating system and architecture are those of its tags. IngotError where it is not tested.
+    """
+
+    def one(region: Region) -> str:
+        found = find(region, ami)
+        channels.require_tested(found.tested, found.id)
+        name = channels.path(CANDIDATE, *found.row)
+        before = channels.values(region, [name]).get(name, "")
+        channels.write(name, [Change(region, before, ami)], "Built, and passed by the suite.", "publish")
+        return name
+
+    return everywhere(regions([region], "publish"), "publish", one)[0]

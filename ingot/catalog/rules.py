@@ -9,8 +9,10 @@ from typing import Any, get_args
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from ingot.model.component import Component
 from ingot.model.lock import LockedComponent
-from ingot.model.models import Component, Facts, Rule, Severity, Where
+from ingot.model.rule import Rule, Where
+from ingot.model.types import Facts, Severity
 
 # The worst first.
 SEVERITIES = get_args(Severity)

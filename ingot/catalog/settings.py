@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ingot import paths
 from ingot.errors import IngotError
-from ingot.model.models import Strict
+from ingot.model.types import Strict
 from ingot.yamlfile import load, read
 
 ENGINE = paths.ROOT / "plugins" / "module_utils" / "settings_rules.py"

@@ -72,12 +72,12 @@ def list_(
 @app.command(epilog="Example: ingot ami show stable:parallelcluster/ubuntu2404/x86_64 --region us-east-1")
 def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
     """Say all that is known of an AMI: versions, tags, whom it is shared with, and what refers to it."""
-    from ingot.ami import ami
+    from ingot.ami.show import shown
     from ingot.console import out
     from ingot.sources import aws
 
     (where,) = aws.regions([region] if region else [], "show")
-    facts = ami.shown(where, reference)
+    facts = shown(where, reference)
     if as_json:
         print_json(facts)
         return

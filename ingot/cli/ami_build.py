@@ -1,4 +1,4 @@
-"""The command that builds an AMI; `ingot.cli_ami` has the others."""
+"""The command that builds an AMI; `ingot.cli.ami` has the others."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The commands that make, boot and verify images on this machine; `ingot.cli` has the others."""
+"""The commands that make, boot and verify images on this machine; `ingot.cli.main` has the others."""
 
 import sys
 from pathlib import Path

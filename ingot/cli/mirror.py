@@ -1,4 +1,4 @@
-"""The commands that keep and serve what builds need of the network; `ingot.cli` has the others."""
+"""The commands that keep and serve what builds need of the network; `ingot.cli.main` has the others."""
 
 from pathlib import Path
 from typing import Annotated

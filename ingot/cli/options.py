@@ -33,7 +33,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 def find_stack(name: str) -> tuple[Any, str]:
     """The catalog, and the stack that was named or else the newest one."""
     from ingot import paths
-    from ingot.catalog.catalog import read_catalog
+    from ingot.catalog.read import read_catalog
 
     catalog = read_catalog(own=paths.own_catalog())
     return catalog, name or catalog.newest_stack

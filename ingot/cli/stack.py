@@ -44,6 +44,7 @@ def lock(
     from ingot.errors import IngotError, UsageError
     from ingot.lock import file as locks
     from ingot.lock import record
+    from ingot.lock.make import make
     from ingot.paths import write_text
     from ingot.sources.ec2 import newest_images
 
@@ -66,7 +67,7 @@ def lock(
         old = locks.load(path) if path.exists() else None
         progress = Progress()
         with progress.phase(f"lock {each} {name}-{which}"):
-            new = locks.make(catalog, each, name, which, keep=old if keep else None).lock
+            new = make(catalog, each, name, which, keep=old if keep else None).lock
             new = record.keep(new, old)
             if recording:
                 new, lacking = record.record(new, progress.tell)

@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from ingot import paths
-from ingot.catalog.catalog import Catalog, lineage
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.names import lineage
 from ingot.console import Progress
 from ingot.container import buildkit, requirements
 from ingot.errors import IngotError, UsageError
 from ingot.image.base import ensure_base
 from ingot.image.setup import ensure_docker, ensure_local_tools
 from ingot.lock import file as locks
+from ingot.model.container import Container
 from ingot.model.lock import Lock
-from ingot.model.models import LOCAL_ARCH, Container
+from ingot.model.types import LOCAL_ARCH
 from ingot.run import run
 from ingot.sources import origins
 

@@ -18,7 +18,8 @@ from ingot.container import probe as pair_probe
 from ingot.errors import IngotError, UsageError
 from ingot.lock.file import load as load_lock
 from ingot.model.lock import DRIVERS
-from ingot.model.models import Facts, Pair, Pairs
+from ingot.model.rule import Pair, Pairs
+from ingot.model.types import Facts
 from ingot.plan.check import NUMBER
 from ingot.plan.solve import context_of
 from ingot.run import run

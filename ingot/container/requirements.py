@@ -14,11 +14,12 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from ingot.catalog.catalog import Catalog, lineage
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.names import lineage
 from ingot.errors import IngotError
 from ingot.lock import file as locks
 from ingot.lock.diff import changed
-from ingot.model.models import LOCAL_ARCH
+from ingot.model.types import LOCAL_ARCH
 from ingot.run import run
 
 # Wheels alone.

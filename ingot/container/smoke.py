@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ingot import yamlfile
 from ingot.errors import IngotError
-from ingot.model.models import Strict
+from ingot.model.types import Strict
 from ingot.paths import alone
 from ingot.run import TAIL_LINES, run
 

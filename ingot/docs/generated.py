@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 
 from ingot import paths
-from ingot.catalog.catalog import Catalog, read_catalog
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.read import read_catalog
 from ingot.catalog.settings import SettingRule, plain, read_settings
 from ingot.errors import IngotError
 from ingot.lock.file import keys, load, path_of

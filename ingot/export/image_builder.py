@@ -20,7 +20,7 @@ from ingot.ami.build import Parts, Request
 from ingot.catalog.catalog import Catalog
 from ingot.errors import UsageError
 from ingot.image.build import git_commit, inputs_digest
-from ingot.model.models import EC2_ARCH
+from ingot.model.types import EC2_ARCH
 from ingot.sources import ec2
 from ingot.templates import environment
 

@@ -16,7 +16,7 @@ from ingot.catalog.settings import engine, plain, read_settings
 from ingot.container.build import tag_of
 from ingot.errors import IngotError, UsageError
 from ingot.lock.file import load, path_of
-from ingot.model.models import Container
+from ingot.model.container import Container
 from ingot.plan.check import assignments, efa_parts
 from ingot.templates import environment
 from ingot.yamlfile import nearest

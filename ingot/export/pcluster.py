@@ -9,8 +9,9 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import check_name, describe
 from ingot.errors import IngotError, UsageError
 from ingot.lock import file as locks
+from ingot.model.image import Image
 from ingot.model.lock import Lock
-from ingot.model.models import Arch, Image
+from ingot.model.types import Arch
 from ingot.plan.fit import images_for
 from ingot.plan.plan import of_lock
 from ingot.templates import environment

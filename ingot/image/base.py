@@ -16,7 +16,7 @@ from ingot import yamlfile
 from ingot.errors import IngotError
 from ingot.image.setup import as_root
 from ingot.model.lock import Lock
-from ingot.model.models import LOCAL_ARCH, Strict
+from ingot.model.types import LOCAL_ARCH, Strict
 from ingot.run import run
 from ingot.sources import origins
 from ingot.sources.apt import DEB_ARCH, KEYRINGS

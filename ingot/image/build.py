@@ -26,6 +26,7 @@ from ingot.image.packer import packer_build
 from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.image.verify import Result, verify
 from ingot.lock import file as locks
+from ingot.lock.make import make
 from ingot.model.lock import Lock
 from ingot.run import container, run
 from ingot.sources import origins
@@ -37,7 +38,7 @@ from ingot.sources.fetch import Fetched, fetch, forget
 FREE_GIB = {"cpu": 6, "nvidia": 15, "neuron": 15}
 # What decides an image besides its lock; documentation, tests and the command line do not.
 INPUTS = ("roles", "plugins", "playbooks", "packer", "containers/disk-tools", "catalog/images.yml")
-INPUT_MODULES = ("base.py", "disk.py")
+INPUT_MODULES = ("image/base.py", "image/disk.py")
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def refresh(
             hint="build without --frozen to refresh those pins, or run `ingot lock`",
         )
     progress.note(f"the archive no longer holds {len(gone)} pinned packages ({names}); refreshing those pins")
-    new = locks.make(catalog, request.stack, request.os_name, request.arch, keep=lock).lock
+    new = make(catalog, request.stack, request.os_name, request.arch, keep=lock).lock
     changed = locks.changes(lock.packages, new.packages)
     for line in changed:
         progress.note(f"  {line}")

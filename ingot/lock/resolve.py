@@ -12,7 +12,8 @@ from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Res
 
 from ingot.catalog.rules import Context, Need, Part, forbidden, holding, needs_of
 from ingot.errors import IngotError
-from ingot.model.models import Component, Offer, Release, Rule
+from ingot.model.component import Component, Offer, Release
+from ingot.model.rule import Rule
 
 ROUNDS = 10_000
 # How many versions of a component an explanation lists.

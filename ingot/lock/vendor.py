@@ -7,17 +7,11 @@ from packaging.version import Version
 from ingot.catalog.catalog import Catalog
 from ingot.errors import IngotError
 from ingot.lock.resolve import Candidate
+from ingot.model.component import Offer
 from ingot.model.lock import Artifact, LockedComponent, Repository
-from ingot.model.models import (
-    BASE_IMAGE,
-    DISTRIBUTION,
-    EC2_ARCH,
-    Arch,
-    BaseImage,
-    Offer,
-    OperatingSystem,
-    Repositories,
-)
+from ingot.model.repository import Repositories
+from ingot.model.system import BaseImage, OperatingSystem
+from ingot.model.types import BASE_IMAGE, DISTRIBUTION, EC2_ARCH, Arch
 from ingot.sources.apt import DEB_ARCH
 
 # What is said under `unresolved`, and recording resolves.

@@ -24,7 +24,7 @@ from ingot.errors import IngotError, UsageError
 from ingot.image.base import TOOLS_COMPONENTS, read_tools, tools_suites
 from ingot.image.disk import GIB, TOOLS, require_space
 from ingot.model.lock import Lock, Package
-from ingot.model.models import LOCAL_ARCH, Arch
+from ingot.model.types import LOCAL_ARCH, Arch
 from ingot.paths import alone, atomic, write_text
 from ingot.sources import pypi
 from ingot.sources.apt import DEB_ARCH, Archive

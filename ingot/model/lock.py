@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from ingot.errors import IngotError
-from ingot.model.models import Arch, Base, BaseImage, ContainerImage, Facts, Fingerprint, Image, Sha256, Strict
+from ingot.model.image import Image
+from ingot.model.system import Base, BaseImage, ContainerImage
+from ingot.model.types import Arch, Facts, Fingerprint, Sha256, Strict
 
 # What an accelerator cannot do without.
 DRIVERS = {"nvidia": "nvidia_driver", "neuron": "neuron"}

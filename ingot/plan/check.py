@@ -16,7 +16,7 @@ from ingot.catalog.rules import SEVERITIES, Context, Need, Part, broken, release
 from ingot.catalog.settings import engine, plain, read_settings
 from ingot.errors import IngotError, UsageError
 from ingot.lock.file import load, path_of
-from ingot.model.models import Facts
+from ingot.model.types import Facts
 from ingot.plan.fit import driver_needs
 from ingot.plan.jobfiles import Setting, settings
 from ingot.plan.solve import context_of

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ingot.catalog.rules import SEVERITIES, Need, locked_parts
+from ingot.model.image import Image
 from ingot.model.lock import Lock
-from ingot.model.models import Image
 
 
 def _finding(severity: str, message: str, fix: str, sources: list[str]) -> dict[str, Any]:

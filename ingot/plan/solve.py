@@ -10,10 +10,10 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.catalog.rules import Context, Need
 from ingot.errors import UsageError
-from ingot.lock.file import archive_of, make, world_of
+from ingot.lock.make import archive_of, make, world_of
 from ingot.lock.resolve import Candidate, resolve
 from ingot.model.lock import Lock
-from ingot.model.models import Facts
+from ingot.model.types import Facts
 from ingot.plan.fit import driver_needs
 from ingot.yamlfile import nearest
 

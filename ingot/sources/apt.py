@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ingot.errors import IngotError
 from ingot.model.lock import Package
-from ingot.model.models import OperatingSystem
+from ingot.model.system import OperatingSystem
 from ingot.paths import alone, cache_dir
 from ingot.run import run
 from ingot.sources import origins

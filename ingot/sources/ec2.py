@@ -6,7 +6,8 @@ from typing import Any
 
 from ingot.errors import IngotError
 from ingot.model.lock import RecordedImage
-from ingot.model.models import EC2_ARCH, Arch, BaseImage
+from ingot.model.system import BaseImage
+from ingot.model.types import EC2_ARCH, Arch
 from ingot.sources.aws import known as _known
 from ingot.sources.aws import session as _session
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from ingot.errors import IngotError
 from ingot.model.lock import Repository, VendorPackage
-from ingot.model.models import Arch
+from ingot.model.types import Arch
 from ingot.sources.apt import DEB_ARCH
 from ingot.sources.signatures import Keyring, Tell, download
 from ingot.sources.versions import Kind, Relation

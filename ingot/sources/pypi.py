@@ -9,7 +9,7 @@ from typing import Any
 
 from ingot.errors import IngotError
 from ingot.model.lock import Wheel
-from ingot.model.models import Arch
+from ingot.model.types import Arch
 from ingot.run import run
 from ingot.sources import origins
 

@@ -1,4 +1,4 @@
-// Builds Packer and its plugins from source, where no packer is installed; see ingot/setup.py.
+// Builds Packer and its plugins from source, where no packer is installed; see ingot/image/setup.py.
 module ingot.ml/packer/tools
 
 go 1.24

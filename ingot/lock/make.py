@@ -1,0 +1,219 @@
+"""Turns a stack into a lock: one version of each component, and the exact packages that bring it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from packaging.version import Version
+
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.rules import Context, Need, contains
+from ingot.errors import IngotError
+from ingot.lock import vendor
+from ingot.lock.resolve import Candidate, Rejected, World, rejections, resolve
+from ingot.model.component import Component, Offer
+from ingot.model.lock import Lock, LockedComponent, Package, Repository
+from ingot.model.stack import Stack
+from ingot.model.types import Arch
+from ingot.sources import pypi
+from ingot.sources.apt import DEB_ARCH, Archive, upstream
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A lock and the newer versions that did not make it into it."""
+
+    lock: Lock
+    rejected: dict[str, list[Rejected]]
+
+
+def offers_of(component: Component, os_name: str, arch: Arch) -> list[Offer]:
+    """The offers of a component on a system, with the names that the distribution's packages have there."""
+    return [
+        offer.model_copy(update={"apt": offer.apt.named(DEB_ARCH[arch])}) if offer.apt else offer
+        for offer in component.offers
+        if os_name in offer.os and arch in offer.arch
+    ]
+
+
+def _candidates(name: str, offers: list[Offer], os_name: str, arch: Arch, archive: Archive | None) -> list[Candidate]:
+    """Every version of component `name` that its offers have, newest first; of one version, in the offers' order."""
+    found = []
+    for offer in offers:
+        exact: dict[str, str] = {}
+        if offer.apt and archive:
+            exact = {upstream(version): version for version in reversed(archive.versions(offer.apt.version_of))}
+        elif offer.wheels:
+            listed = pypi.versions(offer.wheels.version_of, arch)
+            exact = {version: version for version in listed if contains(offer.wheels.spec, Version(version))}
+        else:
+            found += vendor.candidates(name, offer, os_name)
+        found += [Candidate(name, Version(text), text, offer.facts, source, offer) for text, source in exact.items()]
+    return sorted(found, key=lambda each: each.version or Version("0"), reverse=True)
+
+
+def _apt_packages(candidate: Candidate, archive: Archive) -> dict[str, str | None]:
+    """The packages that a candidate needs from the archive, with the version where the candidate decides it."""
+    if candidate.offer.wheels:
+        return dict.fromkeys(candidate.offer.wheels.tools)
+    if candidate.offer.apt is None:
+        return {}
+    packages: dict[str, str | None] = {}
+    for name in candidate.offer.apt.packages:
+        version = candidate.exact if candidate.exact in archive.versions(name) else None
+        if name in candidate.offer.apt.follow and version is not None:
+            name = archive.target(name, version)
+            version = version if version in archive.versions(name) else None
+        packages[name] = version
+    return packages
+
+
+def _wheel_version(name: str, candidate: Candidate, arch: Arch) -> str:
+    """The version of wheel `name` that goes with a candidate: the same, else the newest of its minor release."""
+    listed = pypi.versions(name, arch)
+    if candidate.exact in listed:
+        return candidate.exact
+    minor = [text for text in listed if Version(text).release[:2] == Version(candidate.exact).release[:2]]
+    if not minor:
+        raise IngotError(f"{candidate.component} {candidate.text} needs {name}, which has no such version")
+    return max(minor, key=Version)
+
+
+def wishes_of(stack: Stack, os_name: str) -> list[Need]:
+    """What the stack's pins ask for on an operating system."""
+    return [
+        Need(name, pin.spec(os_name), f"stack {stack.stack}: {pin.why}", facts=pin.facts)
+        for name, pin in stack.pins.items()
+    ]
+
+
+def archive_of(catalog: Catalog, stack: Stack, os_name: str, arch: Arch) -> tuple[Archive | None, dict[str, list[str]]]:
+    """The archive that a system's packages come from, read anew, and who signed it; None where vendors have them."""
+    system = catalog.operating_system(os_name)
+    if system.base is None:
+        return None, {}
+    archive = Archive(os_name, system, arch)
+    signers = archive.update()
+    offered = [o.apt for name in stack.pins for o in offers_of(catalog.components[name], os_name, arch) if o.apt]
+    archive.read(name for apt in offered for name in (apt.version_of, *apt.packages))
+    return archive, signers
+
+
+def world_of(
+    catalog: Catalog, stack: Stack, os_name: str, arch: Arch, context: Context, archive: Archive | None
+) -> tuple[World, dict[str, str]]:
+    """What there is of each component of the stack, and what is left out with the reason."""
+    candidates: dict[str, list[Candidate]] = {}
+    left_out: dict[str, str] = {}
+    for name in stack.pins:
+        component = catalog.components[name]
+        offers = offers_of(component, os_name, arch)
+        left_out |= {f"{name}.{part}": why[os_name] for part, why in component.parts_left_out.items() if os_name in why}
+        if os_name in component.left_out:
+            left_out[name] = component.left_out[os_name]
+        elif not offers and any(os_name in offer.os for offer in component.offers):
+            left_out[name] = f"there is none for {arch}"
+        elif not offers:
+            hint = f"add an offer or a reason under 'left_out' in components/{name}.yml"
+            raise IngotError(f"{name} has neither an offer for {os_name} nor a reason to be left out", hint=hint)
+        else:
+            candidates[name] = _candidates(name, offers, os_name, arch, archive)
+    return World(candidates, catalog.components, context, stack.accept), left_out
+
+
+def make(
+    catalog: Catalog,
+    stack_name: str,
+    os_name: str,
+    arch: str,
+    keep: Lock | None = None,
+    *,
+    wishes: Iterable[Need] = (),
+    context: Context | None = None,
+) -> Resolution:
+    """Resolve a stack for one operating system: Debian's from its signed archive and the Python package index, the
+    others from what vendors are known to have published, offline.
+
+    With `keep`, an older lock of the same key, every package of it that still exists is kept as it is. `wishes` replace
+    the pins' ranges of their components, and `context` says more than the system alone does.
+    """
+    stack, system = catalog.stack(stack_name), catalog.operating_system(os_name)
+    known_arch = catalog.check_arch(os_name, arch)
+    archive, signers = archive_of(catalog, stack, os_name, known_arch)
+    world, left_out = world_of(catalog, stack, os_name, known_arch, context or Context(os_name, arch), archive)
+    own = list(wishes)
+    ranges = {need.component for need in own if need.spec != "*"}
+    pins = [need for need in wishes_of(stack, os_name) if need.component not in ranges]
+    needs = [need for need in [*pins, *own] if need.component in world.candidates]
+    chosen = resolve(world, needs)
+    rejected = rejections(chosen, world, needs)
+    asked = {name: _apt_packages(candidate, archive) if archive else {} for name, candidate in chosen.items()}
+    repositories, unresolved = vendor.repositories(chosen, catalog, os_name, known_arch)
+    closure: dict[str, Package] = {}
+    if archive:
+        base = system.archive
+        repositories["debian"] = Repository(
+            kind="apt", suites=system.suites, components=base.components, key_fingerprints=signers
+        )
+        wanted: dict[str, str | None] = dict.fromkeys(base.packages)
+        for packages in asked.values():
+            wanted |= packages
+        kept = {name: package.version for name, package in keep.packages.items()} if keep else {}
+        closure = archive.closure({"?essential": None, **wanted}, kept)
+    else:
+        unresolved |= {f"base_image.{name}": vendor.UNKNOWN_IMAGE for name in system.base_images}
+    wheels = {
+        name: pypi.wheel(name, _wheel_version(name, candidate, known_arch), known_arch)
+        for candidate in chosen.values()
+        if candidate.offer.wheels
+        for name in candidate.offer.wheels.packages
+    }
+    lock = Lock(
+        schema=1,
+        stack=stack_name,
+        os=os_name,
+        arch=known_arch,
+        catalog_sha256=catalog.digest(stack_name),
+        base=system.base,
+        base_images=vendor.base_images(system, chosen, known_arch),
+        container_image=system.container_image,
+        repositories=repositories,
+        components={
+            name: _locked(
+                candidate, sorted(asked[name]), stack.pins[name].why, catalog, rejected.get(name, []), known_arch
+            )
+            for name, candidate in chosen.items()
+        },
+        left_out=left_out,
+        accepted=stack.accept,
+        packages=closure,
+        wheels=wheels,
+        unresolved=unresolved,
+    )
+    return Resolution(lock, rejected)
+
+
+def _locked(
+    candidate: Candidate, packages: list[str], why: str, catalog: Catalog, rejected: list[Rejected], arch: Arch
+) -> LockedComponent:
+    offer = candidate.offer
+    facts = dict(candidate.facts)
+    for fact, pattern in offer.facts_from_package.items():
+        found = [match[1] for name in packages if (match := re.fullmatch(pattern, name))]
+        if len(found) != 1:
+            raise IngotError(f"{candidate.component}: {pattern!r} matches {len(found)} packages, not one")
+        facts[fact] = found[0]
+    newest = f" Not {rejected[0].candidate.text}: {rejected[0].need}." if rejected else ""
+    why = f"{why.removesuffix('.')}."
+    hold = catalog.components[candidate.component].hold
+    if offer.repository or offer.download:
+        return vendor.locked(candidate, catalog.repositories, arch, hold=hold, why=why + newest)
+    return LockedComponent(
+        version=candidate.text,
+        source="debian" if offer.apt else "pypi",
+        packages=packages,
+        wheels=offer.wheels.packages if offer.wheels else [],
+        hold=hold,
+        facts=facts,
+        why=why + newest,
+    )

@@ -1,0 +1,55 @@
+"""What every shape is made of: strict records, and fields that check what is written in them."""
+
+import re
+from typing import Annotated, Literal
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _specifier(text: str) -> str:
+    if text != "*":
+        try:
+            SpecifierSet(text)
+        except InvalidSpecifier:
+            raise ValueError(f"{text!r} is no version range; write '*' or for example '>=535,<581'") from None
+    return text
+
+
+def _rule_specifier(text: str) -> str:
+    _specifier(re.sub(r"\{[a-z_]+\}", "1", text))
+    return text
+
+
+def _version(text: str) -> str:
+    try:
+        Version(text)
+    except InvalidVersion:
+        raise ValueError(f"{text!r} is no version; write for example '580.126.20'") from None
+    return text
+
+
+Spec = Annotated[str, AfterValidator(_specifier)]
+# As Spec, with {version} for the version of the component that owns the rule, and {fact} for a fact of it.
+RuleSpec = Annotated[str, AfterValidator(_rule_specifier)]
+VersionText = Annotated[str, AfterValidator(_version)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Fingerprint = Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")]
+Facts = dict[str, str | bool | int]
+Arch = Literal["x86_64", "aarch64"]
+Accelerator = Literal["nvidia", "neuron", "cpu"]
+# The one that images are built for on this machine: the disk, the programs that make it and QEMU are of it.
+LOCAL_ARCH: Arch = "x86_64"
+# What EC2 calls them.
+EC2_ARCH: dict[Arch, str] = {"x86_64": "x86_64", "aarch64": "arm64"}
+Platform = Literal["ec2", "parallelcluster", "eks"]
+Severity = Literal["error", "warning", "info"]
+# Where packages come from that no vendor's repository has.
+DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"
+
+
+class Strict(BaseModel):
+    """A frozen record that rejects keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
