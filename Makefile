@@ -63,7 +63,7 @@ lock: $(INSTALLED) ## resolve the stack into locks/ anew
 	@ingot lock
 
 lock-check: $(INSTALLED) ## check that locks/ match the catalog
-	@ingot lock --check
+	@ingot lock check
 
 requirements: $(INSTALLED) ## pin the Python packages anew
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -74,7 +74,7 @@ requirements: $(INSTALLED) ## pin the Python packages anew
 	  --no-header --no-annotate - --output-file requirements/go.txt
 	@echo 'aws-parallelcluster>=3.16,<3.17' | uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate - --output-file requirements/pcluster.txt
-	@ingot lock --containers
+	@ingot lock containers
 
 docs: $(INSTALLED) ## write the generated parts of the README
 	@$(BIN)/python -m ingot.docs.generated

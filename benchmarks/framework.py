@@ -16,6 +16,8 @@ from ingot.catalog.read import read_catalog
 from ingot.console import Progress
 from ingot.container import build as containers
 from ingot.container import smoke
+from ingot.lock import select
+from ingot.model.target import ContainerSelection
 from ingot.run import run
 
 CATALOG = read_catalog()
@@ -25,12 +27,12 @@ LARGE = "megatron-lm"
 INSTALLED = 'du -sb "$(python -c "import sys; print(sys.prefix)")"'
 
 
-def _request(name: str) -> containers.Request:
-    return containers.asked(CATALOG, name, "", "x86_64", CATALOG.newest_stack, "cpu")
+def _selection(name: str) -> ContainerSelection:
+    return select.container(CATALOG, name, CATALOG.newest_stack, accelerator="cpu")
 
 
 def _build(name: str) -> dict[str, Any]:
-    return containers.build(_request(name), CATALOG, Progress(quiet=True))
+    return containers.build(_selection(name), Progress(quiet=True))
 
 
 @contextmanager
@@ -75,9 +77,9 @@ def runs() -> dict[str, float]:
     for file in sorted(containers.CONTAINERS.glob(f"*/{smoke.FILE}")):
         name = file.parent.name
         _build(name)
-        folder = _request(name).dir / name
+        folder = _selection(name).dir / name
         folder.mkdir(exist_ok=True)
-        result = smoke.smoke(_request(name).tag, smoke.read(file.parent), folder)
+        result = smoke.smoke(_selection(name).tag, smoke.read(file.parent), folder)
         if result.faults:
             raise RuntimeError(f"{name}: {json.dumps(result.faults)}")
         took[name] = result.seconds

@@ -28,13 +28,14 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.read import read_catalog
 from ingot.catalog.rules import contains
 from ingot.image.base import ensure_base
-from ingot.image.build import Request
 from ingot.image.disk import make_disk
 from ingot.image.machine import accelerator, boot
 from ingot.image.setup import packer_environment
 from ingot.lock import file as locks
+from ingot.lock import select
 from ingot.lock.make import make
 from ingot.mirror.mirror import plan
+from ingot.model.target import Target
 from ingot.run import run
 from ingot.sources.apt import Archive
 from ingot.sources.download import CONNECTIONS, File, download
@@ -51,10 +52,10 @@ BARE += ["procps", "systemd-resolved", "systemd-sysv", "udev"]
 BOOTS = 5
 
 CATALOG = read_catalog()
-REQUEST = Request("parallelcluster", "debian13", "x86_64", CATALOG.newest_stack)
-LOCK_PATH = locks.path_of(REQUEST.stack, REQUEST.os_name, REQUEST.arch)
+SELECTION = select.image(CATALOG, CATALOG.target(CATALOG.newest_stack, "debian13", "x86_64"), "parallelcluster")
+TARGET, LOCK_PATH = SELECTION.target, SELECTION.lock_path
 LOCK = locks.load(LOCK_PATH)
-LOG = REQUEST.dir / "benchmark.log"
+LOG = SELECTION.dir / "benchmark.log"
 HEAD = ["| number | at most | measured | | on |", "|---|---|---|---|---|"]
 DOWNLOADS = 3
 # (what, the limit as people read it, the measured value, within the limit)
@@ -92,7 +93,7 @@ def prefer_the_lock(name: str) -> None:
 
 def by_bare_commands(name: str) -> float:
     """Seconds that `bare.sh` takes."""
-    mine = LOCK.of(CATALOG.image(REQUEST.image).roles).components
+    mine = LOCK.of(SELECTION.image.roles).components
     driver = LOCK.components["nvidia_driver"]
     facts = {
         "PACKAGES": exact([package for part in mine.values() for package in part.packages]),
@@ -109,12 +110,12 @@ def by_bare_commands(name: str) -> float:
 
 def by_roles(name: str) -> tuple[float, int]:
     """Seconds that the play takes, as Packer runs it, and how many tasks it changes."""
-    events = REQUEST.dir / "benchmark.jsonl"
+    events = SELECTION.dir / "benchmark.jsonl"
     events.unlink(missing_ok=True)
     facts = {
-        "ingot_roles": CATALOG.image(REQUEST.image).roles,
+        "ingot_roles": SELECTION.image.roles,
         "ingot_lock": str(LOCK_PATH),
-        "manifest_image": REQUEST.image,
+        "manifest_image": SELECTION.name,
         "ansible_connection": "docker",
         "ansible_host": name,
         "ansible_python_interpreter": "/usr/bin/python3",
@@ -132,7 +133,7 @@ def by_roles(name: str) -> tuple[float, int]:
 
 def converge() -> list[Row]:
     """The roles against bare commands, and the roles again."""
-    archive = Archive(REQUEST.os_name, CATALOG.operating_system(REQUEST.os_name), REQUEST.arch)
+    archive = Archive(TARGET.os, CATALOG.operating_system(TARGET.os), TARGET.arch)
     archive.update()
     fetched = fetch(LOCK, archive)
     base = ensure_base(LOCK, log=LOG).tag
@@ -152,7 +153,7 @@ def converge() -> list[Row]:
 
 def bare_disk() -> Path:
     """A disk of Debian with the image's kernel, ssh and cloud-init, made like the image's."""
-    disk, tag = REQUEST.dir / "bare.raw", "ingot/benchmark:bare"
+    disk, tag = SELECTION.dir / "bare.raw", "ingot/benchmark:bare"
     packages = [*BARE, *LOCK.components["kernel"].packages]
     script = f"""set -eu
         apt-get update -qq
@@ -174,7 +175,7 @@ def bare_disk() -> Path:
 
 def booting() -> list[Row]:
     """The image against a bare Debian, by turns; of each the median."""
-    disks = {"image": REQUEST.dir / "disk.raw", "bare": bare_disk()}
+    disks = {"image": SELECTION.dir / "disk.raw", "bare": bare_disk()}
     taken: dict[str, list[float]] = {name: [] for name in disks}
     try:
         for _ in range(BOOTS):
@@ -190,11 +191,11 @@ def booting() -> list[Row]:
 
 def size() -> list[Row]:
     """The image against what its packages say that they occupy, and its wheels."""
-    with container(REQUEST.tag) as name:
+    with container(SELECTION.tag) as name:
         kib = run(["docker", "exec", name, "dpkg-query", "-W", "-f", "${Installed-Size}\\n"]).split()
         wheels = run(["docker", "exec", name, "sh", "-c", "test ! -d /opt/ingot/wheels || du -sb /opt/ingot/wheels"])
     installed = sum(map(int, kib)) * 1024 + int((wheels.split() or ["0"])[0])
-    image = int(run(["docker", "image", "inspect", "--format", "{{.Size}}", REQUEST.tag]))
+    image = int(run(["docker", "image", "inspect", "--format", "{{.Size}}", SELECTION.tag]))
     measured = f"{image / installed:.3f} ({image / 1e9:.2f} GB : {installed / 1e9:.2f} GB)"
     return [("image : its packages, installed", "1.05", measured, image <= 1.05 * installed)]
 
@@ -228,23 +229,23 @@ def ten_times(catalog: Catalog) -> Catalog:
 
 def solving() -> list[Row]:
     """Resolving, offline, in this process: one lock, all of them, and one with a larger catalog; medians of five."""
-    keys = [key for key in locks.keys(CATALOG, CATALOG.stacks) if not CATALOG.operating_system(key[1]).base]
+    targets = [each for each in locks.targets(CATALOG, CATALOG.stacks) if not CATALOG.operating_system(each.os).base]
 
-    def took(catalog: Catalog, wanted: Sequence[tuple[str, str, str]]) -> float:
+    def took(catalog: Catalog, wanted: Sequence[Target]) -> float:
         times = []
         for _ in range(5):
             contains.cache_clear()
             began = time.monotonic()
-            for key in wanted:
-                make(catalog, *key)
+            for target in wanted:
+                make(catalog, target)
             times.append(time.monotonic() - began)
         return statistics.median(times)
 
-    one, every = took(CATALOG, keys[:1]), took(CATALOG, keys)
-    larger = took(ten_times(CATALOG), keys[:1])
+    one, every = took(CATALOG, targets[:1]), took(CATALOG, targets)
+    larger = took(ten_times(CATALOG), targets[:1])
     return [
         ("resolve one lock, offline", "1 s", f"{one:.3f} s", one <= 1),
-        (f"resolve all {len(keys)} locks of vendors' systems, offline", "10 s", f"{every:.2f} s", every <= 10),
+        (f"resolve all {len(targets)} locks of vendors' systems, offline", "10 s", f"{every:.2f} s", every <= 10),
         ("resolve with ten times the releases and rules : as it is", "5", f"{larger / one:.1f}", larger <= 5 * one),
     ]
 
@@ -341,7 +342,7 @@ def main(wanted: list[str]) -> int:
             row = [what, limit, measured, "ok" if good else "missed", f"{datetime.now(UTC):%Y-%m-%d}"]
             lines[f"| {what}"] = f"| {' | '.join(row)} |"
             missed += not good
-    text = [f"{REQUEST.tag} on {os.cpu_count()} cores; `make bench` measures and writes this.", "", *HEAD]
+    text = [f"{SELECTION.tag} on {os.cpu_count()} cores; `make bench` measures and writes this.", "", *HEAD]
     paths.write_text(RESULTS, "\n".join(["# Numbers", "", *text, *lines.values(), ""]))
     print(RESULTS.read_text())
     return 1 if missed else 0

@@ -33,9 +33,9 @@ def cache_dir(name: str = "") -> Path:
     return path
 
 
-def build_dir(image: str, os_name: str, arch: str) -> Path:
-    """Where a local build of `image` leaves its disk, manifest, SBOM, report and logs; made if missing."""
-    path = ROOT / "build" / image / f"{os_name}-{arch}"
+def build_dir(name: str, key: str) -> Path:
+    """Where a build of the image `name` for a target (`debian13-x86_64`) leaves what it makes; made if missing."""
+    path = ROOT / "build" / name / key
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -12,7 +12,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,9 @@ from ingot.image.events import Follower
 from ingot.image.packer import PackerError, packer_build
 from ingot.image.setup import ensure_packer
 from ingot.lock import file as locks
+from ingot.lock import select
 from ingot.lock.diff import notes, state
-from ingot.model.image import Image
-from ingot.model.lock import Lock
-from ingot.model.types import Arch
+from ingot.model.target import ImageSelection
 from ingot.sources import ec2
 from ingot.sources.aws import Region, everywhere, regions
 
@@ -50,13 +49,9 @@ NO_CAPACITY = re.compile(
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to build, where, and by what means; what is empty is decided by the catalog or by the account."""
+class Options:
+    """Where an AMI is built, and by what means; what is empty is decided by the catalog or by the account."""
 
-    image: str
-    os_name: str
-    arch: str
-    stack: str
     region: str
     instance_types: list[str] = field(default_factory=list)
     subnets: list[str] = field(default_factory=list)
@@ -66,24 +61,12 @@ class Request:
     packer_options: list[str] = field(default_factory=list)
     signing: uefi.SigningKey | None = None
 
-    @property
-    def dir(self) -> Path:
-        """Where the build leaves its log, manifest, SBOM, release notes and report."""
-        path = paths.build_dir(self.image, self.os_name, self.arch) / "ami"
-        path.mkdir(exist_ok=True)
-        return path
 
-
-@dataclass(frozen=True)
-class Parts:
-    """What an AMI is made of: the image without what its base image brings, that image's part of the lock, and the name
-    of the base image in the lock, empty where there is none."""
-
-    image: Image
-    arch: Arch
-    lock: Lock
-    lock_path: Path
-    start: str
+def folder_of(selection: ImageSelection) -> Path:
+    """Where a build leaves its log, manifest, SBOM, release notes and report; made if missing."""
+    path = selection.dir / "ami"
+    path.mkdir(exist_ok=True)
+    return path
 
 
 @dataclass(frozen=True)
@@ -105,146 +88,149 @@ class Attempt:
         return {"instance_type": self.types[0], "spot_instance_types": spot, "subnet": self.subnet}
 
 
-def attempts(request: Request, catalog: Catalog) -> Iterator[Attempt]:
+def attempts(selection: ImageSelection, options: Options, catalog: Catalog) -> Iterator[Attempt]:
     """Every way to get an instance, the cheapest first."""
-    types = request.instance_types or catalog.builders.instance_types[catalog.check_arch(request.os_name, request.arch)]
-    subnets = request.subnets or [""]
-    if not request.on_demand:
+    types = options.instance_types or catalog.builders.instance_types[selection.target.arch]
+    subnets = options.subnets or [""]
+    if not options.on_demand:
         yield from (Attempt(True, types, subnet) for subnet in subnets)
     yield from (Attempt(False, [each], subnet) for each in types for subnet in subnets)
 
 
-def build(request: Request, catalog: Catalog, progress: Progress) -> dict[str, Any]:
-    """Build `request` and return its report.
+def build(selection: ImageSelection, options: Options, catalog: Catalog, progress: Progress) -> dict[str, Any]:
+    """Build an AMI and return its report.
 
     Raises IngotError at the first step that fails; an image that has failed the suite is taken away again.
     """
-    parts = parts_of(request, catalog)
-    require_base(parts)
-    _require_resolved(parts.lock)
-    login = catalog.builders.logins.get(request.os_name)
+    require_base(selection)
+    # Of what is built upon the base image; what that brings need not be resolved.
+    built, target = selection.on_base, selection.target
+    select.require_complete(selection, built.lock)
+    login = catalog.builders.logins.get(target.os)
     if login is None:
-        raise IngotError(f"nobody says whom an image of {request.os_name} lets log in", place="builders.yml: logins")
-    if request.signing:
-        request.signing.check()
-    with paths.alone(request.dir, f"another build is using {request.dir}"):
-        log = request.dir / "build.log"
+        raise IngotError(f"no login name is known for an image of {target.os}", place="builders.yml: logins")
+    if options.signing:
+        options.signing.check()
+    folder = folder_of(selection)
+    with paths.alone(folder, f"another build is using {folder}"):
+        log = folder / "build.log"
         log.write_text("")
         with progress.phase("set-up"):
             ensure_packer()
         with progress.phase("base image"):
-            base = find_base(parts, request.region)
-            if request.signing and parts.arch == "x86_64" and base.boot_mode not in uefi.BY_UEFI:
+            base = find_base(selection, options.region)
+            if options.signing and target.arch == "x86_64" and base.boot_mode not in uefi.BY_UEFI:
                 raise IngotError(
                     f"{base.id} boots by {base.boot_mode or 'legacy BIOS'}: no image made of it has Secure Boot",
-                    place=request.region,
+                    place=options.region,
                     hint="leave --signing-key and --signing-certificate out, or take a base image that boots by UEFI",
                 )
-        inputs = inputs_digest(parts.lock_path)
+        inputs = inputs_digest(selection.lock_path)
         now = datetime.now(UTC).replace(microsecond=0)
         build_id = uuid.uuid4().hex
-        name = f"ingot-{request.image}-{request.os_name}-{request.arch}-{request.stack}-{now:%Y%m%d%H%M%S}"
-        tags = tags_of(request, parts, base.id) | {"ingot:build": build_id}
+        name = f"ingot-{selection.name}-{target.key}-{target.stack}-{now:%Y%m%d%H%M%S}"
+        tags = tags_of(built, options, base.id) | {"ingot:build": build_id}
         variables = {
-            "image": request.image,
-            "os": request.os_name,
-            "arch": request.arch,
-            "stack": request.stack,
+            "image": selection.name,
+            "os": target.os,
+            "arch": target.arch,
+            "stack": target.stack,
             "catalog": str(paths.own_catalog() or ""),
-            "events": str(request.dir / "events.jsonl"),
+            "events": str(folder / "events.jsonl"),
             "inputs_sha256": inputs,
             "git_commit": git_commit(),
-            "region": request.region,
+            "region": options.region,
             "endpoint": os.environ.get("AWS_ENDPOINT_URL_EC2") or os.environ.get("AWS_ENDPOINT_URL", ""),
             "base_ami": base.id,
             "root_device": base.root_device,
             "volume_gib": str(max(catalog.builders.volume_gib, base.gib)),
             # Another one takes the name, when it is registered with keys.
-            "ami_name": f"{name}-keyless" if request.signing else name,
-            **_signing(request),
+            "ami_name": f"{name}-keyless" if options.signing else name,
+            **_signing(options, folder),
             "user": login,
-            "instance_profile": request.instance_profile,
-            "kms_key": request.kms_key,
+            "instance_profile": options.instance_profile,
+            "kms_key": options.kms_key,
             "deprecate_at": f"{now + DEPRECATED_AFTER:%Y-%m-%dT%H:%M:%SZ}",
             "tags": json.dumps(tags),
             "build_id": build_id,
-            "folder": str(request.dir),
+            "folder": str(folder),
             "packages": sbom.LIST,
             "ingot": shutil.which("ingot") or str(Path(sys.argv[0]).absolute()),
         }
-        return _build(request, catalog, parts.image, parts.lock, name, variables, progress, log)
+        return _build(built, options, catalog, name, variables, progress, log)
 
 
 def _build(
-    request: Request,
+    selection: ImageSelection,
+    options: Options,
     catalog: Catalog,
-    image: Image,
-    lock: Lock,
     name: str,
     variables: Mapping[str, str],
     progress: Progress,
     log: Path,
 ) -> dict[str, Any]:
+    folder = folder_of(selection)
     for file in ("packer.json", "suite-image.json", "suite-check.json", "manifest.json", "packages.tsv"):
-        (request.dir / file).unlink(missing_ok=True)
-    ways = list(attempts(request, catalog))
-    with progress.phase("build"), Follower(request.dir / "events.jsonl", image.roles, progress.tell) as follower:
+        (folder / file).unlink(missing_ok=True)
+    events = folder / "events.jsonl"
+    ways = list(attempts(selection, options, catalog))
+    with progress.phase("build"), Follower(events, selection.image.roles, progress.tell) as follower:
         try:
-            way = _first(ways, "amazon-ebs.image", variables, request, progress, log)
+            way = _first(ways, "amazon-ebs.image", variables, options, progress, log)
         except PackerError as error:
             said = follower.converge.explained(log)
-            raise said or _explained(error, request.dir / "suite-image.json", log) from None
-    ami = _made(request.dir / "packer.json")
+            raise said or _explained(error, folder / "suite-image.json", log) from None
+    ami = _made(folder / "packer.json")
     try:
-        if request.signing:
+        if options.signing:
             with progress.phase("keys"):
-                ami = _with_keys(ami, name, request.signing, request.region)
+                ami = _with_keys(ami, name, options.signing, options.region)
         with progress.phase("check"):
             # What could be had a moment ago is asked for first.
             again = [way, *(each for each in ways if each != way)]
-            _first(again, "amazon-ebs.check", {**variables, "ami": ami}, request, progress, log)
-        suite = json.loads((request.dir / "suite-check.json").read_text())
-        manifest = (request.dir / "manifest.json").read_bytes()
+            _first(again, "amazon-ebs.check", {**variables, "ami": ami}, options, progress, log)
+        suite = json.loads((folder / "suite-check.json").read_text())
+        manifest = (folder / "manifest.json").read_bytes()
         with progress.phase("tags"):
-            _finish(ami, request.region, suite["passed"], manifest)
+            _finish(ami, options.region, suite["passed"], manifest)
     except BaseException as error:
         try:
-            _remove(ami, request.region)
+            _remove(ami, options.region)
         except IngotError as stays:
-            progress.note(f"{ami} stays, `ingot ami gc --builds` finds it: {stays.message}")
+            progress.note(f"{ami} stays, `ingot ami sweep` finds it: {stays.message}")
         if isinstance(error, PackerError):
-            raise _explained(error, request.dir / "suite-check.json", log) from None
+            raise _explained(error, folder / "suite-check.json", log) from None
         raise
     with progress.phase("publish"):
-        channel = publish(request.region, ami)
-    packages = (request.dir / "packages.tsv").read_text()
-    wheels = [(name, wheel.version) for name, wheel in lock.wheels.items()]
-    bill = sbom.make(lock, request.image, packages, wheels, variables["inputs_sha256"])
-    paths.write_text(request.dir / "sbom.cdx.json", bill)
-    _release_notes(request, catalog)
+        channel = publish(options.region, ami)
+    packages = (folder / "packages.tsv").read_text()
+    wheels = [(name, wheel.version) for name, wheel in selection.lock.wheels.items()]
+    bill = sbom.make(selection.lock, selection.name, packages, wheels, variables["inputs_sha256"])
+    paths.write_text(folder / "sbom.cdx.json", bill)
+    _release_notes(selection, catalog)
     report = {
         "ami": ami,
         "name": name,
-        "region": request.region,
+        "region": options.region,
         "parameter": channel,
         "base_ami": variables["base_ami"],
         "build": variables["build_id"],
         "bought": str(way),
         "suite": {key: suite[key] for key in ("passed", "failed", "skipped")},
         "seconds": progress.seconds,
-        "dir": str(request.dir),
+        "dir": str(folder),
     }
-    paths.write_text(request.dir / "report.json", json.dumps(report, indent=2) + "\n")
+    paths.write_text(folder / "report.json", json.dumps(report, indent=2) + "\n")
     return report
 
 
 def _first(
-    ways: list[Attempt], source: str, variables: Mapping[str, str], request: Request, progress: Progress, log: Path
+    ways: list[Attempt], source: str, variables: Mapping[str, str], options: Options, progress: Progress, log: Path
 ) -> Attempt:
     """Run Packer by the first way that there is an instance for, and say which it was."""
     for number, way in enumerate(ways):
         try:
-            packer_build(source, {**variables, **way.variables}, log=log, options=request.packer_options)
+            packer_build(source, {**variables, **way.variables}, log=log, options=options.packer_options)
         except PackerError as error:
             lacking = NO_CAPACITY.search(error.said)
             if not lacking or number + 1 == len(ways):
@@ -255,79 +241,51 @@ def _first(
     raise UsageError("there is no instance type to build on", hint="name one with --instance-type")
 
 
-def parts_of(request: Request, catalog: Catalog) -> Parts:
-    """The parts of what `request` asks for; IngotError on a name that is unknown, and on a lock that is out of date."""
-    image = catalog.image(request.image)
-    arch = catalog.check_arch(request.os_name, request.arch)
-    catalog.stack(request.stack)
-    lock_path = locks.path_of(request.stack, request.os_name, request.arch)
-    lock = locks.load(lock_path)
-    locks.check(lock, catalog)
-    start = lock.base_image(request.image, image)
-    image = image.without(lock.base_images[start].brings) if start else image
-    return Parts(image, arch, lock.of(image.parts), lock_path, start)
-
-
-def require_base(parts: Parts) -> None:
-    """IngotError where there is nothing to start from, or no driver for the image's accelerator."""
-    lock = parts.lock
-    lock.check_accelerator(parts.image)
-    if not parts.start:
+def require_base(selection: ImageSelection) -> None:
+    """IngotError where the lock has no base image in EC2 to start from."""
+    if not selection.base:
+        lock = selection.lock
         raise IngotError(
-            f"there is no base image of {parts.image.platform} for {lock.os}",
+            f"there is no base image of {selection.image.platform} for {lock.os}",
             place="operating_systems.yml",
             hint=f"base images of {lock.os}: {', '.join(lock.base_images) or 'none'}",
         )
 
 
-def lacking(lock: Lock) -> list[str]:
-    """The components of which the lock does not say all that a build needs."""
-    # The base image is looked up now if it has not been recorded.
-    return [name for name in lock.unresolved if not name.startswith("base_image.")]
-
-
-def _require_resolved(lock: Lock) -> None:
-    """IngotError when the lock does not say all that the build needs, before anything is launched."""
-    if lacks := lacking(lock):
-        raise IngotError(
-            f"{lock.key} cannot be built: nobody has published all of {', '.join(lacks)}",
-            hint=f"`ingot lock --os {lock.os} --arch {lock.arch} --record` records what vendors' hosts answer",
-        )
-
-
-def find_base(parts: Parts, region: str) -> ec2.Base:
+def find_base(selection: ImageSelection, region: str) -> ec2.Base:
     """The base image in `region`: the recorded one, or the newest."""
-    lock = parts.lock
-    return ec2.base_image(lock.base_images[parts.start], lock.images.get(parts.start), parts.arch, region)
+    lock, base = selection.lock, selection.base
+    return ec2.base_image(lock.base_images[base], lock.images.get(base), selection.target.arch, region)
 
 
-def tags_of(request: Request, parts: Parts, base: str) -> dict[str, str]:
+def tags_of(selection: ImageSelection, options: Options, base: str) -> dict[str, str]:
     """What the AMI says of itself; versions of components as far as there is room."""
+    target = selection.target
     tags = {
-        "Name": f"ingot {request.image} {request.os_name} {request.arch} {request.stack}",
-        "ingot:image": request.image,
-        "ingot:os": request.os_name,
-        "ingot:arch": request.arch,
-        "ingot:stack": request.stack,
-        "ingot:lock_sha256": hashlib.sha256(parts.lock_path.read_bytes()).hexdigest(),
+        "Name": f"ingot {selection.name} {target.os} {target.arch} {target.stack}",
+        "ingot:image": selection.name,
+        "ingot:os": target.os,
+        "ingot:arch": target.arch,
+        "ingot:stack": target.stack,
+        "ingot:lock_sha256": hashlib.sha256(selection.lock_path.read_bytes()).hexdigest(),
         "ingot:git_commit": git_commit(),
         "ingot:base_ami": base,
     }
-    if request.signing:
-        tags["ingot:secure_boot"] = request.signing.fingerprint
-    versions = {f"ingot:{name}": entry.version for name, entry in parts.lock.components.items() if entry.version}
+    if options.signing:
+        tags["ingot:secure_boot"] = options.signing.fingerprint
+    versions = {f"ingot:{name}": entry.version for name, entry in selection.lock.components.items() if entry.version}
     # The build's id, and three more when the image is finished.
     room = amis.MOST_TAGS - len(tags) - 4
     return tags | dict(list(versions.items())[:room])
 
 
-def _signing(request: Request) -> dict[str, str]:
+def _signing(options: Options, folder: Path) -> dict[str, str]:
     """What Packer is told of the key that modules are signed with, whose certificate it gets in DER."""
-    if request.signing is None:
+    if options.signing is None:
         return {}
-    certificate = request.dir / "signing.der"
-    certificate.write_bytes(request.signing.der)
-    return {"signing_key": str(request.signing.key.absolute()), "signing_certificate": str(certificate.absolute())}
+    certificate = folder / "signing.der"
+    certificate.write_bytes(options.signing.der)
+    return {"signing_key": str(options.signing.key.absolute()), "signing_certificate": str(certificate.absolute())}
 
 
 def _with_keys(ami: str, name: str, key: uefi.SigningKey, region: str) -> str:
@@ -375,13 +333,13 @@ def _explained(error: PackerError, suite: Path, log: Path) -> IngotError:
     return error
 
 
-def _release_notes(request: Request, catalog: Catalog) -> None:
+def _release_notes(selection: ImageSelection, catalog: Catalog) -> None:
     """What is new since the stack before, if that has a lock of this system."""
-    new = locks.path_of(request.stack, request.os_name, request.arch)
+    target = selection.target
     before = [
         path
         for stack in sorted(catalog.stacks)
-        if stack < request.stack and (path := locks.path_of(stack, request.os_name, request.arch)).exists()
+        if stack < target.stack and (path := locks.path_of(replace(target, stack=stack))).exists()
     ]
-    text = notes(state(before[-1]), state(new)) if before else f"# {request.stack} {request.os_name}-{request.arch}\n"
-    paths.write_text(request.dir / "release-notes.md", text)
+    text = notes(state(before[-1]), state(selection.lock_path)) if before else f"# {target}\n"
+    paths.write_text(folder_of(selection) / "release-notes.md", text)

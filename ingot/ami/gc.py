@@ -88,13 +88,13 @@ def _newest(amis: Sequence[Ami], keep: int) -> dict[str, list[str]]:
 
 
 def _unripe(amis: Sequence[Ami]) -> dict[str, list[str]]:
-    """What is still being made, and what a build has left unfinished, which `--builds` collects."""
+    """What is still being made, and what a build has left unfinished, which `ingot ami sweep` collects."""
     safe: dict[str, list[str]] = {}
     for ami in amis:
         if ami.state not in WHOLE:
             safe[ami.id] = [f"is {ami.state}"]
         elif not ami.tag("finished"):
-            safe[ami.id] = ["is not finished: `ingot ami gc --builds` collects what builds leave"]
+            safe[ami.id] = ["is not finished: `ingot ami sweep` collects what builds leave"]
     return safe
 
 

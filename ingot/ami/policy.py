@@ -119,7 +119,7 @@ COMMANDS: dict[str, tuple[Allow, ...]] = {
         Allow(("ec2:DeregisterImage",), (IMAGE,), OURS),
         Allow(("ec2:DeleteSnapshot",), (SNAPSHOT,), OURS),
     ),
-    "gc-builds": (
+    "sweep": (
         FIND,
         SNAPSHOTS,
         *REFERENCES,

@@ -13,7 +13,8 @@ from ingot.model.image import Image
 from ingot.model.repository import Repositories
 from ingot.model.stack import Stack
 from ingot.model.system import Builders, OperatingSystem
-from ingot.model.types import LOCAL_ARCH, Accelerator, Arch
+from ingot.model.target import Target
+from ingot.model.types import LOCAL_ARCH, Accelerator
 from ingot.yamlfile import nearest
 
 T = TypeVar("T")
@@ -72,22 +73,22 @@ class Catalog:
             total.update(f"{key}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
         return total.hexdigest()
 
-    def check_arch(self, os_name: str, arch: str) -> Arch:
-        """The architecture `arch`; UsageError when the operating system has no such."""
-        known = self.operating_system(os_name).architectures
-        for each in known:
-            if each == arch:
-                return each
-        raise UsageError(f"{os_name} has no architecture {arch!r}", hint=nearest(arch, known))
+    def target(self, stack: str, os_name: str, arch: str, *, local: bool = False) -> Target:
+        """The target of these names; UsageError on one that is unknown.
 
-    def check_local(self, os_name: str, arch: str) -> Arch:
-        """The same; UsageError too when images of it are not built on this machine."""
-        if (known := self.check_arch(os_name, arch)) != LOCAL_ARCH:
+        With `local`, also on an architecture whose images are not built on this machine.
+        """
+        self.stack(stack)
+        known = self.operating_system(os_name).architectures
+        found = next((each for each in known if each == arch), None)
+        if found is None:
+            raise UsageError(f"{os_name} has no architecture {arch!r}", hint=nearest(arch, known))
+        if local and found != LOCAL_ARCH:
             raise UsageError(
                 f"no image is built for {arch} on this machine: its disk and the QEMU that boots it are {LOCAL_ARCH}'s",
                 hint=f"build for {LOCAL_ARCH}; `ingot plan IMAGE --os {os_name} --arch {arch}` says what the lock has",
             )
-        return known
+        return Target(stack, os_name, found)
 
 
 def _known(kind: str, name: str, table: dict[str, T]) -> T:

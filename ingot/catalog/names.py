@@ -3,25 +3,27 @@
 from collections.abc import Collection, Iterator
 from typing import get_args
 
+from ingot import paths
 from ingot.catalog.catalog import Catalog
-from ingot.errors import IngotError
+from ingot.errors import UsageError
 from ingot.model.component import Component
+from ingot.model.image import DRIVERS
 from ingot.model.types import BASE_IMAGE, DISTRIBUTION, Platform
 from ingot.yamlfile import nearest, place
 
 
 def check_names(catalog: Catalog) -> None:
-    """Every name that one file uses is defined by another; IngotError with the place and the nearest name."""
+    """Every name that one file uses is defined by another; UsageError with the place and the nearest name."""
     for name, component in catalog.components.items():
         file = catalog.files[f"components/{name}"]
         for kind, where, used, table in _used(component, catalog):
             if used not in table:
-                raise IngotError(f"unknown {kind} {used!r}", place=place(file, *where), hint=nearest(used, table))
+                raise UsageError(f"unknown {kind} {used!r}", place=place(file, *where), hint=nearest(used, table))
         for number, rule in enumerate(component.rules):
             for key, ranges in (("requires", rule.requires), ("refuses", rule.refuses)):
                 if name in ranges:
                     hint = "a rule is about its own component by 'when' and 'forbidden'"
-                    raise IngotError(
+                    raise UsageError(
                         f"{rule.id}: {name} {key} itself", place=place(file, "rules", number, key, name), hint=hint
                     )
     rules: dict[str, str] = {}
@@ -29,7 +31,7 @@ def check_names(catalog: Catalog) -> None:
         for number, rule in enumerate(component.rules):
             if rule.id in rules:
                 file = catalog.files[f"components/{name}"]
-                raise IngotError(
+                raise UsageError(
                     f"the rule {rule.id!r} is in {rules[rule.id]}.yml too", place=place(file, "rules", number, "id")
                 )
             rules[rule.id] = name
@@ -38,51 +40,69 @@ def check_names(catalog: Catalog) -> None:
         for used in stack.pins:
             if used not in catalog.components:
                 hint = nearest(used, catalog.components)
-                raise IngotError(f"unknown component {used!r}", place=place(file, "pins", used), hint=hint)
+                raise UsageError(f"unknown component {used!r}", place=place(file, "pins", used), hint=hint)
         for number, used in enumerate(stack.systems):
             if used not in catalog.operating_systems:
                 hint = nearest(used, catalog.operating_systems)
                 at = place(file, "systems", number)
-                raise IngotError(f"unknown operating system {used!r}", place=at, hint=hint)
+                raise UsageError(f"unknown operating system {used!r}", place=at, hint=hint)
         for used in stack.accept:
             if used not in rules:
-                raise IngotError(f"unknown rule {used!r}", place=place(file, "accept", used), hint=nearest(used, rules))
+                raise UsageError(f"unknown rule {used!r}", place=place(file, "accept", used), hint=nearest(used, rules))
     for name, system in catalog.operating_systems.items():
         file = catalog.files[f"operating_systems/{name}"]
         starts = {*get_args(Platform), *catalog.images}
         for start, base in system.base_images.items():
             at = place(file, "operating_systems", name, "base_images", start)
             if start not in starts:
-                raise IngotError(f"{start!r} is no platform and no image", place=at, hint=nearest(start, starts))
+                raise UsageError(f"{start!r} is no platform and no image", place=at, hint=nearest(start, starts))
             for used in base.brings:
                 if used not in catalog.components:
                     hint = nearest(used, catalog.components)
-                    raise IngotError(f"unknown component {used!r} in 'brings'", place=at, hint=hint)
+                    raise UsageError(f"unknown component {used!r} in 'brings'", place=at, hint=hint)
+    roles = sorted(path.name for path in (paths.ROOT / "roles").iterdir() if path.is_dir())
     for name, image in catalog.images.items():
+        file = catalog.files[f"images/{name}"]
+        for number, used in enumerate(image.roles):
+            if used not in roles:
+                at = place(file, "images", name, "roles", number)
+                raise UsageError(f"unknown role {used!r} of image {name}", place=at, hint=nearest(used, roles))
+        if (driver := DRIVERS.get(image.accelerator, "")) and driver not in image.parts:
+            raise UsageError(
+                f"image {name} is for {image.accelerator} and lacks the role {driver}",
+                place=place(file, "images", name, "accelerator"),
+                hint=f"add {driver} to its roles, or give it the accelerator cpu",
+            )
         for number, used in enumerate(image.given):
             if used not in catalog.components:
                 file = catalog.files[f"images/{name}"]
                 hint = nearest(used, catalog.components)
                 at = place(file, "images", name, "given", number)
-                raise IngotError(f"unknown component {used!r} of image {name}", place=at, hint=hint)
-    for name in catalog.containers:
+                raise UsageError(f"unknown component {used!r} of image {name}", place=at, hint=hint)
+    for name, container in catalog.containers.items():
         lineage(name, catalog)
+        for accelerator, names in container.roles.items():
+            for number, used in enumerate(names):
+                if used not in roles:
+                    file = catalog.files[f"containers/{name}"]
+                    at = place(file, "containers", name, "roles", accelerator, number)
+                    raise UsageError(f"unknown role {used!r} of container {name}", place=at, hint=nearest(used, roles))
     for name, row in catalog.repositories.repositories.items():
         if row.key not in catalog.repositories.keys:
             file = catalog.files[f"repositories/{name}"]
             hint = nearest(row.key, catalog.repositories.keys)
-            raise IngotError(f"unknown key {row.key!r}", place=place(file, "repositories", name, "key"), hint=hint)
+            raise UsageError(f"unknown key {row.key!r}", place=place(file, "repositories", name, "key"), hint=hint)
 
 
 def lineage(name: str, catalog: Catalog) -> list[str]:
-    """The container `name` and those that it is made from, the root last; IngotError where that has no end."""
+    """The container `name` and those that it is made from, the root last; UsageError where that has no end."""
     found = [name]
     while parent := catalog.containers[found[-1]].parent:
         at = place(catalog.files[f"containers/{found[-1]}"], "containers", found[-1], "parent")
         if parent not in catalog.containers:
-            raise IngotError(f"unknown container {parent!r}", place=at, hint=nearest(parent, catalog.containers))
+            raise UsageError(f"unknown container {parent!r}", place=at, hint=nearest(parent, catalog.containers))
         if parent in found:
-            raise IngotError(f"container {name} is made from itself: {' -> '.join([*found, parent])}", place=at)
+            raise UsageError(f"container {name} is made from itself: {' -> '.join([*found, parent])}", place=at)
         found.append(parent)
     return found
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ingot.ami.promote import Row
 
 app = typer.Typer(
-    help="AMIs that have been built: find, share, copy, promote and collect them.",
+    help="Build, find, share, promote and collect AMIs.",
     epilog="Example: ingot ami list --region us-east-1",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -50,7 +50,10 @@ def list_(
     region: RegionsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the AMIs of Ingot that this account has, the newest first, with the channels that hold them."""
+    """List the account's AMIs, newest first.
+
+    Only those of Ingot, each with the channels that hold it.
+    """
     from rich.table import Table
 
     from ingot.ami import ami
@@ -71,7 +74,10 @@ def list_(
 
 @app.command(epilog="Example: ingot ami show stable:parallelcluster/ubuntu2404/x86_64 --region us-east-1")
 def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
-    """Say all that is known of an AMI: versions, tags, whom it is shared with, and what refers to it."""
+    """Show an AMI: versions, sharing, references.
+
+    Tags and snapshots are shown as well.
+    """
     from ingot.ami.show import shown
     from ingot.console import out
     from ingot.sources import aws
@@ -93,7 +99,10 @@ def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = Fal
     epilog="Example: ingot ami diff stable:parallelcluster/al2023/x86_64 candidate:parallelcluster/al2023/x86_64"
 )
 def diff(before: AmiArg, after: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
-    """Compare what two AMIs hold, by their tags, and print release notes in Markdown."""
+    """Print release notes between two AMIs.
+
+    Their tags say what they hold; the notes are Markdown.
+    """
     from ingot.ami import ami
     from ingot.lock.diff import changed, notes
     from ingot.sources import aws
@@ -122,7 +131,10 @@ def share(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let accounts, organisations or their units use an AMI: its snapshots and, for accounts, its keys as well."""
+    """Share an AMI with accounts or organisations.
+
+    Its snapshots are shared too and, with accounts, the keys that encrypt them.
+    """
     from ingot.ami import share as ami_share
     from ingot.console import Progress, out
     from ingot.sources import aws
@@ -147,7 +159,10 @@ def copy(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy an AMI to other regions, all at the same time, with its tags; copies that are there are left alone."""
+    """Copy an AMI and its tags to other regions.
+
+    All copies run at the same time; a region that has one already is left alone.
+    """
     from ingot.ami import ami
     from ingot.ami import copy as ami_copy
     from ingot.console import Progress, out
@@ -179,9 +194,10 @@ def promote(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put the candidate of the first region, if the suite has passed on it, into a channel of all regions or of none.
+    """Promote the candidate AMI to a channel.
 
-    Regions that lack a copy get one first. After a failure the same command goes on where it ended.
+    The candidate of the first region, which the suite must have passed on, is put into the channel in every region or
+    none. Regions that lack a copy get one first. After a failure the same command goes on where it ended.
     """
     from ingot.ami import promote as ami_promote
     from ingot.console import Progress
@@ -202,7 +218,10 @@ def rollback(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a channel hold what it held before, in all regions or in none; again goes one further back."""
+    """Roll a channel back to its previous AMI.
+
+    In every region or none; a second rollback goes one further back.
+    """
     from ingot.ami import promote as ami_promote
     from ingot.console import Progress
     from ingot.sources import aws
@@ -225,7 +244,10 @@ def deprecate(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Deprecate an AMI and its copies: EC2 then shows them to nobody who does not ask for them by id."""
+    """Deprecate an AMI and its copies.
+
+    EC2 then lists them only for those who name the id.
+    """
     from ingot.ami import deprecate as ami_deprecate
     from ingot.console import Progress, out
     from ingot.sources import aws
@@ -240,32 +262,46 @@ def deprecate(
         out.print(f"{row['region']} {row['id']} {row['name']}: {_would(dry_run)}{what}", markup=False)
 
 
-@app.command(epilog="Example: ingot ami gc --keep 3 --region us-east-1 --dry-run   ·   ingot ami gc --builds --age 4")
+@app.command(epilog="Example: ingot ami gc --keep 3 --region us-east-1 --dry-run")
 def gc(
     keep: Annotated[int, typer.Option("--keep", min=1, help="How many to keep of each image, OS, arch and stack.")] = 3,
-    builds: Annotated[bool, typer.Option("--builds", help="Instead, what killed builds have left.")] = False,
-    age: Annotated[float, typer.Option("--age", min=0, help="With --builds: only of this many hours ago.")] = 4,
     region: RegionsOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete AMIs that are old and that nothing refers to, with their snapshots, and say why of each.
+    """Delete old AMIs that nothing refers to.
 
-    Kept is what a channel or its rollback, a launch template or configuration, an auto scaling group, an EKS node group
-    or an instance refers to, and what is shared with another account.
+    Their snapshots go with them, and each AMI is listed with the reason. Kept is what a channel or its rollback, a
+    launch template or configuration, an auto scaling group, an EKS node group or an instance refers to, and what is
+    shared with another account.
     """
-    from datetime import timedelta
-
     from ingot.ami import gc as ami_gc
-    from ingot.ami import leftovers as ami_leftovers
     from ingot.console import Progress
     from ingot.sources import aws
 
-    regions = aws.regions(region or [], "gc-builds" if builds else "gc")
-    if builds:
-        verdicts = ami_leftovers.collect(regions, timedelta(hours=age), Progress(), dry_run=dry_run)
-    else:
-        verdicts = ami_gc.collect(regions, keep, Progress(), dry_run=dry_run)
+    verdicts = ami_gc.collect(aws.regions(region or [], "gc"), keep, Progress(), dry_run=dry_run)
+    _print_verdicts(verdicts, dry_run, as_json)
+
+
+@app.command(epilog="Example: ingot ami sweep --age 4 --region us-east-1 --dry-run")
+def sweep(
+    age: Annotated[float, typer.Option("--age", min=0, help="Only what is at least this many hours old.")] = 4,
+    region: RegionsOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete what killed builds left behind.
+
+    Instances, volumes, key pairs, security groups, launch templates, images and snapshots that carry a build's id and
+    that no build can be using any more.
+    """
+    from datetime import timedelta
+
+    from ingot.ami import sweep as ami_sweep
+    from ingot.console import Progress
+    from ingot.sources import aws
+
+    verdicts = ami_sweep.collect(aws.regions(region or [], "sweep"), timedelta(hours=age), Progress(), dry_run=dry_run)
     _print_verdicts(verdicts, dry_run, as_json)
 
 
@@ -274,12 +310,12 @@ def policy(
     command: Annotated[
         str,
         typer.Argument(
-            help="A command of `ingot ami`; gc-builds is gc --builds, publish what a build does.",
+            help="A command of `ingot ami`; publish is the last step of a build.",
             autocompletion=lambda: _commands(),
         ),
     ],
 ) -> None:
-    """Print the IAM policy that a command needs, and no more."""
+    """Print the least IAM policy for a command."""
     from ingot.ami.policy import document
 
     print(document(command))
@@ -294,11 +330,11 @@ def _commands() -> list[str]:
 def _row(image: str, os_name: str, arch: str) -> "Row":
     """What a channel holds one AMI of; UsageError where the catalog knows no such."""
     from ingot.ami.promote import Row
-    from ingot.cli.options import find_stack
+    from ingot.cli.options import at
 
-    catalog, _ = find_stack("")
+    catalog, target = at(os_name, arch)
     catalog.image(image)
-    return Row(image, os_name, catalog.check_arch(os_name, arch))
+    return Row(image, target.os, target.arch)
 
 
 def _would(dry_run: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json
+from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, print_json, select_image
 from ingot.errors import UsageError
 
 app = typer.Typer()
@@ -50,15 +50,18 @@ def build(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Build an AMI, verify it before and after it is one, and tag it."""
-    from ingot.ami.build import Request
+    """Build an AMI, verify it and tag it.
+
+    The suite runs on the instance before it becomes an AMI, and on a new instance of the AMI afterwards.
+    """
+    from ingot.ami.build import Options
     from ingot.ami.build import build as build_ami
     from ingot.ami.uefi import SigningKey
     from ingot.console import Progress, out
     from ingot.image.packer import DEBUG
 
     if on_error not in ("cleanup", "abort"):
-        raise UsageError(f"unknown way {on_error!r}", hint="--on-error cleanup or --on-error abort")
+        raise UsageError(f"unknown value {on_error!r} of --on-error", hint="give cleanup or abort")
     if debug and not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask at", place="--debug", hint="leave it out")
     signing = None
@@ -67,13 +70,12 @@ def build(
     elif signing_key or signing_certificate or trust:
         hint = "a key, its certificate, and whom else firmware is to trust: docs/secure-boot.md"
         raise UsageError("--signing-key and --signing-certificate go together", hint=hint)
-    catalog, stack = find_stack(stack)
-    request = Request(
-        image, os_name, arch, stack, region,
-        instance_types or [], subnets or [], on_demand, instance_profile, kms_key,
+    catalog, selection = select_image(image, os_name, arch, stack)
+    options = Options(
+        region, instance_types or [], subnets or [], on_demand, instance_profile, kms_key,
         [f"-on-error={on_error}", *([DEBUG] if debug else [])], signing,
     )  # fmt: skip
-    report = build_ami(request, catalog, Progress(quiet=debug))
+    report = build_ami(selection, options, catalog, Progress(quiet=debug))
     if as_json:
         print_json(report)
         return

@@ -1,21 +1,24 @@
 """The commands about framework containers: container, smoke, pair."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingot.cli.options import ArchOption, JsonOption, StackOption, find_stack, print_json, systems
+if TYPE_CHECKING:
+    from ingot.model.target import ContainerSelection
+
+from ingot.cli.options import ArchOption, JsonOption, StackOption, catalog, print_json, systems
 
 app = typer.Typer(rich_markup_mode=None)
 
 
 def _containers() -> list[str]:
-    return sorted(find_stack("")[0].containers)
+    return sorted(catalog().containers)
 
 
 def _accelerators() -> list[str]:
-    return sorted(find_stack("")[0].container_systems)
+    return sorted(catalog().container_systems)
 
 
 NameArg = Annotated[str, typer.Argument(help="A container of catalog/containers.yml.", autocompletion=_containers)]
@@ -31,6 +34,13 @@ AcceleratorOption = Annotated[
 ]
 
 
+def _select(name: str, os_name: str, arch: str, stack: str, accelerator: str) -> "ContainerSelection":
+    from ingot.lock import select
+
+    whole = catalog()
+    return select.container(whole, name, stack or whole.newest_stack, os_name, arch, accelerator)
+
+
 @app.command(epilog="Example: ingot container fsdp --accelerator nvidia")
 def container(
     name: NameArg,
@@ -40,12 +50,14 @@ def container(
     accelerator: AcceleratorOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Build a framework container from the lock, and before it what it is FROM; what has not changed is left alone."""
-    from ingot.console import Progress, out
-    from ingot.container.build import asked, build
+    """Build a framework container from the lock.
 
-    catalog, stack = find_stack(stack)
-    report = build(asked(catalog, name, os_name, arch, stack, accelerator), catalog, Progress())
+    What it is FROM is built first; what has not changed is left alone.
+    """
+    from ingot.console import Progress, out
+    from ingot.container.build import build
+
+    report = build(_select(name, os_name, arch, stack, accelerator), Progress())
     if as_json:
         print_json(report)
         return
@@ -63,27 +75,26 @@ def smoke(
     accelerator: AcceleratorOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Train in a container, without network or root, and judge it by its rule; exit 1 if it fails.
+    """Train briefly in a container and judge the run.
 
-    The container is built first where it has changed.
+    The run has neither network nor root; the rule is in containers/NAME/smoke.yml, and the exit status is 1 if the run
+    breaks it. The container is built first where it has changed.
     """
     from ingot.console import Progress, err, out
     from ingot.container import smoke as module
-    from ingot.container.build import CONTAINERS, asked, build, check
+    from ingot.container.build import CONTAINERS, build
 
-    catalog, stack = find_stack(stack)
-    request = asked(catalog, name, os_name, arch, stack, accelerator)
-    check(request, catalog)
+    selection = _select(name, os_name, arch, stack, accelerator)
     what = module.read(CONTAINERS / name)
     progress = Progress()
-    build(request, catalog, progress)
-    folder = request.dir / name
+    build(selection, progress)
+    folder = selection.dir / name
     folder.mkdir(exist_ok=True)
     with progress.phase("smoke"):
-        result = module.smoke(request.tag, what, folder)
+        result = module.smoke(selection.tag, what, folder)
     curve = list(result.losses.values())
     if as_json:
-        facts = {"container": name, "tag": request.tag, "passed": not result.faults, "faults": result.faults}
+        facts = {"container": name, "tag": selection.tag, "passed": not result.faults, "faults": result.faults}
         print_json(facts | {"seconds": result.seconds, "losses": result.losses, "log": str(folder / "smoke.log")})
     elif not result.faults:
         out.print(f"{name} passes in {result.seconds} s: loss {curve[0]:.3g} to {curve[-1]:.3g}", markup=False)
@@ -101,11 +112,11 @@ def pair(
     container: Annotated[str, typer.Argument(help="The container: an image in Docker, or its manifest.json.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether a container goes with a host image; exit 1 with the reasons if it does not.
+    """Compare a container with the host it runs on.
 
-    Both have to be of one stack, and what they share of one lock; the driver has to know the container's CUDA, and
-    libfabric, NCCL with its plugin, and PMIx have to speak with each other. What one of them does not have, or does not
-    say, is named as not compared.
+    The exit status is 1, with the reasons, if they do not go together. Both have to be of one stack, and what they
+    share of one lock; the driver has to know the container's CUDA, and libfabric, NCCL with its plugin, and PMIx
+    have to speak with each other. What one of them does not have, or does not say, is named as not compared.
     """
     from rich.markup import escape
     from rich.table import Table
@@ -114,8 +125,8 @@ def pair(
     from ingot.container.pair import container_of, host_of
     from ingot.container.pair import pair as compare
 
-    catalog, _ = find_stack("")
-    report = compare(host_of(host, catalog), container_of(container, catalog), catalog)
+    whole = catalog()
+    report = compare(host_of(host, whole), container_of(container, whole), whole)
     if as_json:
         print_json(report)
     else:

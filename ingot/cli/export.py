@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import ImageArg, StackOption, find_stack, systems, types
+from ingot.cli.options import ImageArg, StackOption, catalog, select_image, systems, types
 
-app = typer.Typer(help="Write files for other services: AWS ParallelCluster, EC2 Image Builder.", rich_markup_mode=None)
+app = typer.Typer(help="Write files for other AWS services.", rich_markup_mode=None)
 
 OsOption = Annotated[str, typer.Option("--os", help="Operating system of the image.", autocompletion=systems)]
 ArchOption = Annotated[str, typer.Option("--arch", help="Architecture of the image.")]
@@ -19,7 +19,7 @@ OutputOption = Annotated[
 
 
 def _clusters() -> list[str]:
-    return sorted(name for name, row in find_stack("")[0].images.items() if row.platform == "parallelcluster")
+    return sorted(name for name, row in catalog().images.items() if row.platform == "parallelcluster")
 
 
 def _write(text: str, remarks: list[str], output: Path | None) -> None:
@@ -75,18 +75,19 @@ def pcluster(
     region: Annotated[str, typer.Option("--region", help="Where the cluster is.", show_default=False)] = "",
     output: OutputOption = None,
 ) -> None:
-    """Print a configuration of AWS ParallelCluster whose nodes start from a built AMI.
+    """Print a configuration of AWS ParallelCluster.
 
-    EFA, placement and capacity follow the instance type. What does not fit between image and type is refused.
+    Its nodes start from a built AMI. EFA, placement and capacity follow the instance type. What does not fit
+    between image and type is refused.
     """
     from ingot.export.pcluster import Cluster, export
 
-    catalog, stack = find_stack(stack)
+    whole, selection = select_image(image, os_name, arch, stack, stale=True)
     cluster = Cluster(
-        image, os_name, arch, stack, ami, instance_type, subnet, nodes,
+        selection, ami, instance_type, subnet, nodes,
         capacity_block, head_instance_type, head_subnet, key_name, region,
     )  # fmt: skip
-    text, remarks = export(cluster, catalog, _command_line())
+    text, remarks = export(cluster, whole, _command_line())
     _write(text, remarks, output)
 
 
@@ -109,15 +110,15 @@ def image_builder(
     ] = None,
     output: OutputOption = None,
 ) -> None:
-    """Print a CloudFormation template by which EC2 Image Builder builds the image in the cloud.
+    """Print a template for EC2 Image Builder.
 
-    The pipeline makes the same image of the same lock as `ingot ami build`, runs the suite before and after it is an
-    AMI, and puts it into the channel candidate. Parameters say where a tarball of the checkout lies.
+    CloudFormation makes a pipeline of it that builds the image in the cloud. The pipeline makes the same image of
+    the same lock as `ingot ami build`, runs the suite before and after it is an AMI, and puts it into the channel
+    candidate. Parameters say where a tarball of the checkout lies.
     """
-    from ingot.ami.build import Request
+    from ingot.ami.build import Options
     from ingot.export.image_builder import export
 
-    catalog, stack = find_stack(stack)
-    request = Request(image, os_name, arch, stack, region, instance_types or [])
-    text, remarks = export(request, catalog, _command_line())
+    whole, selection = select_image(image, os_name, arch, stack)
+    text, remarks = export(selection, Options(region, instance_types or []), whole, _command_line())
     _write(text, remarks, output)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, find_stack, print_json
+from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, at, print_json, select_image
 from ingot.errors import IngotError
 
 app = typer.Typer()
@@ -14,7 +14,10 @@ app = typer.Typer()
 
 @app.command(epilog="Example: ingot setup")
 def setup() -> None:
-    """Install what local builds need: Docker, QEMU, mmdebstrap, and Packer with its plugins."""
+    """Install the tools that local builds need.
+
+    These are Docker, QEMU, mmdebstrap, and Packer with its plugins; what is there is left alone.
+    """
     from ingot.console import Progress
     from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
 
@@ -34,13 +37,16 @@ def local(
     frozen: Annotated[bool, typer.Option("--frozen", help="Refuse if a pinned package has left the archive.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Build an image on this machine, make a disk of it, boot it, and verify it there."""
+    """Build, boot and verify an image on this machine.
+
+    An image whose inputs have not changed since its last build is not built again.
+    """
     from ingot.console import Progress, out
-    from ingot.image.build import Request, local
+    from ingot.image.build import local
     from ingot.image.report import render
 
-    catalog, stack = find_stack(stack)
-    report = local(Request(image, os_name, arch, stack, rebuild, frozen), catalog, Progress())
+    catalog, selection = select_image(image, os_name, arch, stack, local=True)
+    report = local(selection, catalog, Progress(), rebuild=rebuild, frozen=frozen)
     print_json(report) if as_json else out.print(render(report))
 
 
@@ -57,18 +63,18 @@ def boot(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Boot a built disk in QEMU; open a shell, or run one command. Nothing is written to the disk."""
+    """Open a shell or run a command in a built image.
+
+    QEMU runs it, with KVM where there is one. Nothing is written to the disk.
+    """
     from contextlib import ExitStack
     from dataclasses import asdict
 
     from ingot.console import Progress
     from ingot.image.machine import boot as boot_disk
-    from ingot.paths import build_dir
 
-    catalog, _ = find_stack("")
-    catalog.image(image)
-    catalog.check_local(os_name, arch)
-    folder = build_dir(image, os_name, arch)
+    _, selection = select_image(image, os_name, arch, local=True, stale=True)
+    folder = selection.dir
     disk = folder / "disk.raw"
     if not disk.exists():
         raise IngotError("this image has no disk yet", place=str(disk), hint=f"run `make local-{image} OS={os_name}`")
@@ -120,19 +126,18 @@ def verify(
     ssh_config: Annotated[Path | None, typer.Option("--ssh-config", help="An ssh configuration file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the suite against a container, a machine or this system: is it what the lock says?"""
+    """Test a container or machine against its lock.
+
+    The suite asks of every component whether it is what the lock says. The exit status is 1 if a test fails.
+    """
     from dataclasses import asdict
 
     from ingot.console import out
     from ingot.image.verify import verify as run_suite
-    from ingot.lock.file import path_of
-    from ingot.paths import build_dir
 
-    catalog, stack = find_stack(stack)
-    catalog.image(image)
-    log = build_dir(image, os_name, arch) / "verify.log"
-    lock_path = path_of(stack, os_name, arch)
-    result = run_suite(uri, lock_path=lock_path, image=image, log=log, target=target, ssh_config=ssh_config)
+    _, selection = select_image(image, os_name, arch, stack, stale=True)
+    log = selection.dir / "verify.log"
+    result = run_suite(uri, lock_path=selection.lock_path, image=image, log=log, target=target, ssh_config=ssh_config)
     if as_json:
         print_json(asdict(result))
     else:
@@ -146,22 +151,24 @@ def verify(
 
 @app.command(epilog="Example: ingot base --os debian12")
 def base(os_name: OsOption = "debian13", arch: ArchOption = "x86_64", stack: StackOption = "") -> None:
-    """Make the bare root file system of a lock as a Docker image, and print its name."""
+    """Make the bare system that images start from.
+
+    Prints the name of its Docker image, which has exactly the lock's versions of the base's packages.
+    """
     from ingot.image.base import ensure_base
     from ingot.image.setup import ensure_docker, ensure_local_tools
     from ingot.lock.file import load, path_of
     from ingot.paths import cache_dir
 
-    catalog, stack = find_stack(stack)
-    catalog.check_local(os_name, arch)
+    _, target = at(os_name, arch, stack, local=True)
     ensure_docker()
     ensure_local_tools()
-    print(ensure_base(load(path_of(stack, os_name, arch)), log=cache_dir("logs") / "base.log").tag)
+    print(ensure_base(load(path_of(target)), log=cache_dir("logs") / "base.log").tag)
 
 
 @app.command("packer-env", epilog='Example: eval "$(ingot packer-env)"')
 def packer_env() -> None:
-    """Print the shell lines that let Packer be run by hand."""
+    """Print shell lines to run Packer by hand."""
     import shlex
 
     from ingot.image.setup import ensure_packer, packer_environment

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import StackOption, find_stack, types
+from ingot.cli.options import StackOption, catalog, types
 
 app = typer.Typer(rich_markup_mode=None)
 
 
 def _launchable() -> list[str]:
-    return sorted(name for name, row in find_stack("")[0].containers.items() if row.script)
+    return sorted(name for name, row in catalog().containers.items() if row.script)
 
 
 def _schedulers() -> list[str]:
@@ -64,7 +64,7 @@ def launch(
     ] = "",
     stack: StackOption = "",
 ) -> None:
-    """Print what a scheduler is given to train.
+    """Print the job file for a training run.
 
     That is a batch script for slurm; for kubernetes a Service and an indexed Job, or what JobSet or Kubeflow's training
     operator make pods of; for batch the definition of a multi-node parallel job of AWS Batch.
@@ -75,15 +75,15 @@ def launch(
     from ingot.console import err
     from ingot.export.launch import launch as render
 
-    catalog, stack = find_stack(stack)
+    whole = catalog()
     text, remarks = render(
-        catalog,
+        whole,
         scheduler,
         name,
         instance_type=on,
         nodes=nodes,
         os_name=os_name,
-        stack=stack,
+        stack=stack or whole.newest_stack,
         command_line=shlex.join(["ingot", *sys.argv[1:]]),
         container=container,
         bare=bare,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import ArchOption, JsonOption, OsOption, StackOption, find_stack, print_json
+from ingot.cli.options import ArchOption, JsonOption, OsOption, StackOption, at, print_json
 
 app = typer.Typer()
 
@@ -20,25 +20,25 @@ def mirror(
     stack: StackOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Download all that builds of a lock read from the network, so that INGOT_MIRROR=DIR replays them without."""
+    """Download all that builds of a lock need.
+
+    `INGOT_MIRROR=DIR` then replays them without a network.
+    """
     from dataclasses import asdict
 
     from ingot.console import Progress, out
     from ingot.lock import file as locks
     from ingot.mirror.mirror import mirror as make
 
-    catalog, stack = find_stack(stack)
-    catalog.check_arch(os_name, arch)
-    lock = locks.load(locks.path_of(stack, os_name, arch))
+    catalog, target = at(os_name, arch, stack)
+    lock = locks.load(locks.path_of(target))
     locks.check(lock, catalog)
     made = make(folder, catalog, lock, Progress())
     if as_json:
         print_json(asdict(made))
         return
     size, came = made.bytes / 1e9, made.downloaded_bytes / 1e9
-    out.print(
-        f"{made.path}: {made.files} files of {os_name}-{arch}, {size:.2f} GB, {came:.2f} GB of it downloaded now."
-    )
+    out.print(f"{made.path}: {made.files} files of {target.key}, {size:.2f} GB, {came:.2f} GB of it downloaded now.")
     for name, what in made.not_in_it.items():
         out.print(f"  not in it: {name}: {what}", markup=False)
 
@@ -49,7 +49,10 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 8080,
     bind: Annotated[str, typer.Option("--bind", help="The address to listen on; others reach 0.0.0.0.")] = "127.0.0.1",
 ) -> None:
-    """Serve a mirror over HTTP until Ctrl-C; INGOT_MIRROR=URL builds from it."""
+    """Serve a mirror over HTTP until Ctrl-C.
+
+    `INGOT_MIRROR=URL` builds from it.
+    """
     import signal
     import threading
 

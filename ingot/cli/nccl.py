@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import JsonOption, StackOption, find_stack, print_json, types
+from ingot.cli.options import JsonOption, StackOption, catalog, print_json, types
 
-app = typer.Typer(help="Measure NCCL on nodes, and read what was measured.", rich_markup_mode=None)
+app = typer.Typer(help="Measure NCCL on nodes and judge the result.", rich_markup_mode=None)
 
 
 def _collectives() -> list[str]:
@@ -40,18 +40,21 @@ def run(
     ] = "ubuntu2404",
     stack: StackOption = "",
 ) -> None:
-    """Print a batch script for Slurm that measures a collective with nccl-tests; its log is for `ingot nccl report`."""
+    """Print a Slurm script that measures a collective.
+
+    It runs nccl-tests; `ingot nccl report` reads its log.
+    """
     from ingot.console import err
     from ingot.export.nccl import render
 
-    catalog, stack = find_stack(stack)
+    whole = catalog()
     text, remarks = render(
-        catalog,
+        whole,
         collective,
         instance_type=on,
         nodes=nodes,
         os_name=os_name,
-        stack=stack,
+        stack=stack or whole.newest_stack,
         command_line=shlex.join(["ingot", *sys.argv[1:]]),
         container=container,
         largest=largest,
@@ -74,7 +77,7 @@ def report(
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one line a size.")] = False,
 ) -> None:
-    """Show the bus bandwidth by message size, and judge it.
+    """Show and judge bus bandwidth by message size.
 
     The exit status is 1 when results are wrong, a run did not finish, or its best bus bandwidth is below the floor.
     """
@@ -115,7 +118,10 @@ def messages(
     files: Annotated[list[Path], typer.Argument(help="Exports of Nsight Systems as SQLite, one a rank.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what sizes of messages NCCL was given, by operation, as Nsight Systems has recorded them."""
+    """Show the sizes of NCCL's messages by operation.
+
+    Nsight Systems has recorded them.
+    """
     from ingot.export.nccl import human
     from ingot.export.nsys import messages as read
 

@@ -1,19 +1,23 @@
 """What commands share: the options that many of them have, completed by the catalog, and how they print."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ingot.catalog.catalog import Catalog
+    from ingot.model.target import ImageSelection, Target
 
 
 def images() -> list[str]:
     """The images of the catalog, for completion."""
-    return sorted(find_stack("")[0].images)
+    return sorted(catalog().images)
 
 
 def systems() -> list[str]:
     """The operating systems of the catalog, for completion."""
-    return sorted(find_stack("")[0].operating_systems)
+    return sorted(catalog().operating_systems)
 
 
 def types() -> list[str]:
@@ -30,13 +34,28 @@ StackOption = Annotated[str, typer.Option("--stack", help="Stack; the newest by 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
-def find_stack(name: str) -> tuple[Any, str]:
-    """The catalog, and the stack that was named or else the newest one."""
+def catalog() -> "Catalog":
+    """The catalog, with a team's own one laid over it."""
     from ingot import paths
     from ingot.catalog.read import read_catalog
 
-    catalog = read_catalog(own=paths.own_catalog())
-    return catalog, name or catalog.newest_stack
+    return read_catalog(own=paths.own_catalog())
+
+
+def at(os_name: str, arch: str, stack: str = "", *, local: bool = False) -> "tuple[Catalog, Target]":
+    """The catalog, and the target that options name; of the newest stack where they name none."""
+    whole = catalog()
+    return whole, whole.target(stack or whole.newest_stack, os_name, arch, local=local)
+
+
+def select_image(
+    name: str, os_name: str, arch: str, stack: str = "", *, local: bool = False, stale: bool = False
+) -> "tuple[Catalog, ImageSelection]":
+    """The catalog, and the image for the target that options name."""
+    from ingot.lock import select
+
+    whole, target = at(os_name, arch, stack, local=local)
+    return whole, select.image(whole, target, name, stale=stale)
 
 
 def print_json(data: Any) -> None:

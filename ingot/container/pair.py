@@ -17,7 +17,7 @@ from ingot.catalog.rules import Part, broken, contains, release_facts
 from ingot.container import probe as pair_probe
 from ingot.errors import IngotError, UsageError
 from ingot.lock.file import load as load_lock
-from ingot.model.lock import DRIVERS
+from ingot.model.image import DRIVERS
 from ingot.model.rule import Pair, Pairs
 from ingot.model.types import Facts
 from ingot.plan.check import NUMBER

@@ -19,6 +19,7 @@ from ingot.catalog.names import lineage
 from ingot.errors import IngotError
 from ingot.lock import file as locks
 from ingot.lock.diff import changed
+from ingot.model.target import Target
 from ingot.model.types import LOCAL_ARCH
 from ingot.run import run
 
@@ -69,7 +70,7 @@ def _nccl_of_base(name: str, accelerator: str, os_name: str, catalog: Catalog) -
     base = catalog.containers[lineage(name, catalog)[-1]]
     if not any("nccl" in roles for each, roles in base.roles.items() if each == accelerator):
         return ""
-    entry = locks.load(locks.path_of(catalog.newest_stack, os_name, LOCAL_ARCH)).components["nccl"]
+    entry = locks.load(locks.path_of(Target(catalog.newest_stack, os_name, LOCAL_ARCH))).components["nccl"]
     return f"nvidia-nccl-cu{entry.facts['cuda_major']}=={entry.version}"
 
 

@@ -12,7 +12,7 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.read import read_catalog
 from ingot.catalog.settings import SettingRule, plain, read_settings
 from ingot.errors import IngotError
-from ingot.lock.file import keys, load, path_of
+from ingot.lock.file import load, path_of, targets
 from ingot.model.lock import Lock
 from ingot.yamlfile import read
 
@@ -23,7 +23,7 @@ END = "<!-- /{} -->"
 
 def matrix(catalog: Catalog, stack: str) -> str:
     """A Markdown table of the stack: what each operating system gets of each component, on x86_64."""
-    locks = [load(path_of(*key)) for key in keys(catalog, [stack], arch="x86_64")]
+    locks = [load(path_of(target)) for target in targets(catalog, [stack], arch="x86_64")]
     lines = [f"| stack {stack} | {' | '.join(lock.os for lock in locks)} |", "|---" * (len(locks) + 1) + "|"]
     names = dict.fromkeys([*catalog.stacks[stack].pins, *(name for lock in locks for name in lock.left_out)])
     for name in names:

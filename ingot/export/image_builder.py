@@ -7,6 +7,7 @@ written from, and runs the roles and the suite. The scripts of its steps lie in 
 import hashlib
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ import yaml
 from ingot import paths
 from ingot.ami import build as ami_build
 from ingot.ami import channels
-from ingot.ami.build import Parts, Request
+from ingot.ami.build import Options
 from ingot.catalog.catalog import Catalog
 from ingot.errors import UsageError
 from ingot.image.build import git_commit, inputs_digest
+from ingot.lock import select
+from ingot.model.target import ImageSelection
 from ingot.model.types import EC2_ARCH
 from ingot.sources import ec2
 from ingot.templates import environment
@@ -49,45 +52,46 @@ class Base:
     found: ec2.Base | None
 
 
-def export(request: Request, catalog: Catalog, command_line: str) -> tuple[str, list[str]]:
+def export(selection: ImageSelection, options: Options, catalog: Catalog, command_line: str) -> tuple[str, list[str]]:
     """The template, and remarks for who deploys it.
 
     With a region, the base image is that which the region has now. IngotError where there is nothing to start from.
     """
-    parts = ami_build.parts_of(request, catalog)
-    ami_build.require_base(parts)
+    select.require_driver(selection)
+    ami_build.require_base(selection)
+    built, target = selection.on_base, selection.target
     own = _own_catalog()
-    base = _base(parts, request.region)
-    lacks, commit = ami_build.lacking(parts.lock), git_commit()
-    document = component(request, parts, catalog, own, lacks)
+    base = _base(selection, options.region)
+    lacks, commit = built.lock.missing, git_commit()
+    document = component(selection, catalog, own, lacks)
     data = dump(document)
     if len(data) > MOST_DATA:
         raise UsageError(f"the component has {len(data)} characters, Image Builder takes {MOST_DATA}")
-    tags = ami_build.tags_of(request, parts, "")
+    tags = ami_build.tags_of(built, options, "")
     template = environment(FOLDER).get_template("image-builder.yml.j2")
     text = template.render(
         command_line=command_line,
-        image=request.image,
-        os=request.os_name,
-        arch=request.arch,
-        stack=request.stack,
+        image=selection.name,
+        os=target.os,
+        arch=target.arch,
+        stack=target.stack,
         commit=commit,
-        lacks=lacks,
+        lacks=list(lacks),
         base=base,
         root_devices=["/dev/sda1", "/dev/xvda"],
         volume_gib=max(catalog.builders.volume_gib, base.found.gib if base.found else 0),
-        instance_types=request.instance_types or catalog.builders.instance_types[parts.arch],
-        parameter=channels.path(channels.CANDIDATE, request.image, request.os_name, request.arch),
+        instance_types=options.instance_types or catalog.builders.instance_types[target.arch],
+        parameter=channels.path(channels.CANDIDATE, selection.name, target.os, target.arch),
         component=data,
         # A new version for new content: a component is never changed.
         version=f"1.0.{int(hashlib.sha256(data.encode()).hexdigest()[:7], 16)}",
-        description=f"Ingot {request.image} on {request.os_name} {request.arch}, stack {request.stack}",
-        ami_name=f"ingot-{request.image}-{request.os_name}-{request.arch}-{request.stack}",
+        description=f"Ingot {selection.name} on {target.os} {target.arch}, stack {target.stack}",
+        ami_name=f"ingot-{selection.name}-{target.key}-{target.stack}",
         ami_tags=tags | {"ingot:base_ami": BASE},
         tested_tags=tags | {"ingot:base_ami": BASE} | TESTED,
         instance_tags={key: tags[key] for key in INSTANCE_TAGS},
     )
-    return text, _remarks(parts, catalog, lacks, commit)
+    return text, _remarks(selection, catalog, lacks, commit)
 
 
 def _own_catalog() -> str:
@@ -101,11 +105,12 @@ def _own_catalog() -> str:
     return str(own.relative_to(paths.ROOT))
 
 
-def _base(parts: Parts, region: str) -> Base:
+def _base(selection: ImageSelection, region: str) -> Base:
     """How the base image is found: as in a build of an AMI, here if there is a region, else when it is deployed."""
-    row, recorded = parts.lock.base_images[parts.start], parts.lock.images.get(parts.start)
+    lock, start = selection.lock, selection.base
+    row, recorded = lock.base_images[start], lock.images.get(start)
     if region:
-        found = ami_build.find_base(parts, region)
+        found = ami_build.find_base(selection, region)
         return Base("AWS::EC2::Image::Id", found.id, f"The AMI to start from, of {region}.", found)
     if row.ssm and not recorded:
         parameter = "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
@@ -113,16 +118,16 @@ def _base(parts: Parts, region: str) -> Base:
     owner, name = (recorded.owner, recorded.name) if recorded else (row.owner, row.name)
     asked = [
         *("aws", "ec2", "describe-images", "--owners", owner, "--filters", f"Name=name,Values={name}"),
-        *(f"Name=architecture,Values={EC2_ARCH[parts.arch]}", "Name=state,Values=available"),
+        *(f"Name=architecture,Values={EC2_ARCH[selection.target.arch]}", "Name=state,Values=available"),
         *("--query", "max_by(Images, &CreationDate).[ImageId, RootDeviceName]", "--output", "text"),
     ]
     return Base("AWS::EC2::Image::Id", "", f"The AMI to start from: {shlex.join(asked)}", None)
 
 
-def component(request: Request, parts: Parts, catalog: Catalog, own: str, lacks: list[str]) -> dict[str, Any]:
+def component(selection: ImageSelection, catalog: Catalog, own: str, lacks: Mapping[str, str]) -> dict[str, Any]:
     """The component's document: how the instance builds itself, and how one that was started from the AMI is tested."""
-    python = catalog.builders.pythons[request.os_name]
-    lock_path = f"{SOURCE}/{parts.lock_path.relative_to(paths.ROOT)}"
+    target, python = selection.target, catalog.builders.pythons[selection.target.os]
+    lock_path = f"{SOURCE}/{selection.lock_path.relative_to(paths.ROOT)}"
     settings = {
         "ROOT": ROOT,
         "SOURCE": SOURCE,
@@ -132,11 +137,11 @@ def component(request: Request, parts: Parts, catalog: Catalog, own: str, lacks:
         "VOLUME_GIB": "{{ VolumeGib }}",
         "SOURCE_SHA256": "{{ SourceSha256 }}",
         "LOCK": lock_path,
-        "INPUTS": inputs_digest(parts.lock_path),
-        "IMAGE": request.image,
-        "SYSTEM": request.os_name,
-        "ARCH": request.arch,
-        "STACK": request.stack,
+        "INPUTS": inputs_digest(selection.lock_path),
+        "IMAGE": selection.name,
+        "SYSTEM": target.os,
+        "ARCH": target.arch,
+        "STACK": target.stack,
     }
     # The agent that runs the steps has hardly any environment, and Ansible wants UTF-8.
     exported = {
@@ -148,14 +153,13 @@ def component(request: Request, parts: Parts, catalog: Catalog, own: str, lacks:
         "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}/collections",
         "ANSIBLE_NOCOLOR": "1",
     } | ({"INGOT_CATALOG": f"{SOURCE}/{own}"} if own else {})
-    brings = parts.lock.base_images[parts.start].brings
     variables = {
         "ansible_python_interpreter": "/usr/bin/python3",
-        "ingot_roles": list(catalog.image(request.image).roles),
-        "ingot_without": [*brings, "sysprep"],
+        "ingot_roles": list(selection.image.roles),
+        "ingot_without": [*selection.brought, "sysprep"],
         "ingot_lock": lock_path,
-        "sysprep_only_kernel": "kernel" in catalog.image(request.image).without(brings).roles,
-        "manifest_image": request.image,
+        "sysprep_only_kernel": "kernel" in selection.on_base.image.roles,
+        "manifest_image": selection.name,
         "manifest_inputs_sha256": settings["INPUTS"],
         "manifest_git_commit": git_commit(),
     }
@@ -196,7 +200,7 @@ def component(request: Request, parts: Parts, catalog: Catalog, own: str, lacks:
     }
     return {
         "name": "ingot",
-        "description": f"Makes {request.image} on {request.os_name} {request.arch} of stack {request.stack}.",
+        "description": f"Makes {selection.name} on {target.os} {target.arch} of stack {target.stack}.",
         "schemaVersion": 1.0,
         "parameters": [{name: {"type": "string", "description": what}} for name, what in parameters.items()],
         "phases": [
@@ -237,15 +241,15 @@ def dump(document: dict[str, Any]) -> str:
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _remarks(parts: Parts, catalog: Catalog, lacks: list[str], commit: str) -> list[str]:
+def _remarks(selection: ImageSelection, catalog: Catalog, lacks: Mapping[str, str], commit: str) -> list[str]:
     """What who deploys the template should know."""
-    lock, remarks = parts.lock, []
+    lock, remarks = selection.lock, []
     if (distribution := catalog.operating_system(lock.os).distribution) not in LISTED:
         remarks.append(f"warning: AWS does not list {distribution} among the systems that Image Builder works on")
     if lacks:
         remarks.append(
-            f"warning: a pipeline of this template refuses to build: nobody has published all of {', '.join(lacks)};"
-            f" record it by `ingot lock --os {lock.os} --arch {lock.arch} --record`, and export anew"
+            f"warning: a pipeline of this template refuses to build, since the lock lacks parts of {', '.join(lacks)};"
+            f" run `ingot lock record --os {lock.os} --arch {lock.arch}`, then export again"
         )
     if commit.endswith("-dirty"):
         remarks.append("warning: files differ from the commit: a tarball of the commit will be refused; commit first")

@@ -13,10 +13,10 @@ from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import check_name, describe
 from ingot.catalog.settings import engine, plain, read_settings
-from ingot.container.build import tag_of
 from ingot.errors import IngotError, UsageError
 from ingot.lock.file import load, path_of
 from ingot.model.container import Container
+from ingot.model.target import Target, container_tag
 from ingot.plan.check import assignments, efa_parts
 from ingot.templates import environment
 from ingot.yamlfile import nearest
@@ -84,22 +84,15 @@ def node_facts(instance_type: str, nodes: int) -> dict[str, Any]:
     return describe(instance_type)
 
 
-def accelerator_of(facts: dict[str, Any]) -> str:
-    """The accelerator of an instance type as containers and rules call it."""
-    return "cpu" if facts["accelerator"] == "none" else str(facts["accelerator"])
-
-
-def environment_of(
-    stack: str, os_name: str, facts: dict[str, Any], wanted: list[str]
-) -> tuple[list[dict[str, str]], list[str]]:
+def environment_of(target: Target, facts: dict[str, Any], wanted: list[str]) -> tuple[list[dict[str, str]], list[str]]:
     """The variables that a job on such nodes sets, and remarks on those that are wanted.
 
     Raises IngotError when one of those breaks a rule of severity `error`.
     """
-    lock = load(path_of(stack, os_name, facts["arch"]))
+    lock = load(path_of(target))
     known = {part: entry.version for part, entry in lock.components.items() if entry.version}
     versions = efa_parts(known, lock.components["efa"].source if "efa" in known else None)
-    settings, findings = settings_of(wanted, versions, facts["name"], accelerator_of(facts))
+    settings, findings = settings_of(wanted, versions, facts["name"], facts["accelerator"])
     wrong = [found for found in findings if found["severity"] == "error"]
     if wrong:
         said = "; ".join(f"{each['variable']}: {each['message']}" for each in wrong)
@@ -151,11 +144,10 @@ def launch(
         raise UsageError(f"{name} writes no checkpoints to resume from", place="--checkpoints", hint="leave it out")
     if checkpoints and not re.fullmatch(r"/[^\s:,]*", checkpoints):
         raise UsageError(f"{checkpoints!r} is no absolute path", place="--checkpoints", hint="write /fsx/run-1")
-    catalog.stack(stack)
-    accelerator = accelerator_of(facts)
+    accelerator = facts["accelerator"]
     systems: dict[str, str] = {each: row.os for each, row in catalog.container_systems.items()}
     os_name = os_name or systems.get(accelerator, systems["cpu"])
-    catalog.check_arch(os_name, facts["arch"])
+    target = catalog.target(stack, os_name, facts["arch"])
     if not container and not bare and accelerator not in row.accelerators:
         has = ", ".join(row.accelerators)
         hint = f"name a container of your own that has {row.script}: --container REFERENCE"
@@ -163,11 +155,11 @@ def launch(
     if accelerator == "nvidia" and processes > facts["devices"]:
         said = f"{processes} processes a node want a GPU each; {instance_type} has {facts['devices']}"
         raise UsageError(said, place="--processes", hint="leave it out for one a GPU")
-    settings, remarks = environment_of(stack, os_name, facts, environment or [])
+    settings, remarks = environment_of(target, facts, environment or [])
     if row.checkpoints and not checkpoints:
         remarks.append("note: without --checkpoints DIR, a folder that all nodes share, a job that fails begins anew")
     if not container and not bare:
-        container = tag_of(name, accelerator, os_name, facts["arch"])
+        container = container_tag(name, accelerator, target)
         remarks.append(f"note: nodes pull {container}; push it where they can, and name that by --container")
     efa = facts["efa"] if nodes > 1 else 0
     limits = {DEVICE[accelerator]: facts["devices"]} if accelerator in DEVICE else {}
@@ -180,7 +172,7 @@ def launch(
         remarks.append(
             f"note: aws batch submit-job --job-definition {name} --job-name {name} --job-queue QUEUE starts it"
         )
-    built_from = f"stack {stack}, {os_name}-{facts['arch']}"
+    built_from = f"stack {target.stack}, {target.key}"
     template = templates().get_template(TEMPLATES[scheduler])
     text = template.render(
         header=f"Written by `{' '.join(command_line.split())}`: {built_from}.",

@@ -7,7 +7,7 @@ from typing import Any
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.errors import IngotError, UsageError
-from ingot.export.launch import accelerator_of, environment_of, node_facts, templates
+from ingot.export.launch import environment_of, node_facts, templates
 from ingot.yamlfile import nearest
 
 # Its programs, without `_perf`: the folder src of https://github.com/NVIDIA/nccl-tests
@@ -39,16 +39,15 @@ def render(
     if not SIZE.fullmatch(largest):
         raise UsageError(f"{largest!r} is no size", place="--largest", hint="write bytes, or 512M or 16G")
     facts = node_facts(instance_type, nodes)
-    if accelerator_of(facts) != "nvidia":
-        has = facts["accelerator"] if facts["accelerator"] != "none" else "no accelerator"
+    if facts["accelerator"] != "nvidia":
+        has = facts["accelerator"] if facts["accelerator"] != "cpu" else "no accelerator"
         raise UsageError(f"NCCL is for NVIDIA's GPUs; {instance_type} has {has}", place="--instance-type")
-    catalog.stack(stack)
-    catalog.check_arch(os_name, facts["arch"])
-    settings, remarks = environment_of(stack, os_name, facts, environment or [])
+    target = catalog.target(stack, os_name, facts["arch"])
+    settings, remarks = environment_of(target, facts, environment or [])
     if nodes == 1:
         remarks.append("note: one node tells of NVLink or PCIe alone; EFA is used from two on")
     text = templates().get_template("nccl.sbatch.j2").render(
-        header=f"Written by `{' '.join(command_line.split())}`: stack {stack}, {os_name}-{facts['arch']}.",
+        header=f"Written by `{' '.join(command_line.split())}`: stack {target.stack}, {target.key}.",
         collective=collective,
         nodes=nodes,
         devices=facts["devices"],

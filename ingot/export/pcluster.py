@@ -8,12 +8,11 @@ from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import check_name, describe
 from ingot.errors import IngotError, UsageError
-from ingot.lock import file as locks
-from ingot.model.image import Image
-from ingot.model.lock import Lock
+from ingot.lock import select
+from ingot.model.target import ImageSelection
 from ingot.model.types import Arch
 from ingot.plan.fit import images_for
-from ingot.plan.plan import of_lock
+from ingot.plan.plan import of_selection
 from ingot.templates import environment
 
 PLATFORM = "parallelcluster"
@@ -32,10 +31,7 @@ INSTANCE_TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
 class Cluster:
     """What the cluster is to be; what is empty is left to ParallelCluster, or is as for the nodes."""
 
-    image: str
-    os_name: str
-    arch: str
-    stack: str
+    selection: ImageSelection
     ami: str
     instance_type: str
     subnet: str
@@ -49,36 +45,35 @@ class Cluster:
 
 def export(cluster: Cluster, catalog: Catalog, command_line: str) -> tuple[str, list[str]]:
     """The configuration, and remarks for who creates the cluster; UsageError on what does not go together."""
-    image = catalog.image(cluster.image)
+    selection, target = cluster.selection, cluster.selection.target
+    image, lock = selection.image, selection.lock
     if image.platform != PLATFORM:
         known = ", ".join(name for name, row in catalog.images.items() if row.platform == PLATFORM)
-        raise UsageError(f"{cluster.image} is an image for {image.platform}, no cluster's", hint=f"name one of {known}")
-    arch = catalog.check_arch(cluster.os_name, cluster.arch)
-    catalog.stack(cluster.stack)
+        message = f"{selection.name} is an image for {image.platform}, not for {PLATFORM}"
+        raise UsageError(message, hint=f"name one of {known}")
     _check_ids(cluster)
-    lock = locks.load(locks.path_of(cluster.stack, cluster.os_name, arch))
-    lock.check_accelerator(image)
-    if not lock.base_image(cluster.image, image):
+    select.require_driver(selection)
+    if not selection.base:
         systems = [name for name, row in catalog.operating_systems.items() if PLATFORM in row.base_images]
-        message = f"there is no base image of {PLATFORM} for {cluster.os_name}"
+        message = f"there is no base image of {PLATFORM} for {target.os}"
         raise UsageError(message, hint=f"--os {' or '.join(systems)}")
     facts = describe(cluster.instance_type)
-    _check_type(cluster, image, facts, catalog)
-    remarks = _remarks(lock, catalog, cluster, facts)
-    head = cluster.head_instance_type or HEAD_NODES[arch]
-    _check_head(head, arch)
+    _check_type(cluster, facts, catalog)
+    remarks = _remarks(catalog, cluster, facts)
+    head = cluster.head_instance_type or HEAD_NODES[target.arch]
+    _check_head(head, target.arch)
     text = (
         environment(paths.ROOT / "exports")
         .get_template("pcluster.yml.j2")
         .render(
             command_line=command_line,
-            image=cluster.image,
-            os=cluster.os_name,
-            arch=arch,
-            stack=cluster.stack,
+            image=selection.name,
+            os=target.os,
+            arch=target.arch,
+            stack=target.stack,
             release=lock.components[PLATFORM].version,
             region=cluster.region,
-            pcluster_os=OS_NAMES.get(cluster.os_name, cluster.os_name),
+            pcluster_os=OS_NAMES.get(target.os, target.os),
             ami=cluster.ami,
             head_instance_type=head,
             head_subnet=cluster.head_subnet or cluster.subnet,
@@ -112,21 +107,20 @@ def _check_ids(cluster: Cluster) -> None:
         raise UsageError(f"{cluster.nodes} nodes cannot train", place="--nodes", hint="give 1 or more")
 
 
-def _check_type(cluster: Cluster, image: Image, facts: dict[str, Any], catalog: Catalog) -> None:
+def _check_type(cluster: Cluster, facts: dict[str, Any], catalog: Catalog) -> None:
     """UsageError when the instance type is of another architecture than the AMI, or has other accelerators."""
-    name = cluster.instance_type
-    if facts["arch"] != cluster.arch:
+    name, image, arch = cluster.instance_type, cluster.selection.image, cluster.selection.target.arch
+    if facts["arch"] != arch:
         raise UsageError(
-            f"{name} is {facts['arch']}, the AMI is {cluster.arch}",
+            f"{name} is {facts['arch']}, the AMI is {arch}",
             place="--instance-type",
-            hint=f"an AMI that was built with --arch {facts['arch']}, or an instance type of {cluster.arch}",
+            hint=f"an AMI that was built with --arch {facts['arch']}, or an instance type of {arch}",
         )
-    wanted = "none" if image.accelerator == "cpu" else image.accelerator
-    if facts["accelerator"] != wanted:
+    if facts["accelerator"] != image.accelerator:
         fitting = [each for each in images_for(catalog.images, facts["accelerator"]) if _is_ours(catalog, each)]
-        has = "no accelerator" if facts["accelerator"] == "none" else f"{facts['device']} ({facts['accelerator']})"
+        has = "no accelerator" if facts["accelerator"] == "cpu" else f"{facts['device']} ({facts['accelerator']})"
         raise UsageError(
-            f"{name} has {has}, {cluster.image} is for {image.accelerator}",
+            f"{name} has {has}, {cluster.selection.name} is for {image.accelerator}",
             place="--instance-type",
             hint=f"{'an AMI of ' + ' or '.join(fitting) + ', or ' if fitting else ''}another instance type",
         )
@@ -149,9 +143,9 @@ def _check_head(name: str, arch: Arch) -> None:
         raise UsageError(f"{name} is {has}, the AMI is {arch}", place="--head-instance-type", hint=hint)
 
 
-def _remarks(lock: Lock, catalog: Catalog, cluster: Cluster, facts: dict[str, Any]) -> list[str]:
+def _remarks(catalog: Catalog, cluster: Cluster, facts: dict[str, Any]) -> list[str]:
     """What works less well than it could on these nodes; IngotError on what would not work at all."""
-    found = of_lock(lock, catalog, cluster.image, cluster.instance_type)["findings"]
+    found = of_selection(cluster.selection, catalog, cluster.instance_type)["findings"]
     if wrong := [each for each in found if each["severity"] == "error"]:
         raise IngotError("; ".join(each["message"] for each in wrong), hint=wrong[0]["fix"])
     remarks = [f"warning: {each['message']}; {each['fix']}" for each in found if each["severity"] == "warning"]

@@ -26,8 +26,9 @@ from ingot.image.packer import packer_build
 from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.image.verify import Result, verify
 from ingot.lock import file as locks
+from ingot.lock import select
 from ingot.lock.make import make
-from ingot.model.lock import Lock
+from ingot.model.target import ImageSelection
 from ingot.run import container, run
 from ingot.sources import origins
 from ingot.sources.apt import Archive
@@ -41,31 +42,9 @@ INPUTS = ("roles", "plugins", "playbooks", "packer", "containers/disk-tools", "c
 INPUT_MODULES = ("image/base.py", "image/disk.py")
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to build, and how stubbornly."""
-
-    image: str
-    os_name: str
-    arch: str
-    stack: str
-    rebuild: bool = False
-    frozen: bool = False
-
-    @property
-    def tag(self) -> str:
-        """The name of the finished image in Docker."""
-        return f"ingot/{self.image}:{self.os_name}-{self.arch}"
-
-    @property
-    def name(self) -> str:
-        """A name for this build's containers."""
-        return f"ingot-{self.image}-{self.os_name}-{self.arch.replace('_', '-')}"
-
-    @property
-    def dir(self) -> Path:
-        """Where the build leaves its results."""
-        return paths.build_dir(self.image, self.os_name, self.arch)
+def _container_name(selection: ImageSelection) -> str:
+    """What the names of this build's containers begin with."""
+    return f"ingot-{selection.name}-{selection.target.key.replace('_', '-')}"
 
 
 def inputs_digest(lock_path: Path) -> str:
@@ -100,52 +79,51 @@ class Inputs:
     git_commit: str
 
 
-def _sweep(request: Request) -> None:
+def _sweep(selection: ImageSelection) -> None:
     """Remove containers that an earlier build of this image was killed too hard to remove."""
-    left = run(["docker", "ps", "-aq", "--filter", f"name=^{request.name}"]).split()
+    left = run(["docker", "ps", "-aq", "--filter", f"name=^{_container_name(selection)}"]).split()
     if left:
         run(["docker", "rm", "-f", "-v", *left])
 
 
-def unchanged(request: Request, lock_path: Path) -> dict[str, Any] | None:
+def unchanged(selection: ImageSelection) -> dict[str, Any] | None:
     """The last report, when nothing that decides the image has changed since and its disk is still there."""
-    report_path = request.dir / "report.json"
-    if request.rebuild or not report_path.exists():
+    report_path = selection.dir / "report.json"
+    if not report_path.exists():
         return None
     report: dict[str, Any] = json.loads(report_path.read_text())
     there = Path(report["paths"]["disk"]).exists()
-    return report if there and report["inputs_sha256"] == inputs_digest(lock_path) else None
+    return report if there and report["inputs_sha256"] == inputs_digest(selection.lock_path) else None
 
 
 def refresh(
-    request: Request, catalog: Catalog, lock: Lock, archive: Archive, progress: Progress
-) -> tuple[Lock, list[str]]:
-    """The lock with those pins renewed that the archive no longer holds, and what changed."""
+    selection: ImageSelection, catalog: Catalog, archive: Archive, progress: Progress, *, frozen: bool = False
+) -> tuple[ImageSelection, list[str]]:
+    """The selection with those pins renewed that the archive no longer holds, and what changed."""
     archive.update()
-    gone = archive.gone(lock.packages)
+    gone = archive.gone(selection.lock.packages)
     if not gone:
-        return lock, []
-    path = locks.path_of(request.stack, request.os_name, request.arch)
+        return selection, []
+    target, path = selection.target, selection.lock_path
     names = ", ".join(gone[:5]) + (" …" if len(gone) > 5 else "")
-    if request.frozen:
+    if frozen:
         raise IngotError(
             f"the archive no longer holds {len(gone)} pinned packages: {names}",
             place=str(path),
             hint="build without --frozen to refresh those pins, or run `ingot lock`",
         )
     progress.note(f"the archive no longer holds {len(gone)} pinned packages ({names}); refreshing those pins")
-    new = make(catalog, request.stack, request.os_name, request.arch, keep=lock).lock
+    lock = locks.load(path)
+    new = make(catalog, target, keep=lock).lock
     changed = locks.changes(lock.packages, new.packages)
     for line in changed:
         progress.note(f"  {line}")
     paths.write_text(path, locks.dump(new))
-    return new, changed
+    return select.image_of_lock(catalog, target, selection.name, new), changed
 
 
 def _converge(
-    request: Request,
-    catalog: Catalog,
-    lock: Lock,
+    selection: ImageSelection,
     inputs: Inputs,
     base_tag: str,
     fetched: Fetched,
@@ -153,44 +131,45 @@ def _converge(
     log: Path,
 ) -> Converge:
     """Run the roles in a container of the base by Packer, and commit it as the image."""
-    roles = catalog.image(request.image).roles
+    target, lock, events = selection.target, selection.lock, selection.dir / "events.jsonl"
     variables = {
-        "image": request.image,
-        "os": request.os_name,
-        "arch": request.arch,
-        "stack": request.stack,
+        "image": selection.name,
+        "os": target.os,
+        "arch": target.arch,
+        "stack": target.stack,
         "catalog": str(paths.own_catalog() or ""),
         "base_image": base_tag,
-        "container_name": f"{request.name}-build",
-        "result_image": request.tag,
+        "container_name": f"{_container_name(selection)}-build",
+        "result_image": selection.tag,
         "apt_archives": str(fetched.archives),
         "wheels": str(fetched.wheels),
-        "events": str(request.dir / "events.jsonl"),
+        "events": str(events),
         "inputs_sha256": inputs.sha256,
         "git_commit": inputs.git_commit,
-        **origins.packer_variables(lock.repositories["debian"].suites, lock.archive.components, request.dir),
+        **origins.packer_variables(lock.repositories["debian"].suites, lock.archive.components, selection.dir),
     }
-    with Follower(request.dir / "events.jsonl", roles, progress.tell) as follower:
+    with Follower(events, selection.image.roles, progress.tell) as follower:
         try:
             packer_build("docker.image", variables, log=log)
         except IngotError as error:
             failed = error
         else:
             # The image that this one takes the name from would stay without a name.
-            run(["docker", "image", "prune", "--force", "--filter", f"label=ingot.image={request.image}"])
+            run(["docker", "image", "prune", "--force", "--filter", f"label=ingot.image={selection.name}"])
             return follower.converge
     raise follower.converge.explained(log) or failed
 
 
-def _look(request: Request, lock: Lock, lock_path: Path, inputs: Inputs, log: Path) -> Result:
+def _look(selection: ImageSelection, inputs: Inputs, log: Path) -> Result:
     """Verify the image before it boots; write its manifest and SBOM beside the disk."""
-    with container(request.tag, f"{request.name}-look") as name:
-        result = verify(f"docker://{name}", lock_path=lock_path, image=request.image, log=log)
+    with container(selection.tag, f"{_container_name(selection)}-look") as name:
+        result = verify(f"docker://{name}", lock_path=selection.lock_path, image=selection.name, log=log)
         manifest = run(["docker", "exec", name, "cat", "/usr/share/ingot/manifest.json"])
         dpkg = run(["docker", "exec", name, "dpkg-query", "-W", "-f", sbom.QUERY])
-    paths.write_text(request.dir / "manifest.json", manifest)
-    wheels = [(name, wheel.version) for name, wheel in lock.wheels.items()]
-    paths.write_text(request.dir / "sbom.cdx.json", sbom.make(lock, request.image, dpkg, wheels, inputs.sha256))
+    paths.write_text(selection.dir / "manifest.json", manifest)
+    wheels = [(name, wheel.version) for name, wheel in selection.lock.wheels.items()]
+    bill = sbom.make(selection.lock, selection.name, dpkg, wheels, inputs.sha256)
+    paths.write_text(selection.dir / "sbom.cdx.json", bill)
     return result
 
 
@@ -203,63 +182,52 @@ def _insist(result: Result, where: str, log: Path) -> None:
         raise IngotError(f"{result.failed} tests fail {where}\n  " + "\n  ".join(lines[:15]), hint=f"full log: {log}")
 
 
-def _require_resolved(lock: Lock) -> None:
-    """IngotError when the lock does not say all that a build needs, before anything is launched."""
-    if lock.unresolved:
-        raise IngotError(
-            f"{lock.key} cannot be built: nobody has published all of {', '.join(lock.unresolved)}",
-            hint=f"`ingot plan` says what lacks, `ingot lock --os {lock.os} --arch {lock.arch} --record` records what "
-            "vendors' hosts answer; debian13 and debian12 are built on this machine",
-        )
+def local(
+    selection: ImageSelection, catalog: Catalog, progress: Progress, *, rebuild: bool = False, frozen: bool = False
+) -> dict[str, Any]:
+    """Build an image and return its report; one whose inputs have not changed is returned as it is, unless `rebuild`.
 
-
-def local(request: Request, catalog: Catalog, progress: Progress) -> dict[str, Any]:
-    """Build `request` and return its report; an image whose inputs have not changed is returned as it is.
-
-    Raises IngotError at the first step that fails. Logs, disk, manifest, SBOM and report lie in `request.dir`.
+    With `frozen`, refuse where the archive no longer holds a pin. Raises IngotError at the first step that fails. Logs,
+    disk, manifest, SBOM and report lie in `selection.dir`.
     """
-    image = catalog.image(request.image)
-    catalog.check_local(request.os_name, request.arch)
-    catalog.stack(request.stack)
-    lock_path = locks.path_of(request.stack, request.os_name, request.arch)
-    lock = locks.load(lock_path)
-    if (old := unchanged(request, lock_path)) is not None:
+    if not rebuild and (old := unchanged(selection)) is not None:
         return old | {"unchanged": True}
-    locks.check(lock, catalog)
-    _require_resolved(lock)
-    lock.check_accelerator(image)
-    with paths.alone(request.dir, f"another build is using {request.dir}"):
-        return _build(request, catalog, lock, lock_path, progress)
+    select.require_complete(selection, selection.lock)
+    with paths.alone(selection.dir, f"another build is using {selection.dir}"):
+        return _build(selection, catalog, progress, frozen)
 
 
-def _build(request: Request, catalog: Catalog, lock: Lock, lock_path: Path, progress: Progress) -> dict[str, Any]:
-    log = request.dir / "build.log"
+def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, frozen: bool) -> dict[str, Any]:
+    target, folder = selection.target, selection.dir
+    log = folder / "build.log"
     log.write_text("")
-    disk_path = request.dir / "disk.raw"
-    require_space(request.dir, FREE_GIB[catalog.image(request.image).accelerator])
+    disk_path = folder / "disk.raw"
+    require_space(folder, FREE_GIB[selection.image.accelerator])
     with progress.phase("set-up"):
         ensure_docker()
         ensure_local_tools()
         ensure_packer()
-        _sweep(request)
-    archive = Archive(request.os_name, catalog.operating_system(request.os_name), request.arch)
+        _sweep(selection)
+    archive = Archive(target.os, catalog.operating_system(target.os), target.arch)
     with progress.phase("archive"):
-        lock, refreshed = refresh(request, catalog, lock, archive, progress)
+        selection, refreshed = refresh(selection, catalog, archive, progress, frozen=frozen)
+    lock, lock_path = selection.lock, selection.lock_path
     # Read once: what is edited from now on is another image.
     inputs = Inputs(inputs_digest(lock_path), git_commit())
     with progress.phase("artifacts"):
         fetched = fetch(
             lock, archive, on_progress=lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"), log=log
         )
-        forget(lock)
+        # Builds of other images of this system share the folder.
+        forget(locks.load(lock_path))
     with progress.phase("base"):
         base = ensure_base(lock, log=log)
     with progress.phase("converge"):
-        converge = _converge(request, catalog, lock, inputs, base.tag, fetched, progress, log)
+        converge = _converge(selection, inputs, base.tag, fetched, progress, log)
     with progress.phase("disk and suite on the image"), ThreadPoolExecutor(1) as pool:
-        looking = pool.submit(_look, request, lock, lock_path, inputs, log)
+        looking = pool.submit(_look, selection, inputs, log)
         release = str(lock.components["kernel"].facts["release"])
-        disk = make_disk(request.tag, disk_path, kernel_release=release, log=log)
+        disk = make_disk(selection.tag, disk_path, kernel_release=release, log=log)
         on_image = looking.result()
     _insist(on_image, "on the image", log)
     with ExitStack() as stack:
@@ -270,19 +238,19 @@ def _build(request: Request, catalog: Catalog, lock: Lock, lock_path: Path, prog
             in_machine = verify(
                 f"ssh://{machine.host}",
                 lock_path=lock_path,
-                image=request.image,
+                image=selection.name,
                 log=log,
                 ssh_config=machine.ssh_config,
                 on_progress=lambda done, total: progress.tell(f"{done} of {total} tests"),
             )
     _insist(in_machine, "in the machine", log)
-    manifest = json.loads((request.dir / "manifest.json").read_text())
-    mine = lock.of(catalog.image(request.image).roles)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    mine = lock.of(selection.image.roles)
     report = {
-        "image": request.image,
-        "stack": request.stack,
-        "os": request.os_name,
-        "arch": request.arch,
+        "image": selection.name,
+        "stack": target.stack,
+        "os": target.os,
+        "arch": target.arch,
         "inputs_sha256": inputs.sha256,
         "git_commit": inputs.git_commit,
         "base": asdict(base),
@@ -301,10 +269,10 @@ def _build(request: Request, catalog: Catalog, lock: Lock, lock_path: Path, prog
         },
         "paths": {
             "disk": str(disk_path),
-            "manifest": str(request.dir / "manifest.json"),
-            "sbom": str(request.dir / "sbom.cdx.json"),
+            "manifest": str(folder / "manifest.json"),
+            "sbom": str(folder / "sbom.cdx.json"),
             "log": str(log),
         },
     }
-    paths.write_text(request.dir / "report.json", json.dumps(report, indent=1, default=str) + "\n")
+    paths.write_text(folder / "report.json", json.dumps(report, indent=1, default=str) + "\n")
     return report

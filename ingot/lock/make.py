@@ -14,6 +14,7 @@ from ingot.lock.resolve import Candidate, Rejected, World, rejections, resolve
 from ingot.model.component import Component, Offer
 from ingot.model.lock import Lock, LockedComponent, Package, Repository
 from ingot.model.stack import Stack
+from ingot.model.target import Target
 from ingot.model.types import Arch
 from ingot.sources import pypi
 from ingot.sources.apt import DEB_ARCH, Archive, upstream
@@ -27,16 +28,16 @@ class Resolution:
     rejected: dict[str, list[Rejected]]
 
 
-def offers_of(component: Component, os_name: str, arch: Arch) -> list[Offer]:
+def offers_of(component: Component, target: Target) -> list[Offer]:
     """The offers of a component on a system, with the names that the distribution's packages have there."""
     return [
-        offer.model_copy(update={"apt": offer.apt.named(DEB_ARCH[arch])}) if offer.apt else offer
+        offer.model_copy(update={"apt": offer.apt.named(DEB_ARCH[target.arch])}) if offer.apt else offer
         for offer in component.offers
-        if os_name in offer.os and arch in offer.arch
+        if target.os in offer.os and target.arch in offer.arch
     ]
 
 
-def _candidates(name: str, offers: list[Offer], os_name: str, arch: Arch, archive: Archive | None) -> list[Candidate]:
+def _candidates(name: str, offers: list[Offer], target: Target, archive: Archive | None) -> list[Candidate]:
     """Every version of component `name` that its offers have, newest first; of one version, in the offers' order."""
     found = []
     for offer in offers:
@@ -44,10 +45,10 @@ def _candidates(name: str, offers: list[Offer], os_name: str, arch: Arch, archiv
         if offer.apt and archive:
             exact = {upstream(version): version for version in reversed(archive.versions(offer.apt.version_of))}
         elif offer.wheels:
-            listed = pypi.versions(offer.wheels.version_of, arch)
+            listed = pypi.versions(offer.wheels.version_of, target.arch)
             exact = {version: version for version in listed if contains(offer.wheels.spec, Version(version))}
         else:
-            found += vendor.candidates(name, offer, os_name)
+            found += vendor.candidates(name, offer, target.os)
         found += [Candidate(name, Version(text), text, offer.facts, source, offer) for text, source in exact.items()]
     return sorted(found, key=lambda each: each.version or Version("0"), reverse=True)
 
@@ -87,45 +88,45 @@ def wishes_of(stack: Stack, os_name: str) -> list[Need]:
     ]
 
 
-def archive_of(catalog: Catalog, stack: Stack, os_name: str, arch: Arch) -> tuple[Archive | None, dict[str, list[str]]]:
+def archive_of(catalog: Catalog, target: Target) -> tuple[Archive | None, dict[str, list[str]]]:
     """The archive that a system's packages come from, read anew, and who signed it; None where vendors have them."""
-    system = catalog.operating_system(os_name)
+    system = catalog.operating_system(target.os)
     if system.base is None:
         return None, {}
-    archive = Archive(os_name, system, arch)
+    archive = Archive(target.os, system, target.arch)
     signers = archive.update()
-    offered = [o.apt for name in stack.pins for o in offers_of(catalog.components[name], os_name, arch) if o.apt]
+    components = [catalog.components[name] for name in catalog.stack(target.stack).pins]
+    offered = [offer.apt for each in components for offer in offers_of(each, target) if offer.apt]
     archive.read(name for apt in offered for name in (apt.version_of, *apt.packages))
     return archive, signers
 
 
 def world_of(
-    catalog: Catalog, stack: Stack, os_name: str, arch: Arch, context: Context, archive: Archive | None
+    catalog: Catalog, target: Target, context: Context, archive: Archive | None
 ) -> tuple[World, dict[str, str]]:
     """What there is of each component of the stack, and what is left out with the reason."""
+    stack, os_name = catalog.stack(target.stack), target.os
     candidates: dict[str, list[Candidate]] = {}
     left_out: dict[str, str] = {}
     for name in stack.pins:
         component = catalog.components[name]
-        offers = offers_of(component, os_name, arch)
+        offers = offers_of(component, target)
         left_out |= {f"{name}.{part}": why[os_name] for part, why in component.parts_left_out.items() if os_name in why}
         if os_name in component.left_out:
             left_out[name] = component.left_out[os_name]
         elif not offers and any(os_name in offer.os for offer in component.offers):
-            left_out[name] = f"there is none for {arch}"
+            left_out[name] = f"there is none for {target.arch}"
         elif not offers:
             hint = f"add an offer or a reason under 'left_out' in components/{name}.yml"
             raise IngotError(f"{name} has neither an offer for {os_name} nor a reason to be left out", hint=hint)
         else:
-            candidates[name] = _candidates(name, offers, os_name, arch, archive)
+            candidates[name] = _candidates(name, offers, target, archive)
     return World(candidates, catalog.components, context, stack.accept), left_out
 
 
 def make(
     catalog: Catalog,
-    stack_name: str,
-    os_name: str,
-    arch: str,
+    target: Target,
     keep: Lock | None = None,
     *,
     wishes: Iterable[Need] = (),
@@ -137,10 +138,10 @@ def make(
     With `keep`, an older lock of the same key, every package of it that still exists is kept as it is. `wishes` replace
     the pins' ranges of their components, and `context` says more than the system alone does.
     """
-    stack, system = catalog.stack(stack_name), catalog.operating_system(os_name)
-    known_arch = catalog.check_arch(os_name, arch)
-    archive, signers = archive_of(catalog, stack, os_name, known_arch)
-    world, left_out = world_of(catalog, stack, os_name, known_arch, context or Context(os_name, arch), archive)
+    stack, os_name, arch = catalog.stack(target.stack), target.os, target.arch
+    system = catalog.operating_system(os_name)
+    archive, signers = archive_of(catalog, target)
+    world, left_out = world_of(catalog, target, context or Context(os_name, arch), archive)
     own = list(wishes)
     ranges = {need.component for need in own if need.spec != "*"}
     pins = [need for need in wishes_of(stack, os_name) if need.component not in ranges]
@@ -148,7 +149,7 @@ def make(
     chosen = resolve(world, needs)
     rejected = rejections(chosen, world, needs)
     asked = {name: _apt_packages(candidate, archive) if archive else {} for name, candidate in chosen.items()}
-    repositories, unresolved = vendor.repositories(chosen, catalog, os_name, known_arch)
+    repositories, unresolved = vendor.repositories(chosen, catalog, os_name, arch)
     closure: dict[str, Package] = {}
     if archive:
         base = system.archive
@@ -163,25 +164,23 @@ def make(
     else:
         unresolved |= {f"base_image.{name}": vendor.UNKNOWN_IMAGE for name in system.base_images}
     wheels = {
-        name: pypi.wheel(name, _wheel_version(name, candidate, known_arch), known_arch)
+        name: pypi.wheel(name, _wheel_version(name, candidate, arch), arch)
         for candidate in chosen.values()
         if candidate.offer.wheels
         for name in candidate.offer.wheels.packages
     }
     lock = Lock(
         schema=1,
-        stack=stack_name,
+        stack=target.stack,
         os=os_name,
-        arch=known_arch,
-        catalog_sha256=catalog.digest(stack_name),
+        arch=arch,
+        catalog_sha256=catalog.digest(target.stack),
         base=system.base,
-        base_images=vendor.base_images(system, chosen, known_arch),
+        base_images=vendor.base_images(system, chosen, arch),
         container_image=system.container_image,
         repositories=repositories,
         components={
-            name: _locked(
-                candidate, sorted(asked[name]), stack.pins[name].why, catalog, rejected.get(name, []), known_arch
-            )
+            name: _locked(candidate, sorted(asked[name]), stack.pins[name].why, catalog, rejected.get(name, []), arch)
             for name, candidate in chosen.items()
         },
         left_out=left_out,

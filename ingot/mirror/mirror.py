@@ -205,7 +205,7 @@ def vendors_plan(dest: Path, lock: Lock, tell: Callable[[str], None]) -> tuple[d
     if lacking:
         raise IngotError(
             f"{lock.key} is not resolved: {', '.join(lacking)}",
-            hint=f"`ingot lock --os {lock.os} --arch {lock.arch} --record` records what vendors' hosts answer",
+            hint=f"`ingot lock record --os {lock.os} --arch {lock.arch}` records what vendors' hosts answer",
         )
     files: list[File] = []
     used: dict[str, Path] = {}

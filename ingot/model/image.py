@@ -8,6 +8,9 @@ from ingot.model.types import (
     Strict,
 )
 
+# What an accelerator cannot do without.
+DRIVERS = {"nvidia": "nvidia_driver", "neuron": "neuron"}
+
 
 class Image(Strict):
     """A machine image: platform, accelerator and the roles that make it, in order.

@@ -11,9 +11,6 @@ from ingot.model.image import Image
 from ingot.model.system import Base, BaseImage, ContainerImage
 from ingot.model.types import Arch, Facts, Fingerprint, Sha256, Strict
 
-# What an accelerator cannot do without.
-DRIVERS = {"nvidia": "nvidia_driver", "neuron": "neuron"}
-
 
 class RecordedImage(Strict):
     """The newest base image of a platform when the lock was recorded; its name is the same in every region."""
@@ -137,14 +134,10 @@ class Lock(Strict):
         """The base image in EC2 of the image `name`: its own, or its platform's; empty if there is none."""
         return next((each for each in (name, image.platform) if each in self.base_images), "")
 
-    def check_accelerator(self, image: Image) -> None:
-        """IngotError when the lock leaves out what the image's accelerator cannot do without."""
-        needed = DRIVERS.get(image.accelerator, "")
-        if needed in self.left_out:
-            raise IngotError(
-                f"{self.key} has no {needed}: {self.left_out[needed]}",
-                hint=f"`ingot list` shows the systems; an image for {image.accelerator} needs one that has {needed}",
-            )
+    @property
+    def missing(self) -> dict[str, str]:
+        """What a build needs and the lock does not say, by component. A base image is looked up when it is needed."""
+        return {name: what for name, what in self.unresolved.items() if not name.startswith("base_image.")}
 
     def of(self, roles: Collection[str]) -> "Lock":
         """The part of the lock that an image of these roles is: its components, and what is left out of them.

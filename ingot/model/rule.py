@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ingot.model.types import Arch, Facts, Platform, RuleSpec, Severity, Spec, Strict, VersionText
+from ingot.model.types import Accelerator, Arch, Facts, Platform, RuleSpec, Severity, Spec, Strict, VersionText
 
 
 class Where(Strict):
@@ -17,7 +17,7 @@ class Where(Strict):
     os: list[str] = []
     arch: list[Arch] = []
     platform: list[Platform] = []
-    accelerator: list[Literal["nvidia", "neuron", "none"]] = []
+    accelerator: list[Accelerator] = []
     generation: list[str] = []
     family: list[str] = []
     nvswitch: list[Literal["host", "bridge"]] = []

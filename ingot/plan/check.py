@@ -15,7 +15,7 @@ from ingot.catalog.instance_types import FAMILIES, check_name, describe
 from ingot.catalog.rules import SEVERITIES, Context, Need, Part, broken, release_facts
 from ingot.catalog.settings import engine, plain, read_settings
 from ingot.errors import IngotError, UsageError
-from ingot.lock.file import load, path_of
+from ingot.model.target import ImageSelection
 from ingot.model.types import Facts
 from ingot.plan.fit import driver_needs
 from ingot.plan.jobfiles import Setting, settings
@@ -79,15 +79,12 @@ def of_manifest(path: Path, catalog: Catalog) -> Image:
     return Image(str(path), efa_parts(versions, source), image.accelerator if image else None, parts, context)
 
 
-def of_lock(catalog: Catalog, image: str, os_name: str, arch: str, stack: str) -> Image:
-    """The image `image` as the lock declares it."""
-    row = catalog.image(image)
-    catalog.stack(stack)
-    catalog.check_arch(os_name, arch)
-    components = load(path_of(stack, os_name, arch)).of(row.parts).components
+def of_selection(selection: ImageSelection) -> Image:
+    """An image as its lock declares it."""
+    components = selection.lock.components
     versions = {name: entry.version for name, entry in components.items()}
     source = components["efa"].source if "efa" in components else None
-    return Image(f"lock {stack} {os_name}-{arch}", efa_parts(versions, source), row.accelerator)
+    return Image(f"lock {selection.target}", efa_parts(versions, source), selection.image.accelerator)
 
 
 def assignments(texts: Iterable[str]) -> list[Setting]:

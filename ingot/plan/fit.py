@@ -22,9 +22,8 @@ def findings(lock: Lock, image: Image, facts: dict[str, Any]) -> list[dict[str, 
 
 
 def images_for(images: Mapping[str, Image], accelerator: str) -> list[str]:
-    """The images that are made for an accelerator, which is `none` on a type that has none."""
-    wanted = "cpu" if accelerator == "none" else accelerator
-    return [name for name, image in images.items() if image.accelerator == wanted]
+    """The images that are made for an accelerator."""
+    return [name for name, image in images.items() if image.accelerator == accelerator]
 
 
 def _machine(lock: Lock, image: Image, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -35,9 +34,9 @@ def _machine(lock: Lock, image: Image, facts: dict[str, Any]) -> Iterator[dict[s
         yield _finding("error", f"{name} is {facts['arch']}, the image is {lock.arch}", fix, sources)
     has = facts["accelerator"]
     if image.accelerator not in (has, "cpu"):
-        what = f"has {has}" if has != "none" else "has no accelerator"
+        what = f"has {has}" if has != "cpu" else "has no accelerator"
         yield _finding("error", f"{name} {what}, the image is for {image.accelerator}", "take another image", sources)
-    elif image.accelerator == "cpu" and has != "none":
+    elif image.accelerator == "cpu" and has != "cpu":
         yield _finding("warning", f"the image leaves {name}'s {facts['device']} unused", "take another image", sources)
 
 

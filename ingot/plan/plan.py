@@ -6,44 +6,41 @@ from typing import Any
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.catalog.rules import SEVERITIES, broken, locked_parts
-from ingot.lock.file import check, load, path_of
-from ingot.model.lock import Lock
+from ingot.lock import select
+from ingot.model.target import ImageSelection, Target
 from ingot.plan.fit import findings
 from ingot.plan.solve import context_of, relock
 
 
-def of_lock(lock: Lock, catalog: Catalog, image: str, instance_type: str = "") -> dict[str, Any]:
-    """The plan as data: components of `image` with version, source and reason; what is left out; download in bytes;
-    findings, the worst first. Sizes are None where no index has been read."""
-    row = catalog.image(image)
-    mine = lock.of(row.parts)
-    base = lock.base_image(image, row)
+def of_selection(selection: ImageSelection, catalog: Catalog, instance_type: str = "") -> dict[str, Any]:
+    """The plan as data: components with version, source and reason; what is left out; download in bytes; findings, the
+    worst first. Sizes are None where no index has been read."""
+    lock, base = selection.lock, selection.base
     known = bool(lock.packages)
     return {
-        "image": image,
+        "image": selection.name,
         "stack": lock.stack,
         "os": lock.os,
         "arch": lock.arch,
         "components": {
             name: {"version": entry.version, "source": entry.source, "why": entry.why, "hold": entry.hold}
-            for name, entry in mine.components.items()
+            for name, entry in lock.components.items()
         },
-        "left_out": mine.left_out,
-        "brought": lock.base_images[base].brings if base else [],
+        "left_out": lock.left_out,
+        "brought": selection.brought,
         "accepted": lock.accepted,
-        "unresolved": {n: w for n, w in mine.unresolved.items() if n in mine.components or n == f"base_image.{base}"},
+        "unresolved": {n: w for n, w in lock.unresolved.items() if n in lock.components or n == f"base_image.{base}"},
         "packages": len(lock.packages) if known else None,
         "download_bytes": sum(package.size for package in lock.packages.values()) if known else None,
         "installed_bytes": sum(package.installed for package in lock.packages.values()) * 1024 if known else None,
         "instance_type": instance_type or None,
-        "findings": _findings(lock, catalog, image, instance_type),
+        "findings": _findings(selection, catalog, instance_type),
     }
 
 
-def _findings(lock: Lock, catalog: Catalog, image: str, instance_type: str) -> list[dict[str, Any]]:
+def _findings(selection: ImageSelection, catalog: Catalog, instance_type: str) -> list[dict[str, Any]]:
     """The rules that the image breaks, and what does not fit the instance type."""
-    row = catalog.image(image)
-    mine = lock.of(row.parts)
+    lock, row = selection.lock, selection.image
     context = context_of(lock.os, lock.arch, row.platform, row.accelerator, instance_type)
     found = [
         {
@@ -53,18 +50,16 @@ def _findings(lock: Lock, catalog: Catalog, image: str, instance_type: str) -> l
             "fix": f"change the stack or the image so that {each.rule} holds, or accept it in the stack and say why",
             "sources": [each.source],
         }
-        for each in broken(locked_parts(mine.components), catalog.components, context, lock.accepted)
+        for each in broken(locked_parts(lock.components), catalog.components, context, lock.accepted)
     ]
-    found += findings(mine, row, describe(instance_type)) if instance_type else []
+    found += findings(lock, row, describe(instance_type)) if instance_type else []
     return sorted(found, key=lambda each: SEVERITIES.index(each["severity"]))
 
 
 def plan(
     catalog: Catalog,
+    target: Target,
     image: str,
-    os_name: str,
-    arch: str,
-    stack: str,
     instance_type: str = "",
     settings: Collection[str] = (),
 ) -> dict[str, Any]:
@@ -72,12 +67,9 @@ def plan(
 
     With `settings`, of the stack resolved anew with them: IngotError with the chain of reasons when nothing fits.
     """
-    catalog.image(image)
-    catalog.stack(stack)
-    catalog.check_arch(os_name, arch)
     if settings:
-        lock = relock(catalog, image, os_name, arch, stack, settings, instance_type)
+        lock = relock(catalog, target, catalog.image(image), settings, instance_type)
+        selection = select.image_of_lock(catalog, target, image, lock)
     else:
-        lock = load(path_of(stack, os_name, arch))
-        check(lock, catalog)
-    return of_lock(lock, catalog, image, instance_type)
+        selection = select.image(catalog, target, image)
+    return of_selection(selection, catalog, instance_type)

@@ -12,7 +12,9 @@ from ingot.catalog.rules import Context, Need
 from ingot.errors import UsageError
 from ingot.lock.make import archive_of, make, world_of
 from ingot.lock.resolve import Candidate, resolve
+from ingot.model.image import Image
 from ingot.model.lock import Lock
+from ingot.model.target import Target
 from ingot.model.types import Facts
 from ingot.plan.fit import driver_needs
 from ingot.yamlfile import nearest
@@ -63,48 +65,41 @@ def _known(name: str, catalog: Catalog, option: str) -> None:
 def context_of(os_name: str, arch: str, platform: str = "", accelerator: str = "", instance_type: str = "") -> Context:
     """What rules may ask about: a system, an image's platform, and the instance type if there is one."""
     if not instance_type:
-        return Context(os_name, arch, platform, "none" if accelerator == "cpu" else accelerator)
+        return Context(os_name, arch, platform, accelerator)
     facts = describe(instance_type)
     family = instance_type.partition(".")[0]
     return Context(os_name, arch, platform, facts["accelerator"], facts["generation"], family, facts["nvswitch"])
 
 
-def relock(
-    catalog: Catalog, image: str, os_name: str, arch: str, stack: str, settings: Iterable[str], instance_type: str
-) -> Lock:
+def relock(catalog: Catalog, target: Target, row: Image, settings: Iterable[str], instance_type: str) -> Lock:
     """The stack resolved anew with other settings, and for an instance type if one is named; nothing is written."""
-    row = catalog.image(image)
     wishes = [setting(text, catalog) for text in settings]
-    context = context_of(os_name, arch, row.platform, row.accelerator, instance_type)
+    context = context_of(target.os, target.arch, row.platform, row.accelerator, instance_type)
     wishes += driver_needs(describe(instance_type)) if instance_type and "nvidia_driver" in row.parts else []
-    return make(catalog, stack, os_name, arch, wishes=wishes, context=context).lock
+    return make(catalog, target, wishes=wishes, context=context).lock
 
 
-def solve(
-    catalog: Catalog, stack: str, os_name: str, arch: str, wants: Iterable[str], instance_type: str = ""
-) -> dict[str, Any]:
+def solve(catalog: Catalog, target: Target, wants: Iterable[str], instance_type: str = "") -> dict[str, Any]:
     """The newest versions of a stack's components that satisfy the wishes and every rule; its pins do not count.
 
     Raises IngotError with the chain of reasons and the nearest change when nothing does.
     """
-    row = catalog.stack(stack)
-    known_arch = catalog.check_arch(os_name, arch)
     needs = [want(text, catalog) for text in wants]
-    context = context_of(os_name, arch, instance_type=instance_type)
-    archive, _ = archive_of(catalog, row, os_name, known_arch)
-    world, left_out = world_of(catalog, row, os_name, known_arch, context, archive)
+    context = context_of(target.os, target.arch, instance_type=instance_type)
+    archive, _ = archive_of(catalog, target)
+    world, left_out = world_of(catalog, target, context, archive)
     for need in needs:
         if need.component in left_out:
-            raise UsageError(f"{os_name} has no {need.component}: {left_out[need.component]}", place=need.reason)
+            raise UsageError(f"{target.os} has no {need.component}: {left_out[need.component]}", place=need.reason)
         if need.component not in world.candidates:
             hint = nearest(need.component, world.candidates)
-            raise UsageError(f"stack {stack} has no {need.component}", place=need.reason, hint=hint)
+            raise UsageError(f"stack {target.stack} has no {need.component}", place=need.reason, hint=hint)
     needs += driver_needs(describe(instance_type)) if instance_type and "nvidia_driver" in world.candidates else []
     chosen = resolve(world, needs)
     return {
-        "stack": stack,
-        "os": os_name,
-        "arch": arch,
+        "stack": target.stack,
+        "os": target.os,
+        "arch": target.arch,
         "instance_type": instance_type or None,
         "components": {name: _said(candidate) for name, candidate in chosen.items()},
         "left_out": left_out,

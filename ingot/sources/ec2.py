@@ -54,7 +54,7 @@ def _newest(session: Any, row: BaseImage, name: str, arch: Arch, region: str) ->
         asked["Filters"] = [{"Name": key, "Values": [value]} for key, value in filters.items()]
     images = session.client("ec2", region_name=region).describe_images(**asked)["Images"]
     if not images:
-        raise IngotError(f"there is no image {name or row.ssm}", place=region, hint="`ingot lock --record` finds newer")
+        raise IngotError(f"there is no image {name or row.ssm}", place=region, hint="`ingot lock record` finds newer")
     newest: dict[str, Any] = max(images, key=lambda image: str(image["CreationDate"]))
     return newest
 

@@ -122,7 +122,7 @@ def _entry(lock: dict, name: str) -> dict:
         what = lock["unresolved"].get(name, "its packages' versions")
         raise AnsibleLookupError(
             f"{name} of {lock['os']}-{lock['arch']} is not resolved, the lock lacks {what}: {', '.join(unknown)}; "
-            f"`ingot lock --os {lock['os']} --arch {lock['arch']} --record` records what vendors' hosts answer"
+            f"`ingot lock record --os {lock['os']} --arch {lock['arch']}` records what vendors' hosts answer"
         )
     # One of them may be there for its files alone, as it cannot be installed beside the others.
     unpacked = entry["facts"].get("unpacked")

@@ -21,6 +21,7 @@ from ingot.catalog.read import read_catalog
 from ingot.container import build as containers
 from ingot.container import buildkit, smoke
 from ingot.model.system import ContainerImage
+from ingot.model.target import Target, container_tag
 
 from .conftest import MAIN
 
@@ -59,7 +60,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     simulated = ContainerImage(image=f"simulated/ubuntu@{digest}", source="The rig's.", checked="2026-11-29")
     lock = own_stack.whole("ubuntu2404").model_copy(update={"container_image": simulated})
     system = containers.system_tag(lock, simulated.image)
-    tags = [system, *(containers.tag_of(name, "nvidia", lock.os, lock.arch) for name in NAMES)]
+    tags = [system, *(container_tag(name, "nvidia", Target(lock.stack, lock.os, lock.arch)) for name in NAMES)]
     with serving(lock, [*ROLES, *HOST], folder / "vendors", gateway()) as vendors:
         own_stack.write(vendors, folder / "own")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ingot.lock import file as locks
+from ingot.model.target import Target
 
 from .conftest import Ingot
 
@@ -18,7 +19,7 @@ def test_the_base_goes_with_the_host_of_its_lock_alone(
     built: Callable[[str], dict[str, Any]], ingot: Ingot, tmp_path: Path
 ) -> None:
     report = built("base")
-    tag, path = report["tag"], locks.path_of(report["stack"], report["os"], report["arch"])
+    tag, path = report["tag"], locks.path_of(Target(report["stack"], report["os"], report["arch"]))
     done = ingot("pair", str(path), tag, "--json")
     assert done.returncode == 0, done.stderr
     rows = {row["what"]: row for row in json.loads(done.stdout)["compared"]}
@@ -31,7 +32,8 @@ def test_the_base_goes_with_the_host_of_its_lock_alone(
     older = lock.components["efa"].model_copy(update={"version": "1.17.0"})
     host = tmp_path / "host.yml"
     host.write_text(locks.dump(lock.model_copy(update={"components": lock.components | {"efa": older}})))
-    for each, why in ((host, "they are of two locks"), (locks.path_of("2025.11", "ubuntu2404", "x86_64"), "one stack")):
+    other = locks.path_of(Target("2025.11", "ubuntu2404", "x86_64"))
+    for each, why in ((host, "they are of two locks"), (other, "one stack")):
         done = ingot("pair", str(each), tag)
         assert done.returncode == 1
         assert why in " ".join(done.stdout.split())

@@ -1,5 +1,6 @@
 """A lock follows the archive: the same archive gives the same lock, and what is gone from it is renewed, no more."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,16 +9,19 @@ from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
-from ingot.image.build import Request, refresh
+from ingot.image.build import refresh
 from ingot.lock import file as locks
+from ingot.lock import select
 from ingot.lock.make import make
 from ingot.model.lock import Lock
+from ingot.model.target import ImageSelection
 from ingot.sources.apt import Archive
 
 pytestmark = pytest.mark.network
 
 CATALOG = read_catalog()
 STACK = CATALOG.newest_stack
+TARGET = CATALOG.target(STACK, "debian13", "x86_64")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def archive() -> Archive:
 @pytest.fixture(scope="module")
 def fresh() -> Lock:
     """What the archive gives today."""
-    return make(CATALOG, STACK, "debian13", "x86_64").lock
+    return make(CATALOG, TARGET).lock
 
 
 def outdated(lock: Lock, name: str) -> Lock:
@@ -39,22 +43,25 @@ def outdated(lock: Lock, name: str) -> Lock:
     return lock.model_copy(update={"packages": {**lock.packages, name: package}})
 
 
-def request(frozen: bool) -> Request:
-    return Request("parallelcluster-cpu", "debian13", "x86_64", STACK, frozen=frozen)
+def selected(lock: Lock, path: Path) -> ImageSelection:
+    """An image of `lock`, which is written to `path`."""
+    path.write_text(locks.dump(lock))
+    return replace(select.image_of_lock(CATALOG, TARGET, "parallelcluster-cpu", lock), lock_path=path)
 
 
 def test_resolving_twice_gives_the_same_bytes(fresh: Lock) -> None:
-    assert locks.dump(make(CATALOG, STACK, "debian13", "x86_64").lock) == locks.dump(fresh)
+    assert locks.dump(make(CATALOG, TARGET).lock) == locks.dump(fresh)
 
 
 def test_a_lock_for_aarch64_has_its_kernel_and_wheels_and_the_same_bytes_twice() -> None:
-    lock = make(CATALOG, STACK, "debian12", "aarch64").lock
+    target = CATALOG.target(STACK, "debian12", "aarch64")
+    lock = make(CATALOG, target).lock
     release = lock.components["kernel"].facts["release"]
     assert lock.packages[f"linux-image-{release}"].path.endswith("_arm64.deb")
     assert str(release).endswith("-cloud-arm64")
     assert lock.wheels
     assert [wheel.filename for wheel in lock.wheels.values() if not wheel.filename.endswith("_aarch64.whl")] == []
-    assert locks.dump(make(CATALOG, STACK, "debian12", "aarch64").lock) == locks.dump(lock)
+    assert locks.dump(make(CATALOG, target).lock) == locks.dump(lock)
 
 
 def test_the_archive_holds_what_was_just_resolved(fresh: Lock, archive: Archive) -> None:
@@ -62,28 +69,26 @@ def test_the_archive_holds_what_was_just_resolved(fresh: Lock, archive: Archive)
 
 
 def test_a_package_that_is_gone_is_renewed_and_no_other(
-    fresh: Lock, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fresh: Lock, archive: Archive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(locks, "path_of", lambda *_: tmp_path / "lock.yml")
-    old = outdated(fresh, "chrony")
-    new, changed = refresh(request(frozen=False), CATALOG, old, archive, Progress())
+    old = selected(outdated(fresh, "chrony"), tmp_path / "lock.yml")
+    new, changed = refresh(old, CATALOG, archive, Progress())
     version = fresh.packages["chrony"].version
     assert changed == [f"chrony 0.0-ingot -> {version}"]
-    assert new == fresh
+    assert new.lock == fresh.of(new.image.parts)
     assert locks.load(tmp_path / "lock.yml") == fresh
     said = capsys.readouterr().err
     assert "no longer holds 1 pinned packages (chrony)" in said
     assert version in said
 
 
-def test_a_frozen_build_refuses_instead_and_names_the_package(
-    fresh: Lock, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(locks, "path_of", lambda *_: tmp_path / "lock.yml")
+def test_a_frozen_build_refuses_instead_and_names_the_package(fresh: Lock, archive: Archive, tmp_path: Path) -> None:
+    old = selected(outdated(fresh, "chrony"), tmp_path / "lock.yml")
+    before = old.lock_path.read_text()
     with pytest.raises(IngotError, match="no longer holds 1 pinned packages: chrony") as caught:
-        refresh(request(frozen=True), CATALOG, outdated(fresh, "chrony"), archive, Progress(quiet=True))
+        refresh(old, CATALOG, archive, Progress(quiet=True), frozen=True)
     assert "--frozen" in caught.value.hint
-    assert not (tmp_path / "lock.yml").exists()
+    assert old.lock_path.read_text() == before
 
 
 def test_an_index_that_another_key_has_signed_is_refused() -> None:

@@ -14,13 +14,14 @@ import yaml
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
+from ingot.model.target import Target
 
 from .conftest import IMAGE, Ingot, command
 
 pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.network]
 
 STACK = read_catalog().newest_stack
-LOCK = locks.path_of(STACK, "debian13", "x86_64")
+LOCK = locks.path_of(Target(STACK, "debian13", "x86_64"))
 
 
 def roles(checkout: Path, *names: str) -> None:

@@ -15,6 +15,7 @@ from ingot.image.build import FREE_GIB
 from ingot.image.machine import Firmware, boot
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
+from ingot.model.target import Target
 
 from .conftest import Ingot
 
@@ -33,7 +34,7 @@ def report(request: pytest.FixtureRequest, ingot: Ingot) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def lock(report: dict[str, Any]) -> Lock:
     """The lock that was built, which a refresh may have renewed."""
-    return locks.load(locks.path_of(report["stack"], report["os"], report["arch"]))
+    return locks.load(locks.path_of(Target(report["stack"], report["os"], report["arch"])))
 
 
 def test_every_component_is_observed_at_the_version_that_the_lock_declares(report: dict[str, Any], lock: Lock) -> None:

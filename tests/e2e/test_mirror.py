@@ -14,6 +14,7 @@ from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
+from ingot.model.target import Target
 from ingot.sources.apt import Archive
 
 from .conftest import IMAGE, command
@@ -21,7 +22,7 @@ from .conftest import IMAGE, command
 pytestmark = pytest.mark.network
 
 CATALOG = read_catalog()
-LOCK = locks.path_of(CATALOG.newest_stack, "debian13", "x86_64").relative_to(paths.ROOT)
+LOCK = locks.path_of(Target(CATALOG.newest_stack, "debian13", "x86_64")).relative_to(paths.ROOT)
 # A network of its own, in which there is nothing but the process itself.
 CUT = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "cut"]
 

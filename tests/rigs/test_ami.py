@@ -178,7 +178,7 @@ def test_a_killed_build_leaves_nothing_but_what_gc_finds(cloud: Cloud, phase: st
         if not cloud.left().keys() & {"instances", "keys"}:
             break
         time.sleep(0.1)
-    cloud.run("ami", "gc", "--builds", "--age", "0", "--region", REGION)
+    cloud.run("ami", "sweep", "--age", "0", "--region", REGION)
 
 
 # Of what ParallelCluster's base image brings: files that no other role may touch.

@@ -18,9 +18,10 @@ from ec2 import machine
 from systems import docker
 
 from ingot import paths
-from ingot.ami.build import Request
+from ingot.ami.build import Options
 from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import ROOT, export
+from ingot.lock import select
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 IMAGE, SYSTEM = "ec2-cpu", "debian12"
@@ -71,7 +72,8 @@ class Instance:
 def component(tmp_path: Path) -> tuple[dict[str, Any], Path]:
     """The document of the component, and the tarball of the checkout as it is."""
     catalog = read_catalog()
-    text, _ = export(Request(IMAGE, SYSTEM, "x86_64", catalog.newest_stack, ""), catalog, "test")
+    selection = select.image(catalog, catalog.target(catalog.newest_stack, SYSTEM, "x86_64"), IMAGE)
+    text, _ = export(selection, Options(""), catalog, "test")
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listing, cwd=paths.ROOT, capture_output=True, check=True).stdout
     tar = ["tar", "--create", "--gzip", "--null", "--files-from=-", "--file", tmp_path / "source.tar.gz"]

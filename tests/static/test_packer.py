@@ -11,6 +11,7 @@ import pytest
 from ingot.catalog.read import read_catalog
 from ingot.image.setup import ensure_packer, packer_environment
 from ingot.lock.file import load, path_of
+from ingot.model.target import Target
 from ingot.model.types import LOCAL_ARCH
 from ingot.paths import ROOT
 
@@ -71,6 +72,6 @@ def test_on_an_instance_the_roles_are_those_that_the_base_image_does_not_bring(
     env = {**os.environ, **packer_environment()}
     asked = "jsonencode(local.without)"
     done = subprocess.run(words, cwd=ROOT, env=env, input=asked, capture_output=True, text=True, check=True)
-    lock, row = load(path_of(CATALOG.newest_stack, system, "x86_64")), CATALOG.images[image]
+    lock, row = load(path_of(Target(CATALOG.newest_stack, system, "x86_64"))), CATALOG.images[image]
     assert json.loads(done.stdout) == [*lock.base_images[lock.base_image(image, row)].brings, "sysprep"]
     assert ("slurm" in json.loads(done.stdout)) == (image == "parallelcluster")

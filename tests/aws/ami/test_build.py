@@ -11,17 +11,25 @@ from world import REGION, amis, backend, calls, refusing, snapshots
 from world import ami as make_ami
 
 from ingot.ami import build as ami_build
-from ingot.ami.build import Request
+from ingot.ami.build import Options
 from ingot.ami.uefi import SigningKey
+from ingot.catalog.catalog import Catalog
 from ingot.catalog.read import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.image.packer import PackerError
+from ingot.lock import select
+from ingot.model.target import ImageSelection
 from ingot.sources.ec2 import Base
 
 PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}
 FAILED = {**PASSED, "failed": 1, "failures": [["test_efa.py::test_bad", "it is gone"]]}
 Packer = Callable[[str, Mapping[str, str]], None]
+
+
+def selected(image: str) -> tuple[Catalog, ImageSelection]:
+    catalog = read_catalog()
+    return catalog, select.image(catalog, catalog.target("2026.11", "debian12", "x86_64"), image)
 
 
 @pytest.fixture
@@ -33,8 +41,8 @@ def build(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
     def run(packer: Packer, signing: SigningKey | None = None, boot_mode: str = "uefi-preferred") -> dict[str, Any]:
         monkeypatch.setattr(ami_build.ec2, "base_image", lambda *_: Base("ami-base", "/dev/xvda", 8, boot_mode))
         monkeypatch.setattr(ami_build, "packer_build", lambda source, variables, **_: packer(source, variables))
-        request = Request("ec2-cpu", "debian12", "x86_64", "2026.11", REGION, signing=signing)
-        return ami_build.build(request, read_catalog(), Progress(quiet=True))
+        catalog, selection = selected("ec2-cpu")
+        return ami_build.build(selection, Options(REGION, signing=signing), catalog, Progress(quiet=True))
 
     return run
 
@@ -83,9 +91,9 @@ def test_a_finished_ami_is_tagged_and_published(build: Callable[[Packer], dict[s
 
 
 def test_an_image_for_an_accelerator_is_not_built_without_what_drives_it(aws: None) -> None:
-    request = Request("ec2-neuron", "debian12", "x86_64", "2026.11", REGION)
+    catalog, selection = selected("ec2-neuron")
     with pytest.raises(IngotError, match="debian12-x86_64 has no neuron"):
-        ami_build.build(request, read_catalog(), Progress(quiet=True))
+        ami_build.build(selection, Options(REGION), catalog, Progress(quiet=True))
 
 
 def test_spot_comes_first_then_each_type_on_demand(build: Callable[[Packer], dict[str, Any]]) -> None:

@@ -128,10 +128,10 @@ def run_gc(run: Recorder) -> None:
     run("gc", "--keep", "1")
 
 
-def run_gc_builds(run: Recorder) -> None:
+def run_sweep(run: Recorder) -> None:
     left()
     referred(ami())
-    run("gc", "--builds")
+    run("sweep")
 
 
 RUNS: dict[str, Callable[[Recorder], None]] = {

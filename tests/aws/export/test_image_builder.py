@@ -15,9 +15,10 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.ssm.models import Parameter, ssm_backends
 from world import REGION
 
-from ingot.ami.build import Request
+from ingot.ami.build import Options
 from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import export
+from ingot.lock import select
 from ingot.sources.ec2 import Base
 
 UNKNOWN = "Component", "ImageRecipe", "InfrastructureConfiguration", "DistributionConfiguration", "ImagePipeline"
@@ -32,7 +33,9 @@ GIVEN = {
 
 
 def template(region: str = "") -> str:
-    return export(Request("ec2-cpu", "debian12", "x86_64", "2026.11", region), read_catalog(), "test")[0]
+    catalog = read_catalog()
+    selection = select.image(catalog, catalog.target("2026.11", "debian12", "x86_64"), "ec2-cpu")
+    return export(selection, Options(region), catalog, "test")[0]
 
 
 def test_with_a_region_the_base_image_is_the_one_that_it_has(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,13 @@
 
 from collections import Counter
 
+from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.lock.make import make
 
 CATALOG = read_catalog()
-KEYS = list(locks.keys(CATALOG, CATALOG.stacks))
+TARGETS = list(locks.targets(CATALOG, CATALOG.stacks))
 
 
 def test_every_component_is_in_a_stack() -> None:
@@ -51,16 +52,12 @@ def test_every_release_is_of_systems_of_its_offer() -> None:
 
 
 def test_every_lock_that_there_should_be_is_there_and_no_other() -> None:
-    wanted = {locks.path_of(*key) for key in KEYS}
-    assert wanted == {
-        path for stack in CATALOG.stacks for path in (locks.path_of(stack, "x", "x").parent).glob("*.yml")
-    }
+    wanted = {locks.path_of(target) for target in TARGETS}
+    assert wanted == {path for stack in CATALOG.stacks for path in paths.lock_dir(stack).glob("*.yml")}
 
 
 def test_a_vendors_lock_is_made_anew_with_the_same_bytes() -> None:
-    for stack, os, arch in KEYS:
-        if not CATALOG.operating_system(os).base:
-            made = make(CATALOG, stack, os, arch).lock
-            assert locks.dump(made) == locks.path_of(stack, os, arch).read_text(), (
-                f"{stack} {os}-{arch}: run `ingot lock`"
-            )
+    for target in TARGETS:
+        if not CATALOG.operating_system(target.os).base:
+            made = make(CATALOG, target).lock
+            assert locks.dump(made) == locks.path_of(target).read_text(), f"{target}: run `ingot lock`"

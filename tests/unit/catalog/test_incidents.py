@@ -58,7 +58,7 @@ def test_3_a_fabric_manager_of_another_version_than_the_driver(component: str) -
 def test_4_an_efa_installer_that_is_too_old_for_nccl() -> None:
     # https://github.com/aws/aws-ofi-nccl/issues/203 and 278
     with pytest.raises(IngotError, match=r"1\.29\.0") as caught:
-        solve(CATALOG, CATALOG.newest_stack, "ubuntu2404", "x86_64", ["efa==1.29.0", "nccl>=2.19"])
+        solve(CATALOG, CATALOG.target(CATALOG.newest_stack, "ubuntu2404", "x86_64"), ["efa==1.29.0", "nccl>=2.19"])
     assert "would fit" in caught.value.hint
     facts: dict[str, Facts] = {"efa": {"installer": True}}
     assert errors({"efa": "1.29.1", "nccl": "2.19.3"}, facts) == ""

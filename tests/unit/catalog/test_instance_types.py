@@ -19,7 +19,7 @@ from ingot import paths
 from ingot.catalog import instance_types as module
 from ingot.catalog.read import read_catalog
 from ingot.catalog.rules import contains
-from ingot.cli import main as cli
+from ingot.cli import catalog as commands
 from ingot.errors import IngotError, UsageError
 
 RECORDING = Path(__file__).parents[1] / "data" / "describe_instance_types.json.gz"
@@ -59,7 +59,7 @@ def test_the_file_is_what_the_recording_gives(answer: dict[str, Any]) -> None:
         ("g4dn.metal", {"module": "either", "module_of_eks": "closed", "services": []}),
         ("p3dn.24xlarge", {"module": "closed", "driver": "<581"}),
         ("trn2.48xlarge", {"accelerator": "neuron", "module": "", "devices": 16}),
-        ("hpc7g.16xlarge", {"accelerator": "none", "arch": "aarch64", "devices": 0}),
+        ("hpc7g.16xlarge", {"accelerator": "cpu", "arch": "aarch64", "devices": 0}),
         ("g5.xlarge", {"efa": 0, "efa_device": None}),
     ],
 )
@@ -274,10 +274,10 @@ def test_an_answer_without_a_family_leaves_the_file_as_it_was(
     before, file = (catalog / module.TYPES).read_text(), tmp_path / "answer.json"
     file.write_text(json.dumps({name: entry for name, entry in answer.items() if not name.startswith("p5en.")}))
     with pytest.raises(IngotError, match="no type of the family p5en"):
-        cli.catalog_instance_types(str(file), None, "test")
+        commands.catalog_instance_types(str(file), None, "test")
     assert (catalog / module.TYPES).read_text() == before
     file.write_text(json.dumps({name: entry for name, entry in answer.items() if name != "p5.4xlarge"}))
-    cli.catalog_instance_types(str(file), None, "test")
+    commands.catalog_instance_types(str(file), None, "test")
     assert "p5.4xlarge" not in (catalog / module.TYPES).read_text()
 
 

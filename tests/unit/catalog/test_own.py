@@ -13,6 +13,7 @@ from ingot.catalog.own import begin
 from ingot.catalog.read import read_catalog
 from ingot.errors import IngotError, UsageError
 from ingot.lock.make import make
+from ingot.model.lock import Lock
 
 SYSTEM = """
 operating_systems:
@@ -110,15 +111,20 @@ def test_its_locks_lie_beside_it_and_plans_are_made_from_them(own: Path) -> None
     done = ingot("lock", own=own)
     assert done.returncode == 0, done.stderr
     assert (own / "locks" / "ours" / "ourlinux-x86_64.yml").exists()
-    assert ingot("lock", "--check", own=own).returncode == 0
+    assert ingot("lock", "check", own=own).returncode == 0
     (own / "components" / "lower.yml").write_text((own / "components" / "lower.yml").read_text() + "# changed\n")
-    stale = ingot("lock", "--check", own=own)
+    stale = ingot("lock", "check", own=own)
     assert stale.returncode == 1
     assert str(own / "locks" / "ours" / "ourlinux-x86_64.yml") in stale.stderr
 
 
+def made(own: Path) -> Lock:
+    catalog = read_catalog(own=own)
+    return make(catalog, catalog.target("ours", "ourlinux", "x86_64")).lock
+
+
 def test_the_newest_that_fits_is_chosen_and_what_is_not_known_is_unresolved(own: Path) -> None:
-    lock = make(read_catalog(own=own), "ours", "ourlinux", "x86_64").lock
+    lock = made(own)
     assert {name: entry.version for name, entry in lock.components.items()} == {"lower": "1.0", "upper": "2.0"}
     assert set(lock.unresolved) == {"upper", "base_image.ec2"}
     assert "SHA-256" in lock.unresolved["upper"]
@@ -128,17 +134,17 @@ def test_a_pin_that_breaks_a_rule_is_refused_until_the_rule_is_accepted(own: Pat
     stack = own / "stacks" / "ours.yml"
     stack.write_text(STACK.format(lower=">=2", more=""))
     with pytest.raises(IngotError, match=r"\[upper-lower\]") as caught:
-        make(read_catalog(own=own), "ours", "ourlinux", "x86_64")
+        made(own)
     assert "accept upper-lower" in caught.value.hint
     stack.write_text(STACK.format(lower=">=2", more="accept: {upper-lower: we patched it}\n"))
-    lock = make(read_catalog(own=own), "ours", "ourlinux", "x86_64").lock
+    lock = made(own)
     assert lock.components["lower"].version == "2.0"
     assert lock.accepted == {"upper-lower": "we patched it"}
 
 
 def test_a_plan_shows_what_is_accepted(own: Path) -> None:
     (own / "stacks" / "ours.yml").write_text(STACK.format(lower=">=2", more="accept: {upper-lower: we patched it}\n"))
-    images = "{platform: ec2, accelerator: cpu, summary: Our image., roles: [lower, upper]}"
+    images = "{platform: ec2, accelerator: cpu, summary: Our image., roles: [base], given: [lower, upper]}"
     (own / "images.yml").write_text(f"images:\n  ours: {images}\n")
     assert ingot("lock", own=own).returncode == 0
     shown = ingot("plan", "ours", "--os", "ourlinux", own=own)
@@ -182,3 +188,25 @@ def test_a_catalog_is_begun_only_in_an_empty_folder(tmp_path: Path) -> None:
     missing = ingot("list", own=tmp_path / "nowhere")
     assert missing.returncode == 2
     assert "ingot init" in missing.stderr
+
+
+IMAGE = "images:\n  mine: {{platform: ec2, accelerator: {accelerator}, summary: Ours., roles: [{roles}]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "roles", "error", "hint"),
+    [
+        ("nvidia", "base, kernel, nvidia_drivr", "unknown role 'nvidia_drivr' of image mine", "'nvidia_driver'"),
+        ("nvidia", "base, kernel", "image mine is for nvidia and lacks the role nvidia_driver", "add nvidia_driver"),
+        ("neuron", "base", "image mine is for neuron and lacks the role neuron", "add neuron"),
+    ],
+)
+def test_an_image_that_cannot_be_what_it_says_is_refused_before_a_plan(
+    own: Path, accelerator: str, roles: str, error: str, hint: str
+) -> None:
+    (own / "images.yml").write_text(IMAGE.format(accelerator=accelerator, roles=roles))
+    done = ingot("plan", "mine", "--os", "ubuntu2404", own=own)
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first == f"error: {own / 'images.yml'}:2: {error}"
+    assert hint in second

@@ -3,11 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from click import Command
+from jsonschema import Draft202012Validator
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from ingot import paths
+from ingot.cli.main import app
 
 LOCK = paths.LOCKS / "2026.11" / "debian13-x86_64.yml"
 
@@ -48,7 +55,7 @@ def test_an_architecture_that_is_not_built_here_exits_2_with_one_sentence(words:
 
 
 def test_lock_check_passes_on_the_checkout() -> None:
-    done = ingot("lock", "--check")
+    done = ingot("lock", "check")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -101,3 +108,34 @@ def test_booting_what_was_never_built_says_how_to_build_it(tmp_path: Path, monke
     done = ingot("boot", "parallelcluster", "--os", "debian12")
     assert done.returncode == 1
     assert "make local-parallelcluster OS=debian12" in done.stderr
+
+
+SUMMARY_WIDTH = 48
+
+
+def commands(group: TyperGroup, above: str = "ingot") -> Iterator[tuple[str, Command]]:
+    """Every command and group below `group`, with the words that call it."""
+    for name, command in group.commands.items():
+        yield f"{above} {name}", command
+        if isinstance(command, TyperGroup):
+            yield from commands(command, f"{above} {name}")
+
+
+def test_every_summary_fits_its_column_and_is_a_sentence() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    summaries = {words: command.get_short_help_str(200) for words, command in commands(group)}
+    assert {words: text for words, text in summaries.items() if not 0 < len(text) <= SUMMARY_WIDTH} == {}
+    assert {words: text for words, text in summaries.items() if not text.endswith(".")} == {}
+
+
+@pytest.mark.parametrize("kind", ["component", "stack", "images"])
+def test_a_schema_of_a_catalog_file_is_json_schema(kind: str) -> None:
+    schema = json.loads(ingot("catalog", "schema", kind).stdout)
+    Draft202012Validator.check_schema(schema)
+    files = {"component": "components/efa.yml", "stack": "stacks/2026.11.yml", "images": "images.yml"}
+    content = json.loads(json.dumps(yaml.safe_load((paths.CATALOG / files[kind]).read_text()), default=str))
+    validator = Draft202012Validator(schema)
+    assert list(validator.iter_errors(content)) == []
+    content["summry"] = "x"
+    assert [error.validator for error in validator.iter_errors(content)] == ["additionalProperties"]

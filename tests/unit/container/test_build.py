@@ -11,9 +11,11 @@ from ingot.catalog.read import read_catalog
 from ingot.console import Progress
 from ingot.container import build as containers
 from ingot.container import smoke
-from ingot.container.build import Request, Step, chain, check, tag_of
+from ingot.container.build import Step
 from ingot.container.buildkit import pip_settings
 from ingot.errors import IngotError, UsageError
+from ingot.lock import select
+from ingot.model.target import ContainerSelection
 
 CATALOG = read_catalog()
 EXPECT = smoke.Expect(ranks=2, first_loss_above=2.0, last_loss_below=1.0, same=["weights"], once=["snapshot"])
@@ -28,22 +30,28 @@ GOOD = [
 ]
 
 
-def request(**changes: str) -> Request:
-    asked = {"name": "fsdp", "os_name": "debian13", "arch": "x86_64", "stack": CATALOG.newest_stack}
-    return Request(**{**asked, "accelerator": "cpu", **changes})
+def selected(name: str = "fsdp", **options: str) -> ContainerSelection:
+    return select.container(CATALOG, name, CATALOG.newest_stack, **options)
 
 
 def test_a_chain_goes_from_the_base_to_the_leaf() -> None:
-    assert [name for name, _ in chain(CATALOG, "fsdp")] == ["base", "pytorch", "fsdp"]
-    assert tag_of("fsdp", "cpu", "debian13", "x86_64") == "ingot/fsdp:cpu-debian13-x86_64"
+    assert [name for name, _ in selected().chain] == ["base", "pytorch", "fsdp"]
+    assert selected().tag == "ingot/fsdp:cpu-debian13-x86_64"
 
 
-@pytest.mark.parametrize("asked", [{"os_name": "ubuntu2404"}, {"accelerator": "nvidia"}, {"name": "none"}])
-def test_what_is_not_built_is_refused_as_a_wrong_option(asked: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"os_name": "ubuntu2404"},
+        {"accelerator": "nvidia", "os_name": "debian13"},
+        {"accelerator": "tpu"},
+        {"name": "x"},
+    ],
+)
+def test_what_is_not_built_is_refused_as_a_wrong_option(options: dict[str, str]) -> None:
     with pytest.raises(UsageError) as caught:
-        check(request(**asked), CATALOG)
+        selected(**options)
     assert caught.value.hint
-    check(request(), CATALOG)
 
 
 def test_the_digest_follows_content_names_and_the_parent(tmp_path: Path) -> None:
@@ -80,15 +88,15 @@ def test_the_date_of_a_build_is_the_locks_commit_unless_it_is_told(
 
 
 def test_a_container_of_another_date_is_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(Request, "dir", tmp_path)
+    monkeypatch.setattr(ContainerSelection, "dir", tmp_path)
     for name in ("ensure_docker", "ensure_local_tools"):
         monkeypatch.setattr(containers, name, lambda: None)
     monkeypatch.setattr(containers, "_system", lambda lock, log: "ingot/base")
-    monkeypatch.setattr(containers, "_step", lambda asked, lock, name, *_: Step(name, asked.tag, True, 0.0, 0))
+    monkeypatch.setattr(containers, "_step", lambda selection, name, *_: Step(name, selection.tag, True, 0.0, 0))
 
     def inputs(date: str) -> str:
         monkeypatch.setenv(containers.EPOCH, date)
-        report = containers.build(request(), CATALOG, Progress(quiet=True))
+        report = containers.build(selected(), Progress(quiet=True))
         assert report["source_date_epoch"] == int(date)
         return str(report["inputs_sha256"])
 
@@ -98,7 +106,7 @@ def test_a_container_of_another_date_is_another(monkeypatch: pytest.MonkeyPatch,
 
 def test_what_a_container_is_made_from_has_the_one_date() -> None:
     for name, root in (("fsdp", False), ("base", True)):
-        with containers._context(request(), name, root, 1795564800) as folder:
+        with containers._context(selected(), name, root, 1795564800) as folder:
             assert {path.lstat().st_mtime for path in (folder, *folder.rglob("*"))} == {1795564800}
 
 

@@ -12,9 +12,10 @@ from commandline import Done, ingot
 from ingot.container import probe as pair_probe
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
+from ingot.model.target import Target
 
-UBUNTU, DEBIAN = (locks.path_of("2026.11", name, "x86_64") for name in ("ubuntu2404", "debian13"))
-OLD = locks.path_of("2025.11", "ubuntu2404", "x86_64")
+UBUNTU, DEBIAN = (locks.path_of(Target("2026.11", name, "x86_64")) for name in ("ubuntu2404", "debian13"))
+OLD = locks.path_of(Target("2025.11", "ubuntu2404", "x86_64"))
 NVIDIA = ("cuda", "nccl", "efa", "aws_ofi_nccl")
 NONE: Mapping[str, str] = {}
 INTERFACES = {"nccl": [9, 10, 11], "aws_ofi_nccl": [8, 9, 10]}

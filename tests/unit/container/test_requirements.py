@@ -14,12 +14,14 @@ from ingot.catalog.read import read_catalog
 from ingot.console import Progress
 from ingot.container import build as containers
 from ingot.container import requirements
-from ingot.container.build import CONTAINERS, Request, check_nccl
+from ingot.container.build import CONTAINERS, check_nccl
 from ingot.errors import IngotError
 from ingot.lock import file as lock
+from ingot.lock import select
+from ingot.model.target import Target
 
 CATALOG = read_catalog()
-LOCK = lock.load(lock.path_of(CATALOG.newest_stack, "ubuntu2404", "x86_64"))
+LOCK = lock.load(lock.path_of(Target(CATALOG.newest_stack, "ubuntu2404", "x86_64")))
 MINE = LOCK.components["nccl"].version
 # Says what it was asked, and pins one package.
 UV = """
@@ -63,7 +65,7 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def found(catalog: Catalog, name: str = "fsdp") -> str:
-    return check_nccl(Request(name, "ubuntu2404", "x86_64", CATALOG.newest_stack, "nvidia"), catalog, LOCK)
+    return check_nccl(select.container(catalog, name, CATALOG.newest_stack, accelerator="nvidia"))
 
 
 def test_another_nccl_than_the_bases_stops_the_build_before_it_begins(
@@ -71,11 +73,11 @@ def test_another_nccl_than_the_bases_stops_the_build_before_it_begins(
 ) -> None:
     listed(pytorch="2.99.0")
     monkeypatch.delattr(containers, "ensure_docker")
-    request = Request("fsdp", "ubuntu2404", "x86_64", CATALOG.newest_stack, "nvidia")
+    selection = select.container(with_nccl("nccl", "efa"), "fsdp", CATALOG.newest_stack, accelerator="nvidia")
     with pytest.raises(IngotError, match=f"NCCL is 2.99.0 here and {MINE} in base, by lock") as caught:
-        containers.build(request, with_nccl("nccl", "efa"), Progress())
+        containers.build(selection, Progress())
     assert caught.value.place == str(tmp_path / "pytorch" / "requirements-nvidia.txt")
-    assert "ingot lock --containers" in caught.value.hint
+    assert "ingot lock containers" in caught.value.hint
     assert "nccl to ==2.99.0" in caught.value.hint
 
 
@@ -117,7 +119,7 @@ def test_lists_are_resolved_without_what_the_nearest_parent_leaves_out(
         (tmp_path / name / f"requirements{'' if name == 'base' else '-cpu'}.in").touch()
     (tmp_path / "pytorch" / "left-out-cpu.txt").touch()
     (tmp_path / "pytorch" / "requirements-cpu.txt").write_text("numpy==1.0\ntorch==1.0\n")
-    done = ingot("lock", "--containers")
+    done = ingot("lock", "containers")
     assert done.returncode == 0, done.stderr
     asked = [json.loads(line) for line in (tmp_path / "uv.log").read_text().splitlines()]
     files = [Path(words[-1]).relative_to(tmp_path).as_posix() for words in asked]
@@ -148,5 +150,5 @@ def test_nccl_is_resolved_to_that_of_the_lock_where_the_base_has_it(
 
 
 def test_containers_are_locked_alone() -> None:
-    done = ingot("lock", "--containers", "--os", "debian13")
-    assert (done.returncode, "--containers goes alone" in done.stderr) == (2, True)
+    done = ingot("lock", "containers", "--os", "debian13")
+    assert (done.returncode, "--os" in done.stderr) == (2, True)

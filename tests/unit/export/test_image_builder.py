@@ -17,10 +17,12 @@ from cfnlint.config import ManualArgs
 from commandline import ingot
 
 from ingot import paths
-from ingot.ami.build import Request
+from ingot.ami.build import Options
 from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import MOST_DATA, ROOT, export
+from ingot.lock import select
 from ingot.lock.file import load, path_of
+from ingot.model.target import Target
 
 STACK = "2026.11"
 CATALOG = read_catalog()
@@ -35,7 +37,7 @@ def _rows() -> Iterator[Any]:
     """Every image, system and architecture for which EC2 has a base image and the lock a driver."""
     for (name, image), (system, row) in itertools.product(CATALOG.images.items(), CATALOG.operating_systems.items()):
         for arch in row.architectures:
-            lock = load(path_of(STACK, system, arch))
+            lock = load(path_of(Target(STACK, system, arch)))
             driver = {"nvidia": "nvidia_driver", "neuron": "neuron", "cpu": "kernel"}[image.accelerator]
             if lock.base_image(name, image) and driver not in lock.left_out:
                 first = (system, arch) == ("ubuntu2404", "x86_64") or (name, system) == ("ec2-cpu", "al2023")
@@ -43,7 +45,8 @@ def _rows() -> Iterator[Any]:
 
 
 def template(image: str, system: str = "ubuntu2404", arch: str = "x86_64") -> str:
-    return export(Request(image, system, arch, STACK, ""), CATALOG, "ingot export image-builder")[0]
+    selection = select.image(CATALOG, CATALOG.target(STACK, system, arch), image)
+    return export(selection, Options(""), CATALOG, "ingot export image-builder")[0]
 
 
 def resources(text: str) -> Json:
@@ -101,7 +104,7 @@ def test_the_playbook_is_given_what_packer_gives_it() -> None:
     for image, system in (("parallelcluster", "ubuntu2404"), ("eks-neuron", "al2023"), ("ec2-cpu", "debian12")):
         given = variables(template(image, system))
         assert set(given) == names | {"ansible_python_interpreter"}
-        row, lock = CATALOG.images[image], load(path_of(STACK, system, "x86_64"))
+        row, lock = CATALOG.images[image], load(path_of(Target(STACK, system, "x86_64")))
         brings = lock.base_images[lock.base_image(image, row)].brings
         assert (given["ingot_roles"], given["ingot_without"]) == (row.roles, [*brings, "sysprep"])
         assert (paths.ROOT / given["ingot_lock"].removeprefix(f"{ROOT}/source/")).exists()
@@ -124,7 +127,7 @@ def test_the_suite_runs_before_and_after_it_is_an_image_and_sysprep_comes_last()
 def test_the_base_image_is_named_by_its_public_parameter_or_by_who_deploys_it() -> None:
     parent = yaml.safe_load(template("ec2-cpu"))["Parameters"]["ParentImage"]
     assert parent["Type"] == "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
-    assert parent["Default"] == load(path_of(STACK, "ubuntu2404", "x86_64")).base_images["ec2"].ssm
+    assert parent["Default"] == load(path_of(Target(STACK, "ubuntu2404", "x86_64"))).base_images["ec2"].ssm
     parent = yaml.safe_load(template("parallelcluster", arch="aarch64"))["Parameters"]["ParentImage"]
     assert (parent["Type"], "Default" in parent) == ("AWS::EC2::Image::Id", False)
     assert (

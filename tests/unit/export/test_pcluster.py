@@ -14,6 +14,7 @@ from commandline import ingot
 
 from ingot.catalog.read import read_catalog
 from ingot.lock.file import load, path_of
+from ingot.model.target import Target
 from ingot.paths import ROOT, alone
 
 REQUIREMENTS = ROOT / "requirements" / "pcluster.txt"
@@ -88,7 +89,7 @@ def test_parallelcluster_accepts_what_is_written(pcluster: Path) -> None:
 
 def test_the_schema_is_of_the_release_line_that_the_stack_pins() -> None:
     catalog = read_catalog()
-    pinned = load(path_of(catalog.newest_stack, "ubuntu2404", "x86_64")).components["parallelcluster"].version
+    pinned = load(path_of(Target(catalog.newest_stack, "ubuntu2404", "x86_64"))).components["parallelcluster"].version
     line = REQUIREMENTS.read_text().partition("aws-parallelcluster==")[2]
     assert line.startswith(f"{pinned.rpartition('.')[0]}.")
 
@@ -112,7 +113,7 @@ def test_nodes_with_efa_are_placed_together_or_come_with_their_capacity_block() 
 
 
 def test_the_release_that_creates_the_cluster_is_named() -> None:
-    release = load(path_of("2026.11", "ubuntu2404", "x86_64")).components["parallelcluster"].version
+    release = load(path_of(Target("2026.11", "ubuntu2404", "x86_64"))).components["parallelcluster"].version
     assert f"create the cluster with pcluster {release}." in export(*P5)
 
 
@@ -135,7 +136,10 @@ def with_(option: str, value: str) -> tuple[str, ...]:
     ("words", "said"),
     [
         (("paralelcluster", *P5[1:]), "unknown image 'paralelcluster'\n  hint: did you mean 'parallelcluster'"),
-        (("ec2-cpu", *P5[1:]), "ec2-cpu is an image for ec2, no cluster's\n  hint: name one of parallelcluster, "),
+        (
+            ("ec2-cpu", *P5[1:]),
+            "ec2-cpu is an image for ec2, not for parallelcluster\n  hint: name one of parallelcluster, ",
+        ),
         (("parallelcluster-neuron", *P5[1:], "--os", "rhel9"), "rhel9-x86_64 has no neuron"),
         (with_("--ami", "ami-123"), "--ami: 'ami-123' is no id of the form ami-…\n  hint: `ingot ami list`"),
         (with_("--subnet", "vpc-01234567"), "--subnet: 'vpc-01234567' is no id of the form subnet-…"),

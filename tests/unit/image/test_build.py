@@ -5,22 +5,28 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from commandline import ingot
 
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.console import Progress
-from ingot.errors import IngotError, UsageError
+from ingot.errors import IngotError
 from ingot.image import build
-from ingot.image.build import Request, inputs_digest, local
-from ingot.lock.file import path_of
+from ingot.image.build import inputs_digest, local
+from ingot.lock import select
+from ingot.model.target import ImageSelection
 
 CATALOG = read_catalog()
 Usage = namedtuple("Usage", "total used free")
 
 
+def selected(os_name: str) -> ImageSelection:
+    return select.image(CATALOG, CATALOG.target(CATALOG.newest_stack, os_name, "x86_64"), "parallelcluster")
+
+
 @pytest.fixture
-def request_() -> Request:
-    return Request("parallelcluster", "debian13", "x86_64", CATALOG.newest_stack, rebuild=True)
+def selection() -> ImageSelection:
+    return selected("debian13")
 
 
 @pytest.fixture(autouse=True)
@@ -30,46 +36,46 @@ def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_too_little_space_is_said_before_anything_is_done(
-    request_: Request, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    selection: ImageSelection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 << 30, 90 << 30, 10 << 30))
     monkeypatch.setattr(build, "ensure_docker", lambda: pytest.fail("the build has started"))
     with pytest.raises(IngotError, match=r"10\.0 GB are free, 15 GB are needed") as caught:
-        local(request_, CATALOG, Progress(quiet=True))
+        local(selection, CATALOG, Progress(quiet=True), rebuild=True)
     assert "make room" in caught.value.hint
 
 
 def test_a_lock_with_something_unresolved_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "ensure_docker", lambda: pytest.fail("the build has started"))
     with pytest.raises(
-        IngotError, match=r"ubuntu2404-x86_64 cannot be built: nobody has published all of .*slurm"
+        IngotError, match=r"parallelcluster for ubuntu2404-x86_64 is not fully resolved: .*slurm \("
     ) as caught:
-        local(Request("parallelcluster", "ubuntu2404", "x86_64", CATALOG.newest_stack), CATALOG, Progress(quiet=True))
-    assert "--record" in caught.value.hint
+        local(selected("ubuntu2404"), CATALOG, Progress(quiet=True))
+    assert "ingot lock record" in caught.value.hint
 
 
 def test_another_architecture_than_this_machine_s_tools_have_is_refused_before_anything_is_done(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(build, "ensure_docker", lambda: pytest.fail("the build has started"))
-    with pytest.raises(UsageError, match="no image is built for aarch64 on this machine") as caught:
-        local(Request("parallelcluster", "debian13", "aarch64", CATALOG.newest_stack), CATALOG, Progress(quiet=True))
-    assert "--arch aarch64" in caught.value.hint
+    done = ingot("local", "parallelcluster", "--os", "debian13", "--arch", "aarch64")
+    assert (done.returncode, "no image is built for aarch64 on this machine" in done.stderr) == (2, True)
+    assert "--arch aarch64" in done.stderr
     assert list((tmp_path / "build").iterdir()) == []
 
 
-def test_a_build_in_the_same_folder_is_waited_for(request_: Request) -> None:
-    with paths.alone(request_.dir), pytest.raises(IngotError, match="another build is using"):
-        local(request_, CATALOG, Progress(quiet=True))
+def test_a_build_in_the_same_folder_is_waited_for(selection: ImageSelection) -> None:
+    with paths.alone(selection.dir), pytest.raises(IngotError, match="another build is using"):
+        local(selection, CATALOG, Progress(quiet=True), rebuild=True)
 
 
 def test_the_digest_of_the_inputs_changes_with_a_role(
-    request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    selection: ImageSelection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / "checkout"
     for name in ("roles", "plugins", "playbooks", "packer", "containers", "catalog", "locks", "ingot"):
         shutil.copytree(paths.ROOT / name, copy / name)
-    lock = path_of(request_.stack, "debian13", "x86_64").relative_to(paths.ROOT)
+    lock = selection.lock_path.relative_to(paths.ROOT)
     before = inputs_digest(paths.ROOT / lock)
     monkeypatch.setattr(paths, "ROOT", copy)
     assert inputs_digest(copy / lock) == before

@@ -13,6 +13,7 @@ from ingot.errors import IngotError, UsageError
 from ingot.lock import file as locks
 from ingot.lock.make import offers_of
 from ingot.model.lock import Lock
+from ingot.model.target import Target
 from ingot.model.types import Arch
 from ingot.sources.apt import DEB_ARCH, upstream
 
@@ -40,7 +41,7 @@ def test_every_lock_of_the_checkout_matches_its_catalog(lock: Lock) -> None:
 
 
 def test_a_lock_is_written_as_it_was_read(lock: Lock) -> None:
-    assert locks.dump(lock) == locks.path_of(lock.stack, lock.os, lock.arch).read_text()
+    assert locks.dump(lock) == locks.path_of(Target(lock.stack, lock.os, lock.arch)).read_text()
 
 
 def test_every_package_that_a_component_asks_for_is_in_the_closure(debian_lock: Lock) -> None:
@@ -70,7 +71,7 @@ def test_a_debian_lock_has_the_cloud_kernel_of_its_architecture(debian_lock: Loc
 
 @pytest.mark.parametrize(("arch", "deb_arch"), DEB_ARCH.items())
 def test_the_architecture_stands_in_names_of_the_distribution_s_packages(arch: Arch, deb_arch: str) -> None:
-    (offer,) = offers_of(read_catalog().components["kernel"], "debian13", arch)
+    (offer,) = offers_of(read_catalog().components["kernel"], Target("2026.11", "debian13", arch))
     assert offer.apt is not None
     assert offer.apt.version_of == f"linux-image-cloud-{deb_arch}"
     assert offer.apt.follow == [f"linux-image-cloud-{deb_arch}", f"linux-headers-cloud-{deb_arch}"]
@@ -98,7 +99,7 @@ def test_a_changed_catalog_is_noticed(tmp_path: Path, debian_lock: Lock) -> None
     with pytest.raises(IngotError, match="the catalog has changed"):
         locks.check(debian_lock, read_catalog(copy))
     with pytest.raises(IngotError, match="the catalog has changed"):
-        locks.check_file(locks.path_of(debian_lock.stack, debian_lock.os, debian_lock.arch), read_catalog(copy))
+        locks.check_file(locks.path_of(Target(debian_lock.stack, debian_lock.os, debian_lock.arch)), read_catalog(copy))
 
 
 def test_what_is_no_lock_is_named(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ def test_what_is_unresolved_is_named_with_the_reason() -> None:
     assert all(len(line.split(": ", 2)[-1]) > 10 for line in lines)
 
 
-@pytest.mark.parametrize(("option", "said"), [("--unresolved", "p6e-gb200"), ("--stale", "")])
-def test_the_list_is_for_people_and_for_programs(option: str, said: str) -> None:
-    for words in ([option], [option, "--json"]):
+@pytest.mark.parametrize(("command", "said"), [("unresolved", "p6e-gb200"), ("stale", "")])
+def test_the_list_is_for_people_and_for_programs(command: str, said: str) -> None:
+    for words in ([command], [command, "--json"]):
         done = ingot("list", *words)
         assert done.returncode == 0
         assert said in done.stdout

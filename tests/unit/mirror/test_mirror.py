@@ -21,6 +21,7 @@ from ingot.errors import UsageError
 from ingot.lock import file as locks
 from ingot.mirror import mirror as mirrors
 from ingot.model.lock import Package
+from ingot.model.target import Target
 from ingot.model.types import Arch
 from ingot.sources import origins, pypi
 from ingot.sources.apt import DEB_ARCH
@@ -113,7 +114,7 @@ def test_a_server_that_is_stopped_ends_well(folder: Path, how: signal.Signals) -
         (["serve", "{folder}", "--bind", "192.0.2.1"], 1, "cannot listen on 192.0.2.1:8080"),
         (["mirror", "README.md"], 2, "this can be no folder"),
         (["mirror", "{folder}", "--os", "debian14"], 2, "known: "),
-        (["mirror", "{folder}", "--stack", "2020.01"], 2, "there is no lock"),
+        (["mirror", "{folder}", "--stack", "2020.01"], 2, "unknown stack"),
         (["mirror"], 2, "DIR"),
     ],
 )
@@ -240,7 +241,7 @@ def test_what_makes_disks_is_of_this_machine_whatever_the_lock_is_for(
         index.parent.mkdir(parents=True)
         index.touch()
         FakeArchive("x86_64", home).release("InRelease")
-    lock = locks.load(locks.path_of(catalog.newest_stack, "debian13", "aarch64"))
+    lock = locks.load(locks.path_of(Target(catalog.newest_stack, "debian13", "aarch64")))
     suites, files = mirrors.plan(tmp_path / "mirror", catalog, lock)
     indexes = {file.path.parts[-4] for file in files if "by-hash" in file.path.parts}
     assert indexes == {"binary-arm64", "binary-amd64"}

@@ -6,16 +6,18 @@ from typing import Any
 import pytest
 from commandline import Done, ingot
 
-from ingot import paths
 from ingot.catalog.instance_types import describe
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
+from ingot.lock import select
 from ingot.model.lock import Lock
 from ingot.plan.fit import findings, images_for
-from ingot.plan.plan import of_lock
+from ingot.plan.plan import of_selection
 
 CATALOG = read_catalog()
-LOCK = locks.load(paths.LOCKS / "2026.11" / "debian13-x86_64.yml")
+TARGET = CATALOG.target("2026.11", "debian13", "x86_64")
+LOCK = locks.load(locks.path_of(TARGET))
+SELECTION = select.image_of_lock(CATALOG, TARGET, "parallelcluster", LOCK)
 
 
 def found(type_: str, image: str = "parallelcluster", lock: Lock = LOCK) -> list[dict[str, Any]]:
@@ -61,7 +63,7 @@ def test_the_driver_of_debian_drives_one_gpu_of_the_generations_that_it_knows() 
 
 def test_switches_without_their_manager_are_an_error() -> None:
     def rules(type_: str) -> list[str]:
-        plan = of_lock(LOCK, CATALOG, "parallelcluster", type_)
+        plan = of_selection(SELECTION, CATALOG, type_)
         return [each["rule"] for each in plan["findings"] if each["severity"] == "error"]
 
     assert rules("p5.48xlarge") == ["nvswitch-needs-fabricmanager"]
@@ -91,11 +93,11 @@ def test_what_is_missing_without_stopping_the_image_is_a_warning() -> None:
 
 def test_the_images_for_a_type_are_those_of_its_accelerator() -> None:
     assert images_for(CATALOG.images, "nvidia") == ["parallelcluster", "ec2", "eks"]
-    assert images_for(CATALOG.images, "none") == ["parallelcluster-cpu", "ec2-cpu", "eks-cpu"]
+    assert images_for(CATALOG.images, "cpu") == ["parallelcluster-cpu", "ec2-cpu", "eks-cpu"]
 
 
 def test_every_finding_has_a_fix_and_a_source_and_the_worst_comes_first() -> None:
-    every = of_lock(LOCK, CATALOG, "parallelcluster", "p6-b200.48xlarge")["findings"]
+    every = of_selection(SELECTION, CATALOG, "p6-b200.48xlarge")["findings"]
     assert {each.get("rule", "") for each in every} >= {"", "nvswitch-needs-fabricmanager"}
     assert all(each["fix"] and each["sources"] for each in every)
     assert [each["severity"] for each in every] == sorted(each["severity"] for each in every)

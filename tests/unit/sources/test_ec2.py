@@ -150,7 +150,7 @@ def test_an_image_that_there_is_none_of_is_named(bare: pytest.MonkeyPatch) -> No
 def test_a_lock_asks_for_the_base_images_of_its_own_versions_and_architecture() -> None:
     catalog = read_catalog()
     for stack in catalog.stacks:
-        lock = make(catalog, stack, "al2023", "aarch64").lock
+        lock = make(catalog, catalog.target(stack, "al2023", "aarch64")).lock
         version, kernel = (lock.components[name].version for name in ("parallelcluster", "kernel"))
         assert lock.base_images["parallelcluster"].name == f"aws-parallelcluster-{version}-amzn2023-hvm-arm64-*"
         assert lock.base_images["ec2"].name == f"al2023-ami-2023.*-kernel-{kernel}-arm64"

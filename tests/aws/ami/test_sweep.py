@@ -7,7 +7,7 @@ from commandline import ingot
 from world import STABLE, ami, amis, answer, backend, calls, client, hold, left, refusing, snapshots, specified
 
 pytestmark = pytest.mark.usefixtures("aws")
-GC = ["ami", "gc", "--builds", "--json"]
+GC = ["ami", "sweep", "--json"]
 
 
 def there() -> set[str]:
@@ -100,7 +100,7 @@ def test_what_is_in_use_by_something_else_stays_and_the_verdict_says_so() -> Non
 
 def test_a_dry_run_names_it_all_and_leaves_it() -> None:
     made = left()
-    done = ingot("ami", "gc", "--builds", "--dry-run")
+    done = ingot("ami", "sweep", "--dry-run")
     assert done.returncode == 0
     assert all(each in done.stdout for each in made.values())
     assert set(made.values()) <= there()

@@ -106,7 +106,7 @@ class Leftover:
 def collect(regions: Sequence[Region], age: timedelta, progress: Progress, *, dry_run: bool = False) -> list[Verdict]:
     """Delete what builds older than `age` have left, in every region, and say of each thing what became of it."""
     with progress.phase(f"collect what builds left in {', '.join(region.name for region in regions)}"):
-        found = everywhere(regions, "gc-builds", lambda region: _collect(region, age, dry_run))
+        found = everywhere(regions, "sweep", lambda region: _collect(region, age, dry_run))
     return [verdict for verdicts in found for verdict in verdicts]
 
 

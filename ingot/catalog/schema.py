@@ -1,0 +1,33 @@
+"""JSON Schemas of the files that people write, for editors that check and complete YAML."""
+
+from typing import Any
+
+from ingot.errors import UsageError
+from ingot.model.component import Component
+from ingot.model.container import Containers
+from ingot.model.image import Images
+from ingot.model.repository import Repositories
+from ingot.model.rule import Pairs
+from ingot.model.stack import Stack
+from ingot.model.system import BuildersFile, OperatingSystems
+from ingot.model.types import Strict
+from ingot.yamlfile import nearest
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SHAPES: dict[str, type[Strict]] = {
+    "builders": BuildersFile,
+    "component": Component,
+    "containers": Containers,
+    "images": Images,
+    "operating-systems": OperatingSystems,
+    "pairs": Pairs,
+    "repositories": Repositories,
+    "stack": Stack,
+}
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """The JSON Schema of one kind of file; UsageError with the nearest kind where there is no such."""
+    if kind not in SHAPES:
+        raise UsageError(f"unknown kind of file {kind!r}", hint=nearest(kind, SHAPES))
+    return {"$schema": DIALECT, **SHAPES[kind].model_json_schema()}

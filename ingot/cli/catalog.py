@@ -1,0 +1,169 @@
+"""The commands about what people write: init, list, instance-type, catalog."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ingot.cli.options import JsonOption, catalog, print_json, types
+
+app = typer.Typer(rich_markup_mode=None)
+listing = typer.Typer(rich_markup_mode=None, epilog="Example: ingot list --json   ·   ingot list stale")
+files = typer.Typer(help="Write generated parts of the catalog.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command(epilog="Example: ingot init team && ingot --catalog team lock --os debian13")
+def init(folder: Annotated[Path, typer.Argument(help="A folder that is empty or does not exist yet.")]) -> None:
+    """Begin a team's own catalog.
+
+    It is a folder with a commented stack that extends the newest one; its locks go beside it.
+    """
+    from ingot.catalog.own import begin
+    from ingot.console import out
+
+    for path in begin(folder, catalog()):
+        out.print(path, markup=False)
+
+
+@listing.callback(invoke_without_command=True)
+def list_(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List what the catalog has.
+
+    Images, operating systems, stacks, containers, components and families of instance types.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from ingot.catalog.instance_types import read_types, summaries
+    from ingot.console import out
+
+    whole = catalog()
+    data = {
+        "images": {name: image.summary for name, image in whole.images.items()},
+        "operating_systems": {name: system.name for name, system in whole.operating_systems.items()},
+        "stacks": {name: stack.summary for name, stack in whole.stacks.items()},
+        "containers": {name: container.summary for name, container in whole.containers.items()},
+        "components": {name: component.summary for name, component in whole.components.items()},
+        "instance_families": summaries(read_types()),
+    }
+    if as_json:
+        print_json(data)
+        return
+    for kind, rows in data.items():
+        out.print(kind.replace("_", " "))
+        for name, summary in rows.items():
+            out.print(f"  {name:26}{summary}", markup=False)
+
+
+@listing.command(epilog="Example: ingot list stale")
+def stale(as_json: JsonOption = False) -> None:
+    """List pins whose review is overdue."""
+    from datetime import date
+
+    from ingot.lock import hygiene
+
+    _print_lines(hygiene.stale(catalog(), date.today()), as_json)
+
+
+@listing.command(epilog="Example: ingot list unresolved --json")
+def unresolved(as_json: JsonOption = False) -> None:
+    """List what no sourced fact is known of.
+
+    Parts of locks that `ingot lock record` may fill in, and families of instance types.
+    """
+    from ingot.lock import hygiene
+
+    _print_lines(hygiene.unresolved(catalog()), as_json)
+
+
+def _print_lines(lines: list[str], as_json: bool) -> None:
+    from ingot.console import out
+
+    print_json(lines) if as_json else out.print("\n".join(lines or ["nothing"]), markup=False)
+
+
+@app.command("instance-type", epilog="Example: ingot instance-type p5.48xlarge --json")
+def instance_type(
+    name: Annotated[str, typer.Argument(help="A type, family.size.", autocompletion=types)], as_json: JsonOption = False
+) -> None:
+    """Show what is known of an EC2 instance type.
+
+    Its devices, EFA, kernel module, services and images, with the sources.
+    """
+    from ingot.catalog.instance_types import describe
+    from ingot.console import out
+    from ingot.plan.fit import images_for
+
+    facts = describe(name)
+    facts["images"] = images_for(catalog().images, facts["accelerator"])
+    if as_json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        pairs = [f"{name} {fact}" for name, fact in value.items()] if isinstance(value, dict) else value
+        shown = ", ".join(map(str, pairs)) if isinstance(pairs, list) else pairs
+        out.print(f"{key.replace('_', ' '):20}{'–' if shown in (None, '') else shown}", markup=False)
+
+
+@files.command(
+    "instance-types", epilog="Example: ingot catalog instance-types --from aws --region us-east-1 --region us-west-2"
+)
+def catalog_instance_types(
+    source: Annotated[
+        str, typer.Option("--from", help="aws to ask EC2, or a file of `aws ec2 describe-instance-types`; .gz too.")
+    ],
+    regions: Annotated[
+        list[str] | None, typer.Option("--region", help="With aws: a region to ask; may be repeated.")
+    ] = None,
+    recorded: Annotated[
+        str, typer.Option("--as", help="With a file: whose answer it is, and of which day.", show_default=False)
+    ] = "",
+) -> None:
+    """Renew instance_types.yml from EC2's answer.
+
+    What differs is printed.
+    """
+    from datetime import date
+
+    from ingot.catalog import instance_types as module
+    from ingot.console import out
+    from ingot.errors import UsageError
+    from ingot.paths import CATALOG, write_text
+    from ingot.sources import ec2
+    from ingot.yamlfile import load
+
+    if source == "aws":
+        answer, asked = ec2.instance_types(regions or [])
+        recorded = recorded or f"DescribeInstanceTypes in {', '.join(asked)} on {date.today()}"
+    elif regions:
+        raise UsageError("--region goes with --from aws", hint="leave it out, or ask EC2")
+    elif not recorded:
+        raise UsageError("--as is missing", hint="--as 'EC2 in us-east-1, 2026-11-24', for a reader of the catalog")
+    else:
+        answer = module.read_answer(Path(source))
+    path, families = CATALOG / module.TYPES, module.read_families()
+    new = module.from_answer(answer, families, recorded)
+    module.check_complete(new, families, CATALOG / module.FAMILIES)
+    old = load(path, module.InstanceTypes) if path.exists() else module.InstanceTypes(recorded="", types={})
+    for line in module.changes(old, new):
+        out.print(line, markup=False)
+    write_text(path, module.dump(new))
+    out.print(f"{len(new.types)} instance types in {path.relative_to(CATALOG.parent)}", markup=False)
+
+
+def _kinds() -> list[str]:
+    from ingot.catalog.schema import SHAPES
+
+    return sorted(SHAPES)
+
+
+@files.command(epilog="Example: ingot catalog schema stack > .stack.schema.json")
+def schema(
+    kind: Annotated[str, typer.Argument(help="The kind of file, for example stack.", autocompletion=_kinds)],
+) -> None:
+    """Print the JSON Schema of a catalog file.
+
+    Editors check and complete YAML by it: `# yaml-language-server: $schema=.stack.schema.json` on the first line.
+    """
+    from ingot.catalog.schema import schema as render
+
+    print_json(render(kind))

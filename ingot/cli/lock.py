@@ -1,0 +1,145 @@
+"""The commands about locks: lock, lock check, lock record, lock containers."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ingot.cli.options import StackOption, catalog
+
+if TYPE_CHECKING:
+    from ingot.catalog.catalog import Catalog
+
+app = typer.Typer(rich_markup_mode=None, epilog="Example: ingot lock --os debian13   ·   ingot lock check --all")
+SystemOption = Annotated[str, typer.Option("--os", help="Only this operating system.", show_default=False)]
+ArchOption = Annotated[str, typer.Option("--arch", help="Only this architecture.", show_default=False)]
+AllOption = Annotated[bool, typer.Option("--all", help="Every stack.")]
+
+
+@app.callback(invoke_without_command=True)
+def lock(
+    context: typer.Context,
+    os_name: SystemOption = "",
+    arch: ArchOption = "",
+    stack: StackOption = "",
+    every: AllOption = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep every pin that the archive still holds.")] = False,
+) -> None:
+    """Resolve a stack into locks.
+
+    Debian is resolved from its signed archive and the package index: exact versions and digests. Vendors' systems are
+    resolved offline, from what is known to be published; what a lock lacks stands under `unresolved`, and
+    `ingot lock record` fills it in.
+    """
+    if context.invoked_subcommand is None:
+        _resolve(os_name, arch, stack, every, keep=keep)
+    elif os_name or arch or stack or every or keep:
+        from ingot.errors import UsageError
+
+        command = context.invoked_subcommand
+        raise UsageError("options of `ingot lock` stand before its command", hint=f"write `ingot lock {command} …`")
+
+
+@app.command(epilog="Example: ingot lock check --all")
+def check(os_name: SystemOption = "", arch: ArchOption = "", stack: StackOption = "", every: AllOption = False) -> None:
+    """Check offline that locks match the catalog.
+
+    The exit status is 1 if one does not.
+    """
+    from ingot.console import out
+    from ingot.lock import file as locks
+
+    whole = catalog()
+    stacks = _stacks(whole, stack, every)
+    for target in locks.targets(whole, stacks, os_name, arch):
+        locks.check_file(locks.path_of(target), whole)
+    out.print(f"The locks of stack {', '.join(stacks)} match the catalog.")
+
+
+@app.command(epilog="Example: ingot lock record --os ubuntu2404 --region us-east-1")
+def record(
+    os_name: SystemOption = "",
+    arch: ArchOption = "",
+    stack: StackOption = "",
+    every: AllOption = False,
+    region: Annotated[
+        str, typer.Option("--region", help="Record base images too, as they are in this region.", show_default=False)
+    ] = "",
+) -> None:
+    """Record what locks lack from vendors' hosts.
+
+    Files are downloaded and hashed, and the indexes of vendors' repositories are read if their pinned keys have signed
+    them. What cannot be recorded is named and stays unresolved, and the exit status is 1. With --region, the names of
+    the newest base images are recorded, which needs AWS credentials.
+    """
+    _resolve(os_name, arch, stack, every, recording=True, region=region)
+
+
+@app.command(epilog="Example: ingot lock containers")
+def containers() -> None:
+    """Pin the containers' Python packages anew.
+
+    What containers/NAME/requirements*.in ask for is resolved into exact versions with digests; every stack shares them.
+    """
+    from ingot.console import Progress, out
+    from ingot.container import requirements
+    from ingot.container.build import CONTAINERS
+
+    whole = catalog()
+    for name, source in requirements.sources(whole, CONTAINERS):
+        with Progress().phase(f"lock {source.parent.name}/{source.name}"):
+            changes = requirements.renew(name, source, whole)
+        for package, (old, new) in changes.items():
+            out.print(f"  {package} {old or '(none)'} -> {new or '(removed)'}", markup=False)
+
+
+def _stacks(whole: "Catalog", stack: str, every: bool) -> list[str]:
+    """The stacks that options name; UsageError where they name them twice."""
+    from ingot.errors import UsageError
+
+    if every and stack:
+        raise UsageError("--all and --stack both name stacks", hint="give one of them")
+    whole.stack(stack or whole.newest_stack)
+    return list(whole.stacks) if every else [stack or whole.newest_stack]
+
+
+def _resolve(
+    os_name: str,
+    arch: str,
+    stack: str,
+    every: bool,
+    *,
+    keep: bool = False,
+    recording: bool = False,
+    region: str = "",
+) -> None:
+    """Resolve locks, record what they lack where that is wanted, print what changes, and write them."""
+    from ingot.console import Progress, err, out
+    from ingot.errors import IngotError
+    from ingot.lock import file as locks
+    from ingot.lock import record as recorder
+    from ingot.lock.make import make
+    from ingot.paths import write_text
+    from ingot.sources.ec2 import newest_images
+
+    whole = catalog()
+    failed: dict[str, IngotError] = {}
+    for target in locks.targets(whole, _stacks(whole, stack, every), os_name, arch):
+        path = locks.path_of(target)
+        old = locks.load(path) if path.exists() else None
+        progress = Progress()
+        with progress.phase(f"lock {target}"):
+            new = make(whole, target, keep=old if keep else None).lock
+            new = recorder.keep(new, old)
+            if recording:
+                new, lacking = recorder.record(new, progress.tell)
+                failed |= {f"{target}: {component}": why for component, why in lacking.items()}
+            if region:
+                new = recorder.with_images(new, newest_images(new.base_images, target.arch, region))
+        before = {**old.components, **old.packages, **old.wheels} if old else {}
+        for line in locks.changes(before, {**new.components, **new.packages, **new.wheels}):
+            out.print(f"  {line}", markup=False)
+        write_text(path, locks.dump(new))
+    for what, why in failed.items():
+        err.print(f"not recorded: {what}: {why}", markup=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)

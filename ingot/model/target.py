@@ -1,0 +1,102 @@
+"""What a command is about: a target, and an image or a container that is selected for it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingot import paths
+from ingot.model.container import Container
+from ingot.model.image import Image
+from ingot.model.lock import Lock
+from ingot.model.types import Accelerator, Arch
+
+
+@dataclass(frozen=True)
+class Target:
+    """A stack, an operating system and an architecture: there is one lock per target."""
+
+    stack: str
+    os: str
+    arch: Arch
+
+    @property
+    def key(self) -> str:
+        """The name of its lock below the stack: `debian13-x86_64`."""
+        return f"{self.os}-{self.arch}"
+
+    def __str__(self) -> str:
+        return f"{self.stack} {self.key}"
+
+
+@dataclass(frozen=True)
+class ImageSelection:
+    """A machine image for a target, with its part of the lock. `ingot.lock.select` makes and checks it.
+
+    `base` names the base image in EC2 that the lock has for it, and is empty where there is none.
+    """
+
+    name: str
+    image: Image
+    target: Target
+    lock: Lock
+    lock_path: Path
+    base: str
+
+    @property
+    def brought(self) -> list[str]:
+        """The components that the base image in EC2 brings, which stay as they are."""
+        return self.lock.base_images[self.base].brings if self.base else []
+
+    @property
+    def on_base(self) -> "ImageSelection":
+        """What is built upon the base image in EC2: the same without what that brings."""
+        image = self.image.without(self.brought)
+        return ImageSelection(self.name, image, self.target, self.lock.of(image.parts), self.lock_path, self.base)
+
+    @property
+    def tag(self) -> str:
+        """The name of the finished image in Docker."""
+        return f"ingot/{self.name}:{self.target.key}"
+
+    @property
+    def dir(self) -> Path:
+        """Where a build leaves disk, manifest, SBOM, report and logs; made if missing."""
+        return paths.build_dir(self.name, self.target.key)
+
+
+@dataclass(frozen=True)
+class ContainerSelection:
+    """A variant of a framework container for a target, with its part of the lock. `ingot.lock.select` makes it.
+
+    `chain` is the container after everything that it is FROM, the root first.
+    """
+
+    name: str
+    chain: list[tuple[str, Container]]
+    accelerator: Accelerator
+    target: Target
+    lock: Lock
+    lock_path: Path
+
+    @property
+    def roles(self) -> list[str]:
+        """The roles that make the root of the chain."""
+        return self.chain[0][1].roles.get(self.accelerator, [])
+
+    def tag_of(self, name: str) -> str:
+        """The name in Docker of the container `name` in this variant."""
+        return container_tag(name, self.accelerator, self.target)
+
+    @property
+    def tag(self) -> str:
+        """The name of the finished container in Docker."""
+        return self.tag_of(self.name)
+
+    @property
+    def dir(self) -> Path:
+        """Where logs lie; made if missing."""
+        return paths.build_dir("containers", f"{self.accelerator}-{self.target.key}")
+
+
+def container_tag(name: str, accelerator: str, target: Target) -> str:
+    """The name in Docker of a container for an accelerator."""
+    return f"ingot/{name}:{accelerator}-{target.key}"
