@@ -29,7 +29,8 @@ from ingot.catalog.read import read_catalog
 from ingot.catalog.rules import contains
 from ingot.image.base import ensure_base
 from ingot.image.disk import make_disk
-from ingot.image.machine import accelerator, boot
+from ingot.image.machine import boot
+from ingot.image.qemu import accelerator
 from ingot.image.setup import packer_environment
 from ingot.lock import file as locks
 from ingot.lock import select

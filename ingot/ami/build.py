@@ -4,15 +4,13 @@ Packer launches, logs in and cleans up, twice: once to make the image, once to s
 carries the build's id, so that what a killed build leaves can be found.
 """
 
-import hashlib
 import json
 import os
-import re
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,46 +18,27 @@ from typing import Any
 from ingot import paths
 from ingot.ami import ami as amis
 from ingot.ami import uefi
+from ingot.ami.capacity import Options, attempts, first_that_runs
 from ingot.ami.gc import delete_ami
 from ingot.ami.promote import publish
+from ingot.ami.tags import finish, tags_of
 from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
-from ingot.errors import IngotError, UsageError
+from ingot.errors import IngotError
 from ingot.image import sbom
 from ingot.image.build import git_commit, inputs_digest
 from ingot.image.events import Follower
-from ingot.image.packer import PackerError, packer_build
+from ingot.image.packer import PackerError
 from ingot.image.setup import ensure_packer
 from ingot.lock import file as locks
 from ingot.lock import select
 from ingot.lock.diff import notes, state
 from ingot.model.target import ImageSelection
 from ingot.sources import ec2
-from ingot.sources.aws import Region, everywhere, regions
+from ingot.sources.aws import everywhere, regions
 
 # After this time EC2 no longer shows the image to others; the stack's pins are to be reviewed by then as well.
 DEPRECATED_AFTER = timedelta(days=365)
-# What EC2 says where another instance type, subnet or way of buying may still be had:
-# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
-NO_CAPACITY = re.compile(
-    r"InsufficientInstanceCapacity|InsufficientHostCapacity|InsufficientCapacityOnOutpost|UnfulfillableCapacity"
-    r"|SpotMaxPriceTooLow|MaxSpotInstanceCountExceeded|InstanceLimitExceeded|VcpuLimitExceeded"
-    r"|Unsupported: |InvalidFleetConfiguration"
-)
-
-
-@dataclass(frozen=True)
-class Options:
-    """Where an AMI is built, and by what means; what is empty is decided by the catalog or by the account."""
-
-    region: str
-    instance_types: list[str] = field(default_factory=list)
-    subnets: list[str] = field(default_factory=list)
-    on_demand: bool = False
-    instance_profile: str = ""
-    kms_key: str = ""
-    packer_options: list[str] = field(default_factory=list)
-    signing: uefi.SigningKey | None = None
 
 
 def folder_of(selection: ImageSelection) -> Path:
@@ -67,34 +46,6 @@ def folder_of(selection: ImageSelection) -> Path:
     path = selection.dir / "ami"
     path.mkdir(exist_ok=True)
     return path
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One way to get an instance: spot of any of `types`, or on demand of the one that is in it."""
-
-    spot: bool
-    types: list[str]
-    subnet: str
-
-    def __str__(self) -> str:
-        where = f" in {self.subnet}" if self.subnet else ""
-        return f"{'spot' if self.spot else 'on demand'}: {', '.join(self.types)}{where}"
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """What Packer is told of it."""
-        spot = json.dumps(self.types if self.spot else [])
-        return {"instance_type": self.types[0], "spot_instance_types": spot, "subnet": self.subnet}
-
-
-def attempts(selection: ImageSelection, options: Options, catalog: Catalog) -> Iterator[Attempt]:
-    """Every way to get an instance, the cheapest first."""
-    types = options.instance_types or catalog.builders.instance_types[selection.target.arch]
-    subnets = options.subnets or [""]
-    if not options.on_demand:
-        yield from (Attempt(True, types, subnet) for subnet in subnets)
-    yield from (Attempt(False, [each], subnet) for each in types for subnet in subnets)
 
 
 def build(selection: ImageSelection, options: Options, catalog: Catalog, progress: Progress) -> dict[str, Any]:
@@ -176,7 +127,7 @@ def _build(
     ways = list(attempts(selection, options, catalog))
     with progress.phase("build"), Follower(events, selection.image.roles, progress.tell) as follower:
         try:
-            way = _first(ways, "amazon-ebs.image", variables, options, progress, log)
+            way = first_that_runs(ways, "amazon-ebs.image", variables, options, progress, log)
         except PackerError as error:
             said = follower.converge.explained(log)
             raise said or _explained(error, folder / "suite-image.json", log) from None
@@ -188,11 +139,11 @@ def _build(
         with progress.phase("check"):
             # What could be had a moment ago is asked for first.
             again = [way, *(each for each in ways if each != way)]
-            _first(again, "amazon-ebs.check", {**variables, "ami": ami}, options, progress, log)
+            first_that_runs(again, "amazon-ebs.check", {**variables, "ami": ami}, options, progress, log)
         suite = json.loads((folder / "suite-check.json").read_text())
         manifest = (folder / "manifest.json").read_bytes()
         with progress.phase("tags"):
-            _finish(ami, options.region, suite["passed"], manifest)
+            finish(ami, options.region, suite["passed"], manifest)
     except BaseException as error:
         try:
             _remove(ami, options.region)
@@ -224,23 +175,6 @@ def _build(
     return report
 
 
-def _first(
-    ways: list[Attempt], source: str, variables: Mapping[str, str], options: Options, progress: Progress, log: Path
-) -> Attempt:
-    """Run Packer by the first way that there is an instance for, and say which it was."""
-    for number, way in enumerate(ways):
-        try:
-            packer_build(source, {**variables, **way.variables}, log=log, options=options.packer_options)
-        except PackerError as error:
-            lacking = NO_CAPACITY.search(error.said)
-            if not lacking or number + 1 == len(ways):
-                raise
-            progress.note(f"{way}: {lacking[0].rstrip(': ')}; trying {ways[number + 1]}")
-        else:
-            return way
-    raise UsageError("there is no instance type to build on", hint="name one with --instance-type")
-
-
 def require_base(selection: ImageSelection) -> None:
     """IngotError where the lock has no base image in EC2 to start from."""
     if not selection.base:
@@ -256,27 +190,6 @@ def find_base(selection: ImageSelection, region: str) -> ec2.Base:
     """The base image in `region`: the recorded one, or the newest."""
     lock, base = selection.lock, selection.base
     return ec2.base_image(lock.base_images[base], lock.images.get(base), selection.target.arch, region)
-
-
-def tags_of(selection: ImageSelection, options: Options, base: str) -> dict[str, str]:
-    """What the AMI says of itself; versions of components as far as there is room."""
-    target = selection.target
-    tags = {
-        "Name": f"ingot {selection.name} {target.os} {target.arch} {target.stack}",
-        "ingot:image": selection.name,
-        "ingot:os": target.os,
-        "ingot:arch": target.arch,
-        "ingot:stack": target.stack,
-        "ingot:lock_sha256": hashlib.sha256(selection.lock_path.read_bytes()).hexdigest(),
-        "ingot:git_commit": git_commit(),
-        "ingot:base_ami": base,
-    }
-    if options.signing:
-        tags["ingot:secure_boot"] = options.signing.fingerprint
-    versions = {f"ingot:{name}": entry.version for name, entry in selection.lock.components.items() if entry.version}
-    # The build's id, and three more when the image is finished.
-    room = amis.MOST_TAGS - len(tags) - 4
-    return tags | dict(list(versions.items())[:room])
 
 
 def _signing(options: Options, folder: Path) -> dict[str, str]:
@@ -299,22 +212,6 @@ def _with_keys(ami: str, name: str, key: uefi.SigningKey, region: str) -> str:
 def _made(report: Path) -> str:
     """The id of the image that Packer has made: its artifact is REGION:ID."""
     return str(json.loads(report.read_text())["builds"][-1]["artifact_id"]).rpartition(":")[2]
-
-
-def _finish(ami: str, region: str, passed: int, manifest: bytes) -> None:
-    """Tag an image and its snapshots as finished: the suite has passed on an instance of it."""
-    said = {
-        "ingot:suite": f"passed {passed}",
-        "ingot:manifest_sha256": hashlib.sha256(manifest).hexdigest(),
-        "ingot:finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-    }
-
-    def tag(there: Region) -> None:
-        found = amis.find(there, ami)
-        tags = [{"Key": key, "Value": value} for key, value in said.items()]
-        there.ec2.create_tags(Resources=[ami, *found.snapshots], Tags=tags)
-
-    everywhere(regions([region], "build"), "build", tag)
 
 
 def _remove(ami: str, region: str) -> None:

@@ -1,15 +1,11 @@
 """The commands about AMIs that have been built: list, show, share, copy, promote, roll back, deprecate, collect."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from ingot.cli.ami_options import AmiArg, DryRunOption, FirstOption, KeyOption, RegionOption, RegionsOption, would
 from ingot.cli.options import JsonOption, images, print_json, systems
-
-if TYPE_CHECKING:
-    from ingot.ami.gc import Verdict
-    from ingot.ami.promote import Row
 
 app = typer.Typer(
     help="Build, find, share, promote and collect AMIs.",
@@ -17,25 +13,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-AmiArg = Annotated[str, typer.Argument(metavar="AMI", help="Its id, its name, or CHANNEL:IMAGE/OS/ARCH.")]
-ImageArg = Annotated[str, typer.Argument(help="An image of catalog/images.yml.", autocompletion=images)]
-OsArg = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=systems)]
-ArchArg = Annotated[str, typer.Option("--arch", help="Architecture.")]
-RegionOption = Annotated[
-    str, typer.Option("--region", help="The region; the profile's own by default.", show_default=False)
-]
-RegionsOption = Annotated[
-    list[str] | None, typer.Option("--region", help="A region; may be repeated; the profile's own by default.")
-]
-FirstOption = Annotated[
-    list[str] | None,
-    typer.Option("--region", help="The AMI's region, then those of its copies; the profile's own by default."),
-]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
-KeyOption = Annotated[
-    str, typer.Option("--kms-key", help="Encrypt copies with it: an alias that every region has.", show_default=False)
-]
 
 
 @app.command("list", epilog="Example: ingot ami list --image parallelcluster --region us-east-1 --region us-west-2")
@@ -146,7 +123,7 @@ def share(
         return
     for row in rows:
         keys = f", with keys {', '.join(row['keys'])}" if row["keys"] else ""
-        shared = f"{_would(dry_run)}shared with {', '.join(row['shared_with'])}{keys}"
+        shared = f"{would(dry_run)}shared with {', '.join(row['shared_with'])}{keys}"
         out.print(f"{row['region']} {row['id']} {row['name']}: {shared}", markup=False)
 
 
@@ -179,56 +156,8 @@ def copy(
         print_json(rows)
         return
     for row in rows:
-        what = "is there already" if row["reused"] else f"{_would(dry_run)}copied"
+        what = "is there already" if row["reused"] else f"{would(dry_run)}copied"
         out.print(f"{row['region']} {row['id'] or '–'} {row['name']}: {what}", markup=False)
-
-
-@app.command(epilog="Example: ingot ami promote parallelcluster --os ubuntu2404 --region us-east-1 --region us-west-2")
-def promote(
-    image: ImageArg,
-    os_name: OsArg,
-    arch: ArchArg = "x86_64",
-    to: Annotated[str, typer.Option("--to", help="The channel.")] = "stable",
-    region: FirstOption = None,
-    kms_key: KeyOption = "",
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Promote the candidate AMI to a channel.
-
-    The candidate of the first region, which the suite must have passed on, is put into the channel in every region or
-    none. Regions that lack a copy get one first. After a failure the same command goes on where it ended.
-    """
-    from ingot.ami import promote as ami_promote
-    from ingot.console import Progress
-    from ingot.sources import aws
-
-    row = _row(image, os_name, arch)
-    regions = aws.regions(region or [], "promote")
-    _told(ami_promote.promote(regions, row, to, Progress(), kms_key=kms_key, dry_run=dry_run), dry_run, as_json)
-
-
-@app.command(epilog="Example: ingot ami rollback parallelcluster --os ubuntu2404 --region us-east-1 --region us-west-2")
-def rollback(
-    image: ImageArg,
-    os_name: OsArg,
-    arch: ArchArg = "x86_64",
-    channel: Annotated[str, typer.Option("--channel", help="The channel.")] = "stable",
-    region: RegionsOption = None,
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Roll a channel back to its previous AMI.
-
-    In every region or none; a second rollback goes one further back.
-    """
-    from ingot.ami import promote as ami_promote
-    from ingot.console import Progress
-    from ingot.sources import aws
-
-    row = _row(image, os_name, arch)
-    regions = aws.regions(region or [], "rollback")
-    _told(ami_promote.rollback(regions, row, channel, Progress(), dry_run=dry_run), dry_run, as_json)
 
 
 @app.command(epilog="Example: ingot ami deprecate ami-0123456789abcdef0 --at 2027-06-30 --region us-east-1")
@@ -259,109 +188,4 @@ def deprecate(
         return
     for row in rows:
         what = f"deprecated from {row['at']} on{', disabled' if disable else ''}"
-        out.print(f"{row['region']} {row['id']} {row['name']}: {_would(dry_run)}{what}", markup=False)
-
-
-@app.command(epilog="Example: ingot ami gc --keep 3 --region us-east-1 --dry-run")
-def gc(
-    keep: Annotated[int, typer.Option("--keep", min=1, help="How many to keep of each image, OS, arch and stack.")] = 3,
-    region: RegionsOption = None,
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Delete old AMIs that nothing refers to.
-
-    Their snapshots go with them, and each AMI is listed with the reason. Kept is what a channel or its rollback, a
-    launch template or configuration, an auto scaling group, an EKS node group or an instance refers to, and what is
-    shared with another account.
-    """
-    from ingot.ami import gc as ami_gc
-    from ingot.console import Progress
-    from ingot.sources import aws
-
-    verdicts = ami_gc.collect(aws.regions(region or [], "gc"), keep, Progress(), dry_run=dry_run)
-    _print_verdicts(verdicts, dry_run, as_json)
-
-
-@app.command(epilog="Example: ingot ami sweep --age 4 --region us-east-1 --dry-run")
-def sweep(
-    age: Annotated[float, typer.Option("--age", min=0, help="Only what is at least this many hours old.")] = 4,
-    region: RegionsOption = None,
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Delete what killed builds left behind.
-
-    Instances, volumes, key pairs, security groups, launch templates, images and snapshots that carry a build's id and
-    that no build can be using any more.
-    """
-    from datetime import timedelta
-
-    from ingot.ami import sweep as ami_sweep
-    from ingot.console import Progress
-    from ingot.sources import aws
-
-    verdicts = ami_sweep.collect(aws.regions(region or [], "sweep"), timedelta(hours=age), Progress(), dry_run=dry_run)
-    _print_verdicts(verdicts, dry_run, as_json)
-
-
-@app.command(epilog="Example: ingot ami policy gc")
-def policy(
-    command: Annotated[
-        str,
-        typer.Argument(
-            help="A command of `ingot ami`; publish is the last step of a build.",
-            autocompletion=lambda: _commands(),
-        ),
-    ],
-) -> None:
-    """Print the least IAM policy for a command."""
-    from ingot.ami.policy import document
-
-    print(document(command))
-
-
-def _commands() -> list[str]:
-    from ingot.ami.policy import COMMANDS
-
-    return sorted(COMMANDS)
-
-
-def _row(image: str, os_name: str, arch: str) -> "Row":
-    """What a channel holds one AMI of; UsageError where the catalog knows no such."""
-    from ingot.ami.promote import Row
-    from ingot.cli.options import at
-
-    catalog, target = at(os_name, arch)
-    catalog.image(image)
-    return Row(image, target.os, target.arch)
-
-
-def _would(dry_run: bool) -> str:
-    return "would be " if dry_run else ""
-
-
-def _told(data: dict[str, Any], dry_run: bool, as_json: bool) -> None:
-    from ingot.console import out
-
-    if as_json:
-        print_json(data)
-        return
-    out.print(f"{data['parameter']}: {data['name']}", markup=False)
-    for region, each in data["regions"].items():
-        if each["before"] == each["after"]:
-            out.print(f"  {region} {each['after']} as before", markup=False)
-        else:
-            out.print(f"  {region} {_would(dry_run)}{each['before'] or 'nothing'} → {each['after']}", markup=False)
-
-
-def _print_verdicts(verdicts: Sequence["Verdict"], dry_run: bool, as_json: bool) -> None:
-    from ingot.console import out
-
-    if as_json:
-        print_json([verdict.data for verdict in verdicts])
-        return
-    for verdict in verdicts:
-        out.print(verdict.line, markup=False)
-    gone = sum(not verdict.keep for verdict in verdicts)
-    out.print(f"{gone} {_would(dry_run)}deleted, {len(verdicts) - gone} kept", markup=False)
+        out.print(f"{row['region']} {row['id']} {row['name']}: {would(dry_run)}{what}", markup=False)

@@ -54,8 +54,8 @@ def build(
 
     The suite runs on the instance before it becomes an AMI, and on a new instance of the AMI afterwards.
     """
-    from ingot.ami.build import Options
     from ingot.ami.build import build as build_ami
+    from ingot.ami.capacity import Options
     from ingot.ami.uefi import SigningKey
     from ingot.console import Progress, out
     from ingot.image.packer import DEBUG

@@ -116,7 +116,7 @@ def image_builder(
     the same lock as `ingot ami build`, runs the suite before and after it is an AMI, and puts it into the channel
     candidate. Parameters say where a tarball of the checkout lies.
     """
-    from ingot.ami.build import Options
+    from ingot.ami.capacity import Options
     from ingot.export.image_builder import export
 
     whole, selection = select_image(image, os_name, arch, stack)

@@ -9,7 +9,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from ingot import __version__
-from ingot.cli import ami, ami_build, catalog, check, container, export, image, launch, lock, mirror, nccl, plan
+from ingot.cli import (
+    ami,
+    ami_build,
+    ami_channels,
+    ami_collect,
+    catalog,
+    check,
+    container,
+    export,
+    image,
+    launch,
+    lock,
+    mirror,
+    nccl,
+    plan,
+)
 from ingot.errors import IngotError
 
 app = typer.Typer(
@@ -45,7 +60,8 @@ def _main(
 
 for room in (image, plan, container, launch, check, catalog, mirror):
     app.add_typer(room.app)
-ami.app.add_typer(ami_build.app)
+for part in (ami_build, ami_channels, ami_collect):
+    ami.app.add_typer(part.app)
 app.add_typer(lock.app, name="lock")
 app.add_typer(catalog.listing, name="list")
 app.add_typer(catalog.files, name="catalog")

@@ -17,7 +17,8 @@ import yaml
 from ingot import paths
 from ingot.ami import build as ami_build
 from ingot.ami import channels
-from ingot.ami.build import Options
+from ingot.ami.capacity import Options
+from ingot.ami.tags import tags_of
 from ingot.catalog.catalog import Catalog
 from ingot.errors import UsageError
 from ingot.image.build import git_commit, inputs_digest
@@ -67,7 +68,7 @@ def export(selection: ImageSelection, options: Options, catalog: Catalog, comman
     data = dump(document)
     if len(data) > MOST_DATA:
         raise UsageError(f"the component has {len(data)} characters, Image Builder takes {MOST_DATA}")
-    tags = ami_build.tags_of(built, options, "")
+    tags = tags_of(built, options, "")
     template = environment(FOLDER).get_template("image-builder.yml.j2")
     text = template.render(
         command_line=command_line,

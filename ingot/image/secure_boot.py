@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from ingot.errors import IngotError
 from ingot.image.base import ensure_tools
 from ingot.image.disk import TOOLS
-from ingot.image.machine import Firmware, Machine
+from ingot.image.machine import Machine
+from ingot.image.qemu import Firmware
 from ingot.run import run
 
 # Debian's and Ubuntu's package ovmf; other systems' firmware comes without a key that anybody may sign with.

@@ -14,7 +14,7 @@ from resolvelib.resolvers import Resolution
 from resolvelib.structs import RequirementInformation
 
 from ingot.errors import IngotError
-from ingot.lock.resolve import ROUNDS
+from ingot.lock.world import ROUNDS
 from ingot.model.lock import VendorPackage
 from ingot.sources.indexes import Build, Index
 from ingot.sources.versions import KEYS, Relation, fulfils

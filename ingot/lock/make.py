@@ -10,7 +10,8 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.rules import Context, Need, contains
 from ingot.errors import IngotError
 from ingot.lock import vendor
-from ingot.lock.resolve import Candidate, Rejected, World, rejections, resolve
+from ingot.lock.resolve import rejections, resolve
+from ingot.lock.world import Candidate, Rejected, World
 from ingot.model.component import Component, Offer
 from ingot.model.lock import Lock, LockedComponent, Package, Repository
 from ingot.model.stack import Stack

@@ -6,7 +6,7 @@ from packaging.version import Version
 
 from ingot.catalog.catalog import Catalog
 from ingot.errors import IngotError
-from ingot.lock.resolve import Candidate
+from ingot.lock.world import Candidate
 from ingot.model.component import Offer
 from ingot.model.lock import Artifact, LockedComponent, Repository
 from ingot.model.repository import Repositories

@@ -11,7 +11,8 @@ from ingot.catalog.instance_types import describe
 from ingot.catalog.rules import Context, Need
 from ingot.errors import UsageError
 from ingot.lock.make import archive_of, make, world_of
-from ingot.lock.resolve import Candidate, resolve
+from ingot.lock.resolve import resolve
+from ingot.lock.world import Candidate
 from ingot.model.image import Image
 from ingot.model.lock import Lock
 from ingot.model.target import Target

@@ -12,7 +12,8 @@ from pyuefivars import AWSUEFIVarStore, EDK2UEFIVarStore
 from ingot.ami.uefi import SigningKey
 from ingot.image import secure_boot
 from ingot.image.build import FREE_GIB
-from ingot.image.machine import Firmware, boot
+from ingot.image.machine import boot
+from ingot.image.qemu import Firmware
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.target import Target

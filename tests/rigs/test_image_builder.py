@@ -18,7 +18,7 @@ from ec2 import machine
 from systems import docker
 
 from ingot import paths
-from ingot.ami.build import Options
+from ingot.ami.capacity import Options
 from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import ROOT, export
 from ingot.lock import select

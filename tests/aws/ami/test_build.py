@@ -11,7 +11,8 @@ from world import REGION, amis, backend, calls, refusing, snapshots
 from world import ami as make_ami
 
 from ingot.ami import build as ami_build
-from ingot.ami.build import Options
+from ingot.ami import capacity
+from ingot.ami.capacity import Options
 from ingot.ami.uefi import SigningKey
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.read import read_catalog
@@ -40,7 +41,7 @@ def build(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
 
     def run(packer: Packer, signing: SigningKey | None = None, boot_mode: str = "uefi-preferred") -> dict[str, Any]:
         monkeypatch.setattr(ami_build.ec2, "base_image", lambda *_: Base("ami-base", "/dev/xvda", 8, boot_mode))
-        monkeypatch.setattr(ami_build, "packer_build", lambda source, variables, **_: packer(source, variables))
+        monkeypatch.setattr(capacity, "packer_build", lambda source, variables, **_: packer(source, variables))
         catalog, selection = selected("ec2-cpu")
         return ami_build.build(selection, Options(REGION, signing=signing), catalog, Progress(quiet=True))
 

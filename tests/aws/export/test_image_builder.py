@@ -15,7 +15,7 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.ssm.models import Parameter, ssm_backends
 from world import REGION
 
-from ingot.ami.build import Options
+from ingot.ami.capacity import Options
 from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import export
 from ingot.lock import select

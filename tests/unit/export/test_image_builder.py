@@ -17,7 +17,7 @@ from cfnlint.config import ManualArgs
 from commandline import ingot
 
 from ingot import paths
-from ingot.ami.build import Options
+from ingot.ami.capacity import Options
 from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import MOST_DATA, ROOT, export
 from ingot.lock import select

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ingot.errors import IngotError
-from ingot.image import machine
+from ingot.image import machine, qemu
 
 # Says its words for the boot that it is, and then nothing more.
 QEMU = """#!/bin/sh
@@ -21,15 +21,16 @@ EMULATOR = f"Oops: int3: 0000\n{PANIC} in interrupt"
 
 def boots(folder: Path, monkeypatch: pytest.MonkeyPatch, accelerator: str, first: str, second: str) -> tuple[int, str]:
     """How often the machine was booted, and what the error says."""
-    qemu, count, disk = folder / "qemu", folder / "boots", folder / "disk.raw"
-    qemu.write_text(QEMU.format(boots=count, first=first, second=second))
-    qemu.chmod(0o755)
+    program, count, disk = folder / "qemu", folder / "boots", folder / "disk.raw"
+    program.write_text(QEMU.format(boots=count, first=first, second=second))
+    program.chmod(0o755)
     disk.touch()
-    monkeypatch.setattr(machine, "QEMU", str(qemu))
+    for module in (machine, qemu):
+        monkeypatch.setattr(module, "QEMU", str(program))
     monkeypatch.setattr(machine, "accelerator", lambda: accelerator)
     with (
         pytest.raises(IngotError, match="the kernel panicked") as caught,
-        machine.boot(disk, log=folder / "boot.log", firmware=machine.Firmware(disk, disk)),
+        machine.boot(disk, log=folder / "boot.log", firmware=qemu.Firmware(disk, disk)),
     ):
         pass
     return len(count.read_text().splitlines()), str(caught.value)

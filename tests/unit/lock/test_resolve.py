@@ -13,7 +13,8 @@ from packaging.version import Version
 
 from ingot.catalog.rules import Context, Need
 from ingot.errors import IngotError
-from ingot.lock.resolve import Candidate, World, rejections, resolve
+from ingot.lock.resolve import rejections, resolve
+from ingot.lock.world import Candidate, World
 from ingot.model.component import AptOffer, Component, Offer
 from ingot.model.rule import Example, Examples, Rule
 from ingot.model.types import Facts
