@@ -76,8 +76,8 @@ requirements: $(INSTALLED) ## pin the Python packages anew
 	  --generate-hashes --no-header --no-annotate - --output-file requirements/pcluster.txt
 	@ingot lock containers
 
-docs: $(INSTALLED) ## write the generated parts of the README
-	@$(BIN)/python -m ingot.docs.generated
+docs: $(INSTALLED) ## write the generated documentation
+	@$(BIN)/python -m ingot.docs
 
 # Two at a time; tests/grouping.py says which wait for one another.
 test: setup ## run every check but the slow ones; a local build with boot is among them

@@ -1,1 +1,1 @@
-"""The generated parts of the documentation."""
+"""The generated documentation."""

@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from ingot.catalog.read import read_catalog
 from ingot.cli.main import app
-from ingot.docs.generated import pages
+from ingot.docs.pages import pages
 from ingot.paths import ROOT
 
 GIT = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
@@ -82,7 +82,7 @@ def test_named_commands_and_options_exist() -> None:
     assert unknown == []
 
 
-def test_generated_parts_of_the_documentation_are_current() -> None:
+def test_generated_documentation_is_current() -> None:
     stale = [str(path.relative_to(ROOT)) for path, text in pages(read_catalog()).items() if path.read_text() != text]
     assert stale == [], "run `make docs`"
 

@@ -1,0 +1,47 @@
+"""Every page with generated parts: the support matrix, the containers, the rules on variables, and a role's face.
+
+In a page that people write, what is generated stands between two marks. A role's `meta/main.yml` and `README.md` are
+generated whole. The rules go to the role `doctor` as well, whose program judges by them.
+"""
+
+import json
+from pathlib import Path
+
+from ingot import paths
+from ingot.catalog.catalog import Catalog
+from ingot.catalog.settings import plain, read_settings
+from ingot.docs.containers import containers
+from ingot.docs.matrix import matrix
+from ingot.docs.roles import meta, read_roles, readme
+from ingot.docs.settings import rules
+from ingot.errors import IngotError
+
+DOCTOR = paths.ROOT / "roles" / "doctor" / "files" / "settings.json"
+BEGIN = "<!-- {}: written by `make docs` -->"
+END = "<!-- /{} -->"
+
+
+def replaced(text: str, name: str, content: str) -> str:
+    """`text` with what stands between the marks of `name` replaced by `content`."""
+    begin, end = BEGIN.format(name), END.format(name)
+    before, mark, rest = text.partition(begin)
+    if not mark or end not in rest:
+        raise IngotError(f"the marks {begin} and {end} are missing", hint="put them where the table belongs")
+    return f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"
+
+
+def pages(catalog: Catalog) -> dict[Path, str]:
+    """The text of every page with a generated part."""
+    parts = {
+        "support": ("matrix", matrix(catalog, catalog.newest_stack)),
+        "settings": ("rules", rules(read_settings())),
+        "containers": ("containers", containers(catalog)),
+    }
+    texts = {DOCTOR: json.dumps(plain(read_settings()), indent=1) + "\n"}
+    for page, (name, content) in parts.items():
+        path = paths.ROOT / "docs" / f"{page}.md"
+        texts[path] = replaced(path.read_text(), name, content)
+    for role in read_roles(catalog):
+        texts[role.path / "meta" / "main.yml"] = meta(role)
+        texts[role.path / "README.md"] = readme(role)
+    return texts
