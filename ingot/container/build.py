@@ -1,17 +1,18 @@
-"""Builds framework containers: the base from the lock by the collection's roles, then what is FROM it, one by one.
+"""Builds framework containers: the base from the lock by the collection's roles, then each container FROM it.
 
-What a container is made from is copied into a folder first: the folder is what Docker is sent, and the digest over it
-and over the parent's digest, which is a label of the result, says whether the container has to be built.
+The inputs of a container are copied into a folder, which is Docker's context. The digest over the folder and over the
+parent's digest is a label of the image; where it differs, the image is built again.
 """
 
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,12 +33,14 @@ from ingot.sources import origins
 
 CONTAINERS = paths.ROOT / "containers"
 DOCKERFILE = "Dockerfile"
-# What a row without a parent is built by, and what makes a bare system of a registry's image of it.
-BASE, SYSTEM = "base", "system"
-# What the base is made from besides its lock, in the checkout.
+# The folders of the Dockerfiles of rows without a parent, of rows with one, and of the bare system from a registry.
+BASE, LEAF, SYSTEM = "base", "leaf", "system"
+# What programs share, copied beside them; the stage of the leaves' Dockerfile that has all but the programs.
+PROGRAMS, PACKAGES = "ingot_train", "packages"
+# Inputs of the base besides its lock, in the checkout.
 ROOT_INPUTS = (f"containers/{BASE}", "galaxy.yml", "meta", "playbooks", "plugins", "roles")
-# What is in a container's folder and not in the container.
-UNUSED = ("README.md", "smoke.yml", "*.in", "__pycache__")
+# What is in a container's folder and read by no build.
+UNUSED = ("README.md", "smoke.yml", "*.in", "left-out-*.txt", "__pycache__")
 INPUTS_LABEL = "ingot.inputs"
 # https://reproducible-builds.org/specs/source-date-epoch/
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -45,7 +48,7 @@ EPOCH = "SOURCE_DATE_EPOCH"
 
 @dataclass(frozen=True)
 class Step:
-    """One image of the chain from the base to the leaf: whether it was there, how long it took, its size."""
+    """One image of the chain from the base to the leaf: whether it was up to date, seconds to build it, its size."""
 
     container: str
     tag: str
@@ -55,9 +58,9 @@ class Step:
 
 
 def check_nccl(selection: ContainerSelection) -> str:
-    """What was found of NCCL, in a sentence; IngotError when the base and the requirements bring different versions.
+    """A sentence about the NCCL in the container; IngotError when base and requirements bring different versions.
 
-    A framework loads the NCCL of its wheel, while the plugin and the tests of the base are of the base's.
+    A framework loads its wheel's NCCL, while the base's plugin and tests are made for the base's.
     """
     root, lock = selection.chain[0][0], selection.lock
     base = lock.components["nccl"].version if {"nccl"} <= {*selection.roles} & {*lock.components} else ""
@@ -75,14 +78,14 @@ def check_nccl(selection: ContainerSelection) -> str:
 
 
 def system_tag(lock: Lock, image: str) -> str:
-    """The name of the bare system that is made of a registry's `image`."""
+    """The name of the bare system made from a registry's `image`."""
     return f"ingot/{SYSTEM}:{lock.key}-{_digest(CONTAINERS / SYSTEM, image)[:12]}"
 
 
 def _system(lock: Lock, log: Path) -> str:
-    """The image of the bare system: from the distribution's archive, or where the lock names one, its registry's.
+    """The image of the bare system: from the distribution's archive, or from the registry's image that the lock names.
 
-    That one gets what roles and compilers need, of the day's versions; it is made once.
+    The latter gets the packages that roles and compilers need, in the day's versions; it is made once.
     """
     if lock.container_image is None:
         return ensure_base(lock, log=log).tag
@@ -103,14 +106,14 @@ def _digest(folder: Path, *others: str) -> str:
 
 
 def epoch(lock: Path) -> int:
-    """The date, in seconds since 1970, that what is written while a container is built gets.
+    """The date of all files that a build writes, in seconds since 1970.
 
-    That is SOURCE_DATE_EPOCH, else when the lock was committed: only a new lock has another, and no package in it is
-    later. A lock that git does not know has the date of its file.
+    SOURCE_DATE_EPOCH, else the time of the lock's commit: only a new lock changes it, and no package in it is later.
+    Where git does not know the lock, the date of its file.
     """
     if wanted := os.environ.get(EPOCH, ""):
         if not wanted.isdecimal():
-            raise UsageError(f"{wanted!r} is no number of seconds since 1970", place=EPOCH, hint=f"unset {EPOCH}")
+            raise UsageError(f"{wanted!r} is not a number of seconds since 1970", place=EPOCH, hint=f"unset {EPOCH}")
         return int(wanted)
     words = ["git", "-C", str(lock.parent), "log", "-1", "--format=%ct", "--", lock.name]
     try:
@@ -121,27 +124,34 @@ def epoch(lock: Path) -> int:
 
 
 @contextmanager
-def _context(selection: ContainerSelection, name: str, root: bool, date: int) -> Iterator[Path]:
-    """A folder with what the container `name` is made from: of the base, as in the checkout, with the one lock.
+def _context(selection: ContainerSelection, name: str, row: Container, date: int) -> Iterator[Path]:
+    """A folder with the inputs of the container `name`, laid out as in the checkout: for a row without a parent the
+    checkout's root with the one lock, else the folder containers.
 
     Its files have the one `date`, whenever they were checked out.
     """
-    ignore = shutil.ignore_patterns(*UNUSED)
     with tempfile.TemporaryDirectory(prefix=".context-", dir=selection.dir) as folder:
         context = Path(folder) / "context"
-        if not root:
-            shutil.copytree(CONTAINERS / name, context, ignore=ignore)
-        for each in ROOT_INPUTS if root else ():
-            source, copy = paths.ROOT / each, context / each
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, copy, ignore=ignore) if source.is_dir() else shutil.copy(source, copy)
-        if root:
+        if row.parent:
+            shared = [f"{LEAF}/{DOCKERFILE}", f"{LEAF}/{DOCKERFILE}.dockerignore"]
+            _copy(CONTAINERS, context, [*shared, *([f"{LEAF}/{PROGRAMS}"] if row.start else []), name])
+        else:
+            _copy(paths.ROOT, context, ROOT_INPUTS)
             copy = context / _lock_name(selection.target)
             copy.parent.mkdir(parents=True)
             shutil.copy(selection.lock_path, copy)
         for path in (context, *context.rglob("*")):
             os.utime(path, (date, date), follow_symlinks=False)
         yield context
+
+
+def _copy(folder: Path, context: Path, names: Iterable[str]) -> None:
+    """Copy the files and folders `names` of `folder` to where they are below it, without what no build reads."""
+    ignore = shutil.ignore_patterns(*UNUSED)
+    for name in names:
+        source, copy = folder / name, context / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, copy, ignore=ignore) if source.is_dir() else shutil.copy(source, copy)
 
 
 def _lock_name(target: Target) -> str:
@@ -153,7 +163,7 @@ def _exists(tag: str) -> bool:
 
 
 def inputs_of(tag: str) -> str:
-    """The digest that the image `tag` was made from, empty when there is no such image."""
+    """The digest of the inputs of the image `tag`; empty when there is no such image."""
     if not _exists(tag):
         return ""
     return run(
@@ -166,7 +176,7 @@ def _size(tag: str) -> int:
 
 
 def build(selection: ContainerSelection, progress: Progress) -> dict[str, Any]:
-    """Build the container and everything that it is FROM; what has not changed is left as it is, and said to be."""
+    """Build the container and its ancestors, without those that are up to date; the report."""
     if origins.mirror() is not None:
         variable = origins.VARIABLE
         raise UsageError("containers are not built from a mirror yet", place=variable, hint=f"unset {variable}")
@@ -183,10 +193,9 @@ def build(selection: ContainerSelection, progress: Progress) -> dict[str, Any]:
         steps: list[Step] = []
         inputs, parent = "", base
         for name, row in selection.chain:
-            with _context(selection, name, not row.parent, date) as context:
-                roles = json.dumps([] if row.parent else selection.roles)
-                told = (base, inputs, selection.accelerator, str(date), roles)
-                inputs = _digest(context, *told)
+            with _context(selection, name, row, date) as context:
+                lists = [json.dumps([] if row.parent else selection.roles), json.dumps(row.start)]
+                inputs = _digest(context, base, inputs, selection.accelerator, str(date), *lists)
                 arguments = {"INPUTS": inputs, "ACCELERATOR": selection.accelerator, EPOCH: str(date)}
                 steps.append(_step(selection, name, row, parent, arguments, context, progress, log))
             parent = steps[-1].tag
@@ -215,7 +224,7 @@ def _step(
     progress: Progress,
     log: Path,
 ) -> Step:
-    """Build one image of the chain, unless one with these inputs is there."""
+    """Build one image of the chain, unless it exists with these inputs."""
     tag = selection.tag_of(name)
     tools = f"ingot/container-tools:{selection.target.key}"
     if inputs_of(tag) == arguments["INPUTS"] and (row.parent or _exists(tools)):
@@ -224,12 +233,26 @@ def _step(
     began = time.monotonic()
     with progress.phase(name):
         if row.parent:
-            buildkit.build(context, DOCKERFILE, tag, arguments | {"PARENT": parent, "TOOLS": tools}, log=log)
+            _build_leaf(name, row, arguments | {"PARENT": parent, "TOOLS": tools}, tag, context, log)
         else:
             _build_base(selection, name, arguments | {"BASE_IMAGE": parent}, [tools, tag], context, log)
-        # The image that this one takes the name from would stay without a name.
+        # The previous image of this name would stay, untagged.
         run(["docker", "image", "prune", "--force", "--filter", f"label=ingot.container={name}"])
     return Step(name, tag, False, round(time.monotonic() - began, 1), _size(tag))
+
+
+def _build_leaf(name: str, row: Container, arguments: dict[str, str], tag: str, context: Path, log: Path) -> None:
+    """Build the image of the shared Dockerfile, and FROM it that of the container's own where it has one.
+
+    An image that is not finished has no digest of its inputs, so that an interrupted build is built again.
+    """
+    own = (context / name / DOCKERFILE).exists()
+    shared = {**arguments, "NAME": name, "COMMAND": shlex.join(row.start)} | ({"INPUTS": ""} if own else {})
+    options = [] if row.start else ["--target", PACKAGES]
+    buildkit.build(context, f"{LEAF}/{DOCKERFILE}", tag, shared, log=log, options=options)
+    if own:
+        inputs = arguments["INPUTS"]
+        buildkit.build(context / name, DOCKERFILE, tag, {"PARENT": tag, "INPUTS": inputs}, log=log)
 
 
 def _build_base(
@@ -240,7 +263,7 @@ def _build_base(
     context: Path,
     log: Path,
 ) -> None:
-    """Build two images of one file: `tags` are those of the one with pip, by which others are made, and of the base."""
+    """Build two images of one Dockerfile; `tags` are those of the tools, by which others are built, and of the base."""
     lock_name, dockerfile = _lock_name(selection.target), f"containers/{BASE}/{DOCKERFILE}"
     arguments |= {
         "STACK": selection.target.stack,

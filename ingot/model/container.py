@@ -9,8 +9,9 @@ class Container(Strict):
     """A framework container: the container it is made from (empty at the root), and the variants it has.
 
     `roles` are those of each variant; only the root has some.
-    `script` is the training program in it, an absolute path, started by torchrun with `arguments`; a container without
-    one is only built upon. `checkpoints` is the script's option that takes the folder of checkpoints.
+    `script` is the training program in it, an absolute path, started by torchrun with `arguments`; `checkpoints` is the
+    script's option that takes the folder of checkpoints. `command` is what a container without a script starts by
+    itself; one with neither is only built upon.
     """
 
     summary: str
@@ -20,6 +21,13 @@ class Container(Strict):
     script: str = Field(default="", pattern=r"^(/\S+)?$")
     arguments: list[str] = []
     checkpoints: str = ""
+    command: list[str] = []
+
+    @property
+    def start(self) -> list[str]:
+        """What the container starts by itself; empty where it is only built upon."""
+        torchrun = ["torchrun", "--standalone", "--nproc-per-node=2", self.script, *self.arguments]
+        return torchrun if self.script else self.command
 
 
 class ContainerSystem(Strict):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ingot.catalog.read import read_catalog
 from ingot.container import smoke
-from ingot.container.build import BASE, CONTAINERS, DOCKERFILE, SYSTEM
+from ingot.container.build import BASE, CONTAINERS, DOCKERFILE, LEAF, SYSTEM, UNUSED
 from ingot.paths import ROOT
 
 CATALOG = read_catalog()
@@ -13,23 +13,35 @@ CATALOG = read_catalog()
 NO_TRAINING = {"nccl-tests", "nemo-launcher"}
 
 
-def dockerfile(name: str) -> Path:
-    """What a container is built by: what is FROM no other, by the base's."""
-    return CONTAINERS / (name if CATALOG.containers[name].parent else BASE) / DOCKERFILE
+def folders() -> set[str]:
+    """The folders of rows that are FROM another, each with its Python packages, its programs or both."""
+    return {name for name, row in CATALOG.containers.items() if row.parent}
 
 
-def test_dockerfiles_are_those_of_the_rows_of_the_catalog() -> None:
-    found = {path.relative_to(CONTAINERS) for path in CONTAINERS.rglob(f"*{DOCKERFILE}*")}
-    dockerfiles = {path for path in found if path.suffix != ".dockerignore"}
-    rows = {dockerfile(name).relative_to(CONTAINERS) for name in CATALOG.containers}
-    assert dockerfiles == rows | {Path(SYSTEM) / DOCKERFILE}
+def test_dockerfiles_are_those_of_the_base_of_leaves_and_of_rows_of_the_catalog() -> None:
+    dockerfiles = {path.parent.name for path in CONTAINERS.rglob(DOCKERFILE)}
+    assert {BASE, LEAF, SYSTEM} <= dockerfiles
+    assert dockerfiles - {BASE, LEAF, SYSTEM} <= folders()
 
 
-def test_what_a_dockerfile_installs_for_an_accelerator_is_there_for_each_of_its_row() -> None:
-    for name, row in CATALOG.containers.items():
-        if "requirements-${ACCELERATOR}.txt" in dockerfile(name).read_text():
-            listed = {path.name for path in (CONTAINERS / name).glob("requirements-*.txt")}
-            assert listed == {f"requirements-{accelerator}.txt" for accelerator in row.accelerators}
+def test_every_folder_with_a_program_or_packages_has_a_row() -> None:
+    files = [*CONTAINERS.glob("*/*.py"), *CONTAINERS.glob("*/requirements-*.in")]
+    assert {path.parent.name for path in files} == folders()
+
+
+def test_a_list_of_packages_is_there_for_each_accelerator_or_for_none() -> None:
+    for name in folders():
+        wanted = {f"requirements-{accelerator}.txt" for accelerator in CATALOG.containers[name].accelerators}
+        asked = any((CONTAINERS / name).glob("requirements-*.in"))
+        assert {path.name for path in (CONTAINERS / name).glob("requirements-*.txt")} == (wanted if asked else set())
+
+
+def test_the_file_for_builds_by_hand_leaves_out_what_the_build_does() -> None:
+    ignored = (CONTAINERS / LEAF / f"{DOCKERFILE}.dockerignore").read_text().splitlines()
+    assert [line for line in ignored if not line.startswith("#")] == [
+        f"**/{DOCKERFILE}*",
+        *(f"**/{pattern}" for pattern in UNUSED),
+    ]
 
 
 def test_no_container_has_the_name_of_an_image() -> None:
@@ -46,24 +58,36 @@ def test_what_nothing_is_from_is_judged_and_described() -> None:
                 assert not row.script
                 continue
             command = smoke.read(CONTAINERS / name).command
-            assert f"COPY train.py /opt/ingot/{name}/train.py\n" in (CONTAINERS / name / DOCKERFILE).read_text()
             assert f"/opt/ingot/{name}/train.py" in command
-            assert not row.script or (command[0] == "torchrun" and row.script in command)
+            # A smoke run is what the container starts by itself, with options.
+            assert command[: len(row.start)] == row.start
+
+
+def test_what_a_container_starts_is_in_its_folder() -> None:
+    leaves = {name: row.start for name, row in CATALOG.containers.items() if row.start}
+    assert leaves
+    for name, start in leaves.items():
+        [program] = [Path(word) for word in start if word.startswith("/")]
+        assert program.parent == Path("/opt/ingot", name)
+        assert (CONTAINERS / name / program.name).is_file()
 
 
 def test_dockerfiles_label_what_they_make_and_do_not_run_as_root() -> None:
-    for name, row in CATALOG.containers.items():
-        text = dockerfile(name).read_text()
-        assert f"ingot.container={name if row.parent else '${NAME}'} " in text
+    for folder in {path.parent.name for path in CONTAINERS.rglob(DOCKERFILE)} - {SYSTEM}:
+        text = (CONTAINERS / folder / DOCKERFILE).read_text()
         assert "ingot.inputs=${INPUTS}" in text
+        shared = folder in (BASE, LEAF)
+        assert ("ingot.container=${NAME} " in text) == shared
         users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
-        assert users[-1:] == (["1000:1000"] if users or not row.parent else [])
+        assert users[-1:] == (["1000:1000"] if users or shared else [])
 
 
 def test_no_image_is_named_latest_or_without_a_tag() -> None:
     for path in CONTAINERS.glob(f"*/{DOCKERFILE}"):
         text = path.read_text()
-        assert re.findall(r"^FROM (?!\$\{|scratch )", text, re.MULTILINE) == []
+        stages = re.findall(r"^FROM .* AS (\S+)$", text, re.MULTILINE)
+        images = set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - {"scratch", *stages}
+        assert [image for image in images if not image.startswith("${")] == []
         if path.parent.name == SYSTEM:
             continue  # a lock names it, by its digest
         named = re.findall(r"^ARG (?:BASE_IMAGE|PARENT|TOOLS)=(\S+)", text, re.MULTILINE)

@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +21,7 @@ from ingot.lock import select
 from ingot.model.target import ContainerSelection
 
 CATALOG = read_catalog()
+QUIET = Progress(quiet=True)
 EXPECT = smoke.Expect(ranks=2, first_loss_above=2.0, last_loss_below=1.0, same=["weights"], once=["snapshot"])
 GOOD = [
     {"event": "samples", "rank": 0, "part": 0, "samples": [0, 2]},
@@ -83,20 +87,33 @@ def test_the_date_of_a_build_is_the_locks_commit_unless_it_is_told(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "2000")
     assert containers.epoch(lock) == 2000
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
-    with pytest.raises(UsageError, match="'today' is no number of seconds"):
+    with pytest.raises(UsageError, match="'today' is not a number of seconds"):
         containers.epoch(lock)
 
 
-def test_a_container_of_another_date_is_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def dry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """Builds make no image; the digest of the inputs of each that the last one would have made."""
+    digests: dict[str, str] = {}
+
+    def step(
+        selection: ContainerSelection, name: str, row: object, parent: str, arguments: dict[str, str], *_: object
+    ) -> Step:
+        digests[name] = arguments["INPUTS"]
+        return Step(name, selection.tag, True, 0.0, 0)
+
     monkeypatch.setattr(ContainerSelection, "dir", tmp_path)
     for name in ("ensure_docker", "ensure_local_tools"):
         monkeypatch.setattr(containers, name, lambda: None)
     monkeypatch.setattr(containers, "_system", lambda lock, log: "ingot/base")
-    monkeypatch.setattr(containers, "_step", lambda selection, name, *_: Step(name, selection.tag, True, 0.0, 0))
+    monkeypatch.setattr(containers, "_step", step)
+    return digests
 
+
+def test_a_container_of_another_date_is_another(dry: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     def inputs(date: str) -> str:
         monkeypatch.setenv(containers.EPOCH, date)
-        report = containers.build(selected(), Progress(quiet=True))
+        report = containers.build(selected(), QUIET)
         assert report["source_date_epoch"] == int(date)
         return str(report["inputs_sha256"])
 
@@ -104,10 +121,90 @@ def test_a_container_of_another_date_is_another(monkeypatch: pytest.MonkeyPatch,
     assert inputs("2000") != inputs("2001")
 
 
-def test_what_a_container_is_made_from_has_the_one_date() -> None:
-    for name, root in (("fsdp", False), ("base", True)):
-        with containers._context(selected(), name, root, 1795564800) as folder:
-            assert {path.lstat().st_mtime for path in (folder, *folder.rglob("*"))} == {1795564800}
+@pytest.mark.parametrize(
+    ("file", "changed"),
+    [
+        ("leaf/Dockerfile", {"pytorch", "fsdp"}),
+        ("leaf/Dockerfile.dockerignore", {"pytorch", "fsdp"}),
+        ("leaf/ingot_train/__init__.py", {"fsdp"}),
+        ("fsdp/train.py", {"fsdp"}),
+        ("pytorch/requirements-cpu.txt", {"pytorch", "fsdp"}),
+        ("pytorch/asked.in", set()),
+        ("fsdp/smoke.yml", set()),
+        ("jax/train.py", set()),
+    ],
+)
+def test_the_digest_covers_what_the_build_reads_and_nothing_else(
+    file: str, changed: set[str], dry: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(containers.CONTAINERS, tmp_path / "containers")
+    monkeypatch.setattr(containers, "CONTAINERS", copy)
+    containers.build(selected(), QUIET)
+    before = dict(dry)
+    with (copy / file).open("a") as text:
+        text.write("# Changed.\n")
+    containers.build(selected(), QUIET)
+    assert {name for name in before if before[name] != dry[name]} == changed
+
+
+def test_the_digest_covers_what_a_leaf_starts(dry: dict[str, str]) -> None:
+    row = CATALOG.container("fsdp").model_copy(update={"arguments": ["--steps=1"]})
+    other = replace(CATALOG, containers={**CATALOG.containers, "fsdp": row})
+    reports = [
+        containers.build(select.container(catalog, "fsdp", catalog.newest_stack), QUIET) for catalog in (CATALOG, other)
+    ]
+    assert reports[0]["inputs_sha256"] != reports[1]["inputs_sha256"]
+
+
+@pytest.mark.parametrize("name", ["fsdp", "base"])
+def test_what_a_container_is_made_from_has_the_one_date(name: str) -> None:
+    with containers._context(selected(), name, CATALOG.container(name), 1795564800) as folder:
+        assert {path.lstat().st_mtime for path in (folder, *folder.rglob("*"))} == {1795564800}
+
+
+@pytest.fixture
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, str], list[str]]]:
+    """The Dockerfiles that are built, each with its arguments and options."""
+    called: list[tuple[str, dict[str, str], list[str]]] = []
+
+    def build(context: Path, dockerfile: str, tag: str, arguments: dict[str, str], **rest: Any) -> None:
+        assert (context / dockerfile).is_file()
+        called.append((dockerfile, arguments, rest.get("options", [])))
+
+    monkeypatch.setattr(containers.buildkit, "build", build)
+    return called
+
+
+def build_leaf(name: str) -> None:
+    row = CATALOG.container(name)
+    with containers._context(selected(), name, row, 1795564800) as context:
+        arguments = {"INPUTS": "abc", "PARENT": "ingot/base:x"}
+        containers._build_leaf(name, row, arguments, f"ingot/{name}:x", context, Path("log"))
+
+
+def test_a_leaf_starts_what_its_row_says(builds: list[tuple[str, dict[str, str], list[str]]]) -> None:
+    for name in ("fsdp", "jax"):
+        build_leaf(name)
+    assert [arguments["COMMAND"] for _, arguments, _ in builds] == [
+        "torchrun --standalone --nproc-per-node=2 /opt/ingot/fsdp/train.py",
+        "python /opt/ingot/jax/train.py --local=2",
+    ]
+    assert {(file, arguments["INPUTS"]) for file, arguments, _ in builds} == {("leaf/Dockerfile", "abc")}
+    assert [options for _, _, options in builds] == [[], []]
+
+
+def test_what_is_only_built_upon_has_no_programs(builds: list[tuple[str, dict[str, str], list[str]]]) -> None:
+    build_leaf("pytorch")
+    assert [options for _, _, options in builds] == [["--target", "packages"]]
+
+
+def test_an_image_is_not_up_to_date_before_its_own_dockerfile_is_built(
+    builds: list[tuple[str, dict[str, str], list[str]]],
+) -> None:
+    build_leaf("bionemo")
+    (shared, first, _), (own, last, _) = builds
+    assert (shared, first["INPUTS"]) == ("leaf/Dockerfile", "")
+    assert (own, last) == ("Dockerfile", {"PARENT": "ingot/bionemo:x", "INPUTS": "abc"})
 
 
 def test_settings_of_pip_that_say_where_from_go_along_and_paths_do_not() -> None:
