@@ -1,13 +1,10 @@
-"""Trains a small masked language model in ESM-2's shape on generated proteins: one copy a process, gradients averaged.
+"""Trains a small masked language model in ESM-2's shape on generated proteins: one copy per process, with DDP.
 
-Started by torchrun. The model and the tokenizer are those of transformers, the order of samples is BioNeMo's. On a
-machine without GPUs it takes the CPU, with gloo. Each process prints what it does as lines of JSON on standard output.
+Started by torchrun. The model and the tokenizer are those of transformers, the order of samples is BioNeMo's. Without
+GPUs it runs on CPUs, with gloo. Each process prints the events of ingot_train.
 """
 
 import argparse
-import hashlib
-import json
-import os
 import random
 import tempfile
 from pathlib import Path
@@ -17,6 +14,8 @@ import torch
 import torch.distributed as dist
 from bionemo.core.data.multi_epoch_dataset import EpochIndex, MultiEpochDatasetResampler, MultiEpochDatasetWrapper
 from bionemo.core.utils.random_utils import get_seed_from_rng
+from ingot_train import digest, parser, say
+from ingot_train.processes import joined
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
@@ -28,57 +27,43 @@ VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *AMINO_ACIDS, *"XBUZO.-", "<nu
 MASKED = 0.15
 
 
-def say(event: str, **facts: object) -> None:
-    """One line of JSON: an event of this rank. In one write, so that lines of several ranks do not mix."""
-    os.write(1, (json.dumps({"event": event, "rank": dist.get_rank(), **facts}) + "\n").encode())
-
-
 class Proteins(Dataset):
-    """Proteins that repeat a motif of seven, as coiled coils do; which one depends on a protein's number alone."""
+    """Proteins that repeat a motif of seven, as coiled coils do. A protein depends on its number alone."""
 
     def __init__(self, size: int, length: int, seed: int) -> None:
-        made = random.Random(seed)
-        self.motifs = ["".join(made.sample(AMINO_ACIDS, 7)) for _ in range(8)]
+        rng = random.Random(seed)
+        self.motifs = ["".join(rng.sample(AMINO_ACIDS, 7)) for _ in range(8)]
         self.size, self.length, self.seed = size, length, seed
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, number: int) -> str:
-        made = random.Random(f"{self.seed}:{number}")
-        motif, start = made.choice(self.motifs), made.randrange(7)
+        rng = random.Random(f"{self.seed}:{number}")
+        motif, start = rng.choice(self.motifs), rng.randrange(7)
         return "".join(motif[(start + place) % 7] for place in range(self.length))
 
 
 class Masked(MultiEpochDatasetWrapper):
-    """The proteins as the model reads them: some residues masked, others in each epoch."""
+    """The proteins as the model reads them: in each epoch other residues are masked."""
 
     def __init__(self, proteins: Proteins, tokenizer: EsmTokenizer) -> None:
         super().__init__(proteins)
         self.tokenizer = tokenizer
 
     def apply_transform(self, sample: str, index: EpochIndex) -> tuple[int, torch.Tensor, torch.Tensor]:
-        """The protein's number, its tokens as the model sees them, and what it has to say where they are masked."""
+        """The protein's number, its tokens with some masked, and the label of each masked token (-100 elsewhere)."""
         tokens = torch.tensor(self.tokenizer(sample)["input_ids"])
         seed = get_seed_from_rng(np.random.default_rng([self.dataset.seed, index.epoch, index.idx]))
-        made = torch.Generator().manual_seed(seed)
-        masked = torch.rand(len(tokens), generator=made) < MASKED
-        # What frames a protein is never masked.
+        masked = torch.rand(len(tokens), generator=torch.Generator().manual_seed(seed)) < MASKED
+        # <cls> and <eos> are never masked.
         masked[0] = masked[-1] = False
         labels = tokens.masked_fill(~masked, -100)
         return index.idx, tokens.masked_fill(masked, self.tokenizer.mask_token_id), labels
 
 
-def digest(model: torch.nn.Module) -> str:
-    """SHA-256 of the weights: the same on each rank as long as they really train together."""
-    total = hashlib.sha256()
-    for name, value in model.named_parameters():
-        total.update(name.encode() + value.detach().cpu().numpy().tobytes())
-    return total.hexdigest()
-
-
 def build(options: argparse.Namespace, tokenizer: EsmTokenizer) -> EsmForMaskedLM:
-    """The model: ESM-2's rotary positions, token dropout and layers, with fewer and narrower ones."""
+    """ESM-2's layers, fewer and narrower, with its rotary positions and token dropout."""
     config = EsmConfig(
         vocab_size=len(tokenizer),
         mask_token_id=tokenizer.mask_token_id,
@@ -94,15 +79,14 @@ def build(options: argparse.Namespace, tokenizer: EsmTokenizer) -> EsmForMaskedL
         attention_probs_dropout_prob=0.0,
     )
     model = EsmForMaskedLM(config)
-    # What tells which residues touch has no part in the loss; DDP waits for every gradient.
+    # DDP waits for every gradient, and the contact head has no part in the loss.
     model.esm.contact_head.requires_grad_(False)
     return model
 
 
-def train(options: argparse.Namespace, tokenizer: EsmTokenizer) -> None:
+def train(options: argparse.Namespace, tokenizer: EsmTokenizer, device: torch.device) -> None:
     """Train to the last step."""
     rank, world = dist.get_rank(), dist.get_world_size()
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
     torch.manual_seed(options.seed)
     model = build(options, tokenizer).to(device)
     net = DistributedDataParallel(model)
@@ -111,41 +95,31 @@ def train(options: argparse.Namespace, tokenizer: EsmTokenizer) -> None:
     proteins = Masked(Proteins(count, options.length, options.seed), tokenizer)
     ordered = MultiEpochDatasetResampler(proteins, num_samples=count, seed=options.seed)
     sampler = DistributedSampler(ordered, world, rank, shuffle=False)
-    read = []
+    samples = []
     for step, (numbers, tokens, labels) in enumerate(DataLoader(ordered, options.batch, sampler=sampler), 1):
         loss = net(input_ids=tokens.to(device), labels=labels.to(device)).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        read += numbers.tolist()
+        samples += numbers.tolist()
         mean = loss.detach()
         dist.all_reduce(mean)
         if rank == 0:
             say("loss", step=step, loss=mean.item() / world)
-    say("samples", part=0, samples=read)
-    say("end", weights=digest(model))
+    say("samples", part=0, samples=samples)
+    say("end", weights=digest(model.named_parameters()))
 
 
 def main() -> None:
     """Read the options, join the other processes, train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=80)
-    parser.add_argument("--batch", type=int, default=16, help="proteins a process and step")
-    parser.add_argument("--length", type=int, default=62, help="residues of a protein")
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            vocabulary = Path(folder) / "vocab.txt"
-            vocabulary.write_text("\n".join(VOCABULARY))
-            tokenizer = EsmTokenizer(str(vocabulary))
-        train(options, tokenizer)
-    finally:
-        dist.destroy_process_group()
+    proteins = {"batch": (16, "proteins per process and step"), "length": (62, "residues per protein")}
+    options = parser(__doc__, **proteins, steps=80, width=64, layers=2, heads=4).parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        vocabulary = Path(folder) / "vocab.txt"
+        vocabulary.write_text("\n".join(VOCABULARY))
+        tokenizer = EsmTokenizer(str(vocabulary))
+    with joined() as device:
+        train(options, tokenizer, device)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""Trains a small classifier on generated data with DDP and gloo: one copy of the model a process, gradients averaged.
+"""Trains a small classifier on generated data with DDP and gloo: one copy of the model per process.
 
-Started by torchrun. Each process prints what it does as lines of JSON on standard output.
+Started by torchrun. Each process prints the events of ingot_train.
 """
 
 import argparse
-import hashlib
-import json
 import os
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from ingot_train import digest, parser, say
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
@@ -20,13 +19,13 @@ FEATURES, CLASSES = 32, 8
 
 
 class Clusters(Dataset):
-    """Points around one centre a class. A sample depends on its number alone, and brings the number along."""
+    """Points around one centre per class. A sample is its number, the point and the class."""
 
     def __init__(self, size: int, seed: int) -> None:
-        made = torch.Generator().manual_seed(seed)
-        centres = torch.randn(CLASSES, FEATURES, generator=made)
-        self.labels = torch.randint(CLASSES, (size,), generator=made)
-        self.points = centres[self.labels] + 2 * torch.randn(size, FEATURES, generator=made)
+        generator = torch.Generator().manual_seed(seed)
+        centres = torch.randn(CLASSES, FEATURES, generator=generator)
+        self.labels = torch.randint(CLASSES, (size,), generator=generator)
+        self.points = centres[self.labels] + 2 * torch.randn(size, FEATURES, generator=generator)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,21 +34,8 @@ class Clusters(Dataset):
         return number, self.points[number], self.labels[number]
 
 
-def say(event: str, **facts: object) -> None:
-    """One line of JSON: an event of this rank. In one write, so that lines of several ranks do not mix."""
-    os.write(1, (json.dumps({"event": event, "rank": dist.get_rank(), **facts}) + "\n").encode())
-
-
-def digest(model: nn.Module) -> str:
-    """SHA-256 of the weights: the same on each rank as long as they really train together."""
-    total = hashlib.sha256()
-    for value in model.state_dict().values():
-        total.update(value.numpy().tobytes())
-    return total.hexdigest()
-
-
 def save(path: Path, state: dict) -> None:
-    """Write the snapshot so that a reader, or the next run, sees all of it or the one before."""
+    """Write the snapshot in one step: a reader, or the next run, sees the whole of it or the previous one."""
     temporary = path.with_name(f".{path.name}.part")
     with temporary.open("wb") as file:
         torch.save(state, file)
@@ -59,7 +45,7 @@ def save(path: Path, state: dict) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train to the last epoch, from the snapshot if there is one."""
+    """Train to the last epoch, starting from the snapshot if there is one."""
     rank, world = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(options.seed)
     net = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, CLASSES))
@@ -76,15 +62,15 @@ def train(options: argparse.Namespace) -> None:
     loader = DataLoader(data, options.batch, sampler=sampler)
     for epoch in range(first, options.epochs):
         sampler.set_epoch(epoch)
-        seen, losses = [], []
+        samples, losses = [], []
         for numbers, points, labels in loader:
             loss = nn.functional.cross_entropy(model(points), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            seen += numbers.tolist()
+            samples += numbers.tolist()
             losses.append(loss.item())
-        say("samples", part=epoch, samples=seen)
+        say("samples", part=epoch, samples=samples)
         mean = torch.tensor(losses).mean()
         dist.all_reduce(mean)
         if rank == 0:
@@ -95,18 +81,16 @@ def train(options: argparse.Namespace) -> None:
                     {"model": net.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1},
                 )
                 say("snapshot", part=epoch)
-    say("end", weights=digest(net))
+    say("end", weights=digest(net.state_dict().items()))
 
 
 def main() -> None:
     """Read the options, join the other processes, train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--samples", type=int, default=4096, help="the size of the data set")
-    parser.add_argument("--batch", type=int, default=32, help="samples a process and step")
-    parser.add_argument("--snapshot", type=Path, help="written after each epoch; where there is one, training goes on")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    command = parser(
+        __doc__, epochs=8, samples=(4096, "size of the data set"), batch=(32, "samples per process and step")
+    )
+    command.add_argument("--snapshot", type=Path, help="written after each epoch; training resumes from it")
+    options = command.parse_args()
     dist.init_process_group("gloo")
     try:
         train(options)

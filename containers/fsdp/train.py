@@ -1,14 +1,10 @@
 """Trains a small causal language model on generated text, its weights and optimizer sharded by FSDP2.
 
-Started by torchrun. On a machine without GPUs it takes the CPU, with gloo. Each process reads windows of text that no
-other reads, and prints what it does as lines of JSON on standard output. With --checkpoints, a later run goes on from
-the newest complete checkpoint.
+Started by torchrun. Without GPUs it runs on CPUs, with gloo. Each process reads windows of text that no other reads and
+prints the events of ingot_train. With --checkpoints, a later run resumes from the newest complete checkpoint.
 """
 
 import argparse
-import hashlib
-import json
-import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -17,6 +13,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from ingot_train import digest, parser, say
+from ingot_train.processes import joined
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.fsdp import fully_shard
@@ -24,7 +22,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 BYTES = 256
-KEPT = 2
+KEEP = 2
 WORDS = {
     "who": ["a node", "the rank", "one shard", "this job", "the queue"],
     "does": ["reads", "sends", "waits for", "averages", "stores"],
@@ -42,7 +40,7 @@ def window(number: int, length: int, seed: int) -> bytes:
 
 
 class Stream(IterableDataset):
-    """Windows of text without end, from `start` on; of every `world` windows in a row this rank reads one."""
+    """Endless windows of text from `start` on; of every `world` consecutive windows this rank reads one."""
 
     def __init__(self, rank: int, world: int, start: int, length: int, seed: int) -> None:
         self.rank, self.world, self.start, self.length, self.seed = rank, world, start, length, seed
@@ -56,7 +54,7 @@ class Stream(IterableDataset):
 
 
 class Block(nn.Module):
-    """Attention to what came before, then a layer that works on each place alone."""
+    """Causal attention, then a layer that works on each place alone."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -69,8 +67,8 @@ class Block(nn.Module):
         batch, length, width = x.shape
         split = self.qkv(self.norm_attention(x)).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
-        heard = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + self.out(heard.transpose(1, 2).reshape(batch, length, width))
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        x = x + self.out(attended.transpose(1, 2).reshape(batch, length, width))
         return x + self.mlp(self.norm_mlp(x))
 
 
@@ -90,18 +88,13 @@ class Model(nn.Module):
         return self.head(self.norm(x))
 
 
-def say(event: str, **facts: object) -> None:
-    """One line of JSON: an event of this rank. In one write, so that lines of several ranks do not mix."""
-    os.write(1, (json.dumps({"event": event, "rank": dist.get_rank(), **facts}) + "\n").encode())
-
-
 def complete(folder: Path) -> list[Path]:
     """The complete checkpoints in `folder`, oldest first."""
     return sorted(path for path in folder.glob("step-*") if path.suffix != ".part")
 
 
 def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write a checkpoint, each rank its shards; it gets its name when all of it is there."""
+    """Write a checkpoint, each rank its shards; it gets its name once it is complete."""
     path = folder / f"step-{step:08d}"
     part = path.with_suffix(".part")
     weights, moments = get_state_dict(model, optimizer)
@@ -109,43 +102,35 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
     # dcp.save returns on a rank when all ranks have written.
     if dist.get_rank() == 0:
         part.rename(path)
-        for old in complete(folder)[:-KEPT]:
+        for old in complete(folder)[:-KEEP]:
             shutil.rmtree(old)
         say("checkpoint", part=step)
     dist.barrier()
 
 
 def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Restore the newest complete checkpoint; the step that it was made after, 0 if there is none."""
+    """Restore the newest complete checkpoint; returns its step, 0 if there is none."""
     if dist.get_rank() == 0:
-        # What a killed run has left unfinished.
+        # Left behind by a killed run.
         for part in folder.glob("step-*.part"):
             shutil.rmtree(part)
     dist.barrier()
-    found = complete(folder)
-    if not found:
+    checkpoints = complete(folder)
+    if not checkpoints:
         return 0
     weights, moments = get_state_dict(model, optimizer)
     state = {"model": weights, "optimizer": moments, "step": 0}
-    dcp.load(state, checkpoint_id=found[-1])
+    dcp.load(state, checkpoint_id=checkpoints[-1])
     set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
     return state["step"]
 
 
-def digest(model: nn.Module) -> str:
-    """SHA-256 of the whole weights, which each rank gathers: the same on all of them."""
-    total = hashlib.sha256()
-    for value in model.state_dict().values():
-        total.update(value.full_tensor().cpu().numpy().tobytes())
-    return total.hexdigest()
-
-
 def train(options: argparse.Namespace, device: torch.device) -> None:
-    """Train to the last step, from the newest checkpoint if there is one."""
+    """Train to the last step, starting from the newest checkpoint if there is one."""
     rank, world = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(options.seed)
     model = Model(options.width, options.layers, options.heads, options.length).to(device)
-    # Each block is gathered when it is needed and let go after; what is left over is gathered with the model.
+    # Each block is gathered when it is needed and freed after; the rest is gathered with the model.
     for block in model.blocks:
         fully_shard(block)
     fully_shard(model)
@@ -154,7 +139,7 @@ def train(options: argparse.Namespace, device: torch.device) -> None:
     if rank == 0:
         say("start", step=first)
     data = DataLoader(Stream(rank, world, first * options.batch, options.length, options.seed), options.batch)
-    seen = []
+    samples = []
     for step, (numbers, text) in enumerate(data, first + 1):
         if step > options.steps:
             break
@@ -163,41 +148,28 @@ def train(options: argparse.Namespace, device: torch.device) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        seen += numbers.tolist()
+        samples += numbers.tolist()
         mean = loss.detach().clone()
         dist.all_reduce(mean)
         if rank == 0:
             say("loss", step=step, loss=mean.item() / world)
         if options.checkpoints and step % options.every == 0:
             save(options.checkpoints, step, model, optimizer)
-    say("samples", part=0, samples=seen)
-    say("end", weights=digest(model))
+    say("samples", part=0, samples=samples)
+    say("end", weights=digest(model.state_dict().items()))
 
 
 def main() -> None:
     """Read the options, join the other processes, train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--batch", type=int, default=8, help="windows a process and step")
-    parser.add_argument("--length", type=int, default=64, help="bytes a window")
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--checkpoints", type=Path, help="a folder; where there is a checkpoint, training goes on")
-    parser.add_argument("--every", type=int, default=20, help="steps from one checkpoint to the next")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    sizes = {"batch": (8, "windows per process and step"), "length": (64, "bytes per window")}
+    command = parser(__doc__, **sizes, steps=100, width=64, layers=2, heads=4, every=(20, "steps between checkpoints"))
+    command.add_argument("--checkpoints", type=Path, help="a folder; training resumes from the newest checkpoint in it")
+    options = command.parse_args()
     if options.checkpoints:
         options.checkpoints.mkdir(parents=True, exist_ok=True)
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    # Checkpoints are agreed upon by messages between CPUs.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
-    try:
+    # Ranks agree on checkpoints by messages between CPUs, which NCCL does not carry.
+    with joined("cpu:gloo,cuda:nccl") as device:
         train(options, device)
-    finally:
-        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

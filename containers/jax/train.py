@@ -1,27 +1,26 @@
 """Trains a small next-token model with JAX's shard_map: samples split over processes, weights over their devices.
 
-Started once a process, or with --local N once for N processes on this machine. Each process reads sequences that no
-other reads, and prints what it does as lines of JSON on standard output.
+Started once per process, or once with --local N for N processes on this machine. Each process reads sequences that no
+other reads, and prints the events of ingot_train.
 """
 
 import argparse
-import hashlib
-import json
 import os
-import random
 import socket
 import subprocess
 import sys
 from functools import partial
 
+import ingot_train
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ingot_train import TOKENS, digest, parser, sequence
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
-TOKENS, CONTEXT = 64, 2
+CONTEXT = 2
 DATA, MODEL = "data", "model"
 # The hidden layer is split over the devices of a process: columns of the first matrix, rows of the second.
 SPLIT = {
@@ -30,25 +29,12 @@ SPLIT = {
     "down": PartitionSpec(MODEL, None),
     "head": PartitionSpec(),
 }
-
-
-def sequence(number: int, length: int, seed: int) -> list[int]:
-    """The tokens of a sequence, which depend on its number alone: it counts in steps of one size."""
-    made = random.Random(f"{seed}:{number}")
-    first, step = made.randrange(TOKENS), made.randrange(1, 8)
-    return [(first + step * place) % TOKENS for place in range(length)]
-
-
-def say(event: str, **facts: object) -> None:
-    """One line of JSON: an event of this process. In one write, so that lines of several do not mix.
-
-    On a line of its own: gloo, which writes to the same place, begins lines that it has not ended.
-    """
-    os.write(1, ("\n" + json.dumps({"event": event, "rank": jax.process_index(), **facts}) + "\n").encode())
+# gloo writes to standard output too, and leaves lines unfinished.
+say = partial(ingot_train.say, before="\n")
 
 
 def weights(width: int, seed: int) -> dict[str, jax.Array]:
-    """The whole weights before training."""
+    """The initial weights, unsplit."""
     shapes = {
         "tokens": (TOKENS, width),
         "up": (CONTEXT * width, 4 * width),
@@ -63,10 +49,10 @@ def weights(width: int, seed: int) -> dict[str, jax.Array]:
 
 
 def loss_of(part: dict[str, jax.Array], tokens: jax.Array) -> jax.Array:
-    """The mean loss over all samples, seen from one device: its part of the weights, and of the samples."""
-    known = tokens.shape[1] - CONTEXT
-    seen = jnp.concatenate([part["tokens"][tokens[:, place : place + known]] for place in range(CONTEXT)], axis=-1)
-    hidden = jax.nn.gelu(seen @ part["up"])
+    """The mean loss over all samples, from one device's part of the weights and of the samples."""
+    length = tokens.shape[1] - CONTEXT
+    embedded = [part["tokens"][tokens[:, place : place + length]] for place in range(CONTEXT)]
+    hidden = jax.nn.gelu(jnp.concatenate(embedded, axis=-1) @ part["up"])
     logits = jax.lax.psum(hidden @ part["down"], MODEL) @ part["head"]
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, CONTEXT:])
     return jax.lax.pmean(losses.mean(), DATA)
@@ -88,21 +74,18 @@ def train(options: argparse.Namespace) -> None:
         change, state = optimizer.update(gradient, state)
         return optax.apply_updates(model, change), state, loss
 
-    read = []
-    for number in range(1, options.steps + 1):
-        # Of every `world` sequences in a row this process reads one.
-        mine = [((number - 1) * options.batch + place) * world + rank for place in range(options.batch)]
-        local = np.array([sequence(each, options.length, options.seed) for each in mine], dtype=np.int32)
+    samples = []
+    for count in range(1, options.steps + 1):
+        # Of every `world` consecutive sequences this process reads one.
+        numbers = [((count - 1) * options.batch + place) * world + rank for place in range(options.batch)]
+        local = np.array([sequence(of, options.length, options.seed) for of in numbers], dtype=np.int32)
         tokens = jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec(DATA)), local)
         model, state, loss = step(model, state, tokens)
-        read += mine
+        samples += numbers
         if rank == 0:
-            say("loss", step=number, loss=float(loss))
-    say("samples", part=0, samples=read)
-    total = hashlib.sha256()
-    for name, value in sorted(multihost_utils.process_allgather(model, tiled=True).items()):
-        total.update(name.encode() + value.tobytes())
-    say("end", weights=total.hexdigest())
+            say("loss", step=count, loss=float(loss))
+    say("samples", part=0, samples=samples)
+    say("end", weights=digest(sorted(multihost_utils.process_allgather(model, tiled=True).items())))
 
 
 def start(options: argparse.Namespace) -> list[subprocess.Popen[bytes]]:
@@ -111,28 +94,24 @@ def start(options: argparse.Namespace) -> list[subprocess.Popen[bytes]]:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     options.coordinator, options.processes, options.process = address, options.local, 0
-    words = [sys.executable, __file__, *sys.argv[1:], "--local=0", f"--coordinator={address}"]
-    words += [f"--processes={options.local}"]
-    return [subprocess.Popen([*words, f"--process={number}"]) for number in range(1, options.local)]
+    argv = [sys.executable, __file__, *sys.argv[1:], "--local=0", f"--coordinator={address}"]
+    argv += [f"--processes={options.local}"]
+    return [subprocess.Popen([*argv, f"--process={number}"]) for number in range(1, options.local)]
 
 
 def main() -> int:
     """Read the options, join the other processes, train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--local", type=int, default=0, help="so many processes, all of them here")
-    parser.add_argument("--coordinator", help="HOST:PORT of process 0; found by itself under Slurm")
-    parser.add_argument("--processes", type=int, help="how many there are; found by itself under Slurm")
-    parser.add_argument("--process", type=int, help="the number of this one; found by itself under Slurm")
-    parser.add_argument("--devices", type=int, default=2, help="devices a process, on CPUs")
-    parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--batch", type=int, default=16, help="sequences a process and step")
-    parser.add_argument("--length", type=int, default=32, help="tokens a sequence")
-    parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    sequences = {"batch": (16, "sequences per process and step"), "length": (32, "tokens per sequence")}
+    command = parser(__doc__, **sequences, steps=25, width=32, devices=(2, "devices per process, on CPUs"))
+    command.add_argument("--local", type=int, default=0, help="start this many processes, all on this machine")
+    command.add_argument("--coordinator", help="HOST:PORT of process 0; detected under Slurm")
+    command.add_argument("--processes", type=int, help="number of processes; detected under Slurm")
+    command.add_argument("--process", type=int, help="number of this process, from 0; detected under Slurm")
+    options = command.parse_args()
     others = start(options) if options.local else []
     jax.config.update("jax_num_cpu_devices", options.devices)
     jax.distributed.initialize(options.coordinator, options.processes, options.process)
+    os.environ["RANK"] = str(jax.process_index())
     try:
         train(options)
     finally:

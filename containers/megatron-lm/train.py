@@ -1,48 +1,29 @@
 """Trains a small GPT of megatron-core on generated sequences, each of its matrices split over processes.
 
-Started by torchrun. On a machine without GPUs it takes the CPU, with gloo. Each process prints what it does as lines of
-JSON on standard output.
+Started by torchrun. Without GPUs it runs on CPUs, with gloo. Each process prints the events of ingot_train.
 """
 
 import argparse
-import hashlib
-import json
-import os
-import random
 
 import torch
 import torch.distributed as dist
+from ingot_train import TOKENS, digest, parser, say, sequence
+from ingot_train.processes import joined
 from megatron.core import parallel_state
 from megatron.core.models.gpt import GPTModel
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
 from megatron.core.tensor_parallel.random import initialize_rng_tracker, model_parallel_cuda_manual_seed
 from megatron.core.transformer import TransformerConfig
 
-TOKENS = 64
 
-
-def sequence(number: int, length: int, seed: int) -> list[int]:
-    """The tokens of a sequence, which depend on its number alone: it counts in steps of one size."""
-    made = random.Random(f"{seed}:{number}")
-    first, step = made.randrange(TOKENS), made.randrange(1, 8)
-    return [(first + step * place) % TOKENS for place in range(length)]
-
-
-def say(event: str, **facts: object) -> None:
-    """One line of JSON: an event of this rank. In one write, so that lines of several ranks do not mix."""
-    os.write(1, (json.dumps({"event": event, "rank": dist.get_rank(), **facts}) + "\n").encode())
-
-
-def take_a_device(seed: int) -> torch.device:
-    """This process's GPU, or the CPU where there is none: megatron-core asks CUDA for the device of what it makes."""
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+def seed_device(device: torch.device, seed: int) -> None:
+    """Set up random numbers on `device`; megatron-core asks CUDA for the device of its tensors, so CPUs stand in."""
+    if device.type == "cuda":
         model_parallel_cuda_manual_seed(seed)
-        return torch.device("cuda", torch.cuda.current_device())
+        return
     torch.cuda.current_device = lambda: "cpu"
-    # The tracker that keeps no states of GPUs; without dropout nothing is drawn from them.
+    # This tracker keeps no GPU states; without dropout nothing is drawn from them.
     initialize_rng_tracker(inference_rng_tracker=True)
-    return torch.device("cpu")
 
 
 def build(options: argparse.Namespace) -> GPTModel:
@@ -56,7 +37,7 @@ def build(options: argparse.Namespace) -> GPTModel:
         hidden_dropout=0.0,
         attention_dropout=0.0,
         pipeline_dtype=torch.float32,
-        # Fused kernels are CUDA's.
+        # Fused kernels need CUDA.
         masked_softmax_fusion=False,
         bias_dropout_fusion=False,
         gradient_accumulation_fusion=False,
@@ -64,13 +45,9 @@ def build(options: argparse.Namespace) -> GPTModel:
     return GPTModel(config, get_gpt_layer_local_spec(), vocab_size=TOKENS, max_sequence_length=options.length)
 
 
-def replicated(model: GPTModel) -> str:
-    """SHA-256 of the weights that each rank has whole: the same as long as the ranks really share the others."""
-    total = hashlib.sha256()
-    for name, value in model.named_parameters():
-        if not getattr(value, "tensor_model_parallel", False):
-            total.update(name.encode() + value.detach().cpu().numpy().tobytes())
-    return total.hexdigest()
+def is_split(value: torch.nn.Parameter) -> bool:
+    """Whether this rank holds a slice of the matrix alone."""
+    return getattr(value, "tensor_model_parallel", False)
 
 
 def train(options: argparse.Namespace, device: torch.device) -> None:
@@ -81,15 +58,15 @@ def train(options: argparse.Namespace, device: torch.device) -> None:
     group, copies = parallel_state.get_data_parallel_group(), parallel_state.get_data_parallel_world_size()
     copy = parallel_state.get_data_parallel_rank()
     places = torch.arange(options.length, device=device).expand(options.batch, -1)
-    # True is what is not looked at: what comes after.
-    hidden = torch.ones(1, 1, options.length, options.length, dtype=torch.bool, device=device).triu(1)
-    read = []
+    # True masks a place: the ones that come after.
+    mask = torch.ones(1, 1, options.length, options.length, dtype=torch.bool, device=device).triu(1)
+    samples = []
     for step in range(1, options.steps + 1):
-        # Ranks that share matrices read the same sequences; of as many in a row as there are copies, each reads one.
+        # Ranks that share matrices read the same sequences; of `copies` consecutive ones each copy reads one.
         numbers = [((step - 1) * options.batch + place) * copies + copy for place in range(options.batch)]
-        text = torch.tensor([sequence(each, options.length + 1, options.seed) for each in numbers], device=device)
-        read += numbers
-        loss = model(text[:, :-1], places, hidden, labels=text[:, 1:]).mean()
+        text = torch.tensor([sequence(of, options.length + 1, options.seed) for of in numbers], device=device)
+        samples += numbers
+        loss = model(text[:, :-1], places, mask, labels=text[:, 1:]).mean()
         optimizer.zero_grad()
         loss.backward()
         for value in model.parameters():
@@ -101,28 +78,21 @@ def train(options: argparse.Namespace, device: torch.device) -> None:
         if dist.get_rank() == 0:
             say("loss", step=step, loss=mean.item() / copies)
     if parallel_state.get_tensor_model_parallel_rank() == 0:
-        say("samples", part=0, samples=read)
-    say("end", replicated=replicated(model))
+        say("samples", part=0, samples=samples)
+    # Weights that each rank holds whole stay equal only while the ranks really share the others.
+    whole = ((name, value) for name, value in model.named_parameters() if not is_split(value))
+    say("end", replicated=digest(whole))
 
 
 def main() -> None:
     """Read the options, join the other processes, train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tensor-parallel", type=int, default=2, help="processes that share each matrix")
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--batch", type=int, default=16, help="sequences a copy of the model and step")
-    parser.add_argument("--length", type=int, default=32, help="tokens a sequence")
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
+    sequences = {"batch": (16, "sequences per copy of the model and step"), "length": (32, "tokens per sequence")}
+    split = (2, "processes that share each matrix")
+    options = parser(__doc__, **sequences, tensor_parallel=split, steps=60, width=64, layers=2, heads=4).parse_args()
+    with joined() as device:
         parallel_state.initialize_model_parallel(options.tensor_parallel)
-        train(options, take_a_device(options.seed))
-    finally:
-        dist.destroy_process_group()
+        seed_device(device, options.seed)
+        train(options, device)
 
 
 if __name__ == "__main__":

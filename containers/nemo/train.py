@@ -1,11 +1,10 @@
 """Trains a small audio classifier of NeMo on generated tones, by NeMo's own model, data set and Lightning trainer.
 
-Started by torchrun, or through NeMo-Run by experiment.py. On a machine without GPUs it takes the CPU, with gloo. Each
-process prints what it does as lines of JSON on standard output; NeMo's own log is on standard error.
+Started by torchrun, or through NeMo-Run by experiment.py. Without GPUs it runs on CPUs, with gloo. Each process prints
+the events of ingot_train on standard output; NeMo's own log is on standard error.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -17,6 +16,7 @@ import numpy as np
 import soundfile
 import torch
 import torch.distributed as dist
+from ingot_train import digest, parser, say
 from nemo.collections.asr.models import EncDecSpeakerLabelModel
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,17 +25,12 @@ PITCHES = (220, 330, 440, 550, 660, 880, 1100, 1320)
 LABELS = [f"{pitch}" for pitch in PITCHES]
 
 
-def say(event: str, **facts: object) -> None:
-    """One line of JSON: an event of this rank. In one write, so that lines of several ranks do not mix."""
-    os.write(1, (json.dumps({"event": event, "rank": dist.get_rank(), **facts}) + "\n").encode())
-
-
 def corpus(folder: Path, count: int, seconds: float, seed: int) -> Path:
-    """Write so many files of sound and their manifest, as NeMo reads it. A file depends on its number alone."""
+    """Write `count` sound files and their manifest, as NeMo reads it. A file depends on its number alone."""
     lines = []
     for number in range(count):
-        made = random.Random(f"{seed}:{number}")
-        label, bend, noise = made.randrange(len(PITCHES)), made.uniform(0.98, 1.02), made.randrange(2**32)
+        rng = random.Random(f"{seed}:{number}")
+        label, bend, noise = rng.randrange(len(PITCHES)), rng.uniform(0.98, 1.02), rng.randrange(2**32)
         time = np.arange(int(seconds * RATE)) / RATE
         tone = 0.3 * np.sin(2 * np.pi * PITCHES[label] * bend * time)
         file = folder / f"{number}.wav"
@@ -47,7 +42,7 @@ def corpus(folder: Path, count: int, seconds: float, seed: int) -> Path:
 
 
 def configuration(options: argparse.Namespace, manifest: Path) -> DictConfig:
-    """NeMo's configuration of the model: spectrogram, separable convolutions, one decision a file."""
+    """NeMo's configuration of the model: spectrogram, separable convolutions, one label per file."""
     block = {"filters": options.width, "repeat": 1, "kernel": [5], "stride": [1], "dilation": [1], "dropout": 0.0}
     block |= {"residual": False, "separable": True}
     encoder = {"feat_in": 32, "activation": "relu", "conv_mask": True, "jasper": [block] * options.layers}
@@ -74,7 +69,7 @@ def configuration(options: argparse.Namespace, manifest: Path) -> DictConfig:
 
 
 class Teller(pl.Callback):
-    """Tells the mean loss of all ranks after each step."""
+    """Prints the mean loss of all ranks after each step."""
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, model: pl.LightningModule, outputs: dict, batch: object, batch_idx: int
@@ -84,26 +79,18 @@ class Teller(pl.Callback):
             say("loss", step=trainer.global_step, loss=mean.item())
 
 
-def told(model: EncDecSpeakerLabelModel) -> list[int]:
-    """A list that gets the number of each file that the model's data set reads."""
-    read: list[int] = []
+def watch(model: EncDecSpeakerLabelModel) -> list[int]:
+    """A list that receives the number of each file that the model's data set reads."""
+    samples: list[int] = []
     featurizer = model.train_dataloader().dataset.featurizer
     process = featurizer.process
 
-    def reads(file: str, **words: object) -> torch.Tensor:
-        read.append(int(Path(file).stem))
-        return process(file, **words)
+    def watched(file: str, **options: object) -> torch.Tensor:
+        samples.append(int(Path(file).stem))
+        return process(file, **options)
 
-    featurizer.process = reads
-    return read
-
-
-def digest(model: torch.nn.Module) -> str:
-    """SHA-256 of the weights: the same on each rank as long as they really train together."""
-    total = hashlib.sha256()
-    for name, value in model.named_parameters():
-        total.update(name.encode() + value.detach().cpu().numpy().tobytes())
-    return total.hexdigest()
+    featurizer.process = watched
+    return samples
 
 
 def train(options: argparse.Namespace, folder: Path) -> None:
@@ -125,22 +112,17 @@ def train(options: argparse.Namespace, folder: Path) -> None:
     pl.seed_everything(options.seed)
     manifest = corpus(folder, options.steps * options.batch * world, options.seconds, options.seed)
     model = EncDecSpeakerLabelModel(configuration(options, manifest), trainer)
-    read = told(model)
+    samples = watch(model)
     trainer.fit(model)
-    say("samples", part=0, samples=read)
-    say("end", weights=digest(model))
+    say("samples", part=0, samples=samples)
+    say("end", weights=digest(model.named_parameters()))
 
 
 def main() -> None:
     """Read the options, write the corpus, train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--batch", type=int, default=16, help="files a process and step")
-    parser.add_argument("--seconds", type=float, default=0.25, help="the length of a file")
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    command = parser(__doc__, steps=30, batch=(16, "files per process and step"), width=64, layers=3)
+    command.add_argument("--seconds", type=float, default=0.25, help="the length of a file")
+    options = command.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         train(options, Path(folder))
     dist.destroy_process_group()

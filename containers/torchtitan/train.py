@@ -1,14 +1,11 @@
 """Trains torchtitan's debug model of Llama 3 by torchtitan's own trainer, on a generated corpus and tokenizer.
 
-Started by torchrun. On a machine without GPUs the trainer is told to take the CPU, with gloo. Each process prints what
-it does as lines of JSON on standard output; the trainer's own log is on standard error.
+Started by torchrun. Without GPUs the trainer is made to run on CPUs, with gloo. Each process prints the events of
+ingot_train on standard output; the trainer's own log is on standard error.
 """
 
 import argparse
-import hashlib
-import json
 import os
-import random
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +13,12 @@ from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
+from ingot_train import TOKENS, digest, parser, say, sequence
 from torch.distributed.fsdp import FSDPModule
 
 
 def take_the_cpu() -> None:
-    """Let torchtitan 0.3 run without a GPU, before it is imported: it asks its device for what torch.cpu lacks."""
+    """Let torchtitan 0.3, imported after this, run without a GPU: adds what its trainer uses and torch.cpu lacks."""
     torch._utils._get_available_device_type = lambda: "cpu"
     memory = SimpleNamespace(total_memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     torch.cpu.get_device_name = lambda device=None: "CPU"
@@ -29,7 +27,7 @@ def take_the_cpu() -> None:
     torch.cpu.empty_cache = torch.cpu.reset_peak_memory_stats = lambda: None
     # gloo's barrier takes no list of devices, which the trainer passes before it shortens its timeouts.
     barrier = dist.barrier
-    dist.barrier = lambda *words, device_ids=None, **options: barrier(*words, **options)
+    dist.barrier = lambda *args, device_ids=None, **options: barrier(*args, **options)
 
 
 if not torch.cuda.is_available():
@@ -46,59 +44,50 @@ from torchtitan.models.llama3.config_registry import llama3_debugmodel  # noqa: 
 from torchtitan.tools.logging import init_logger  # noqa: E402
 from torchtitan.trainer import Trainer  # noqa: E402
 
-WORDS = 64
-
-
-def say(event: str, **facts: object) -> None:
-    """One line of JSON: an event of this rank. In one write, so that lines of several ranks do not mix."""
-    os.write(1, (json.dumps({"event": event, "rank": dist.get_rank(), **facts}) + "\n").encode())
-
 
 def text(number: int, length: int, seed: int) -> str:
-    """The words of a document, which depend on its number alone: it counts in steps of one size."""
-    made = random.Random(f"{seed}:{number}")
-    first, step = made.randrange(WORDS), made.randrange(1, 8)
-    return " ".join(f"w{(first + step * place) % WORDS}" for place in range(length))
+    """The words of a document, which depend on its number alone."""
+    return " ".join(f"w{token}" for token in sequence(number, length, seed))
 
 
 def tokenizer(folder: Path) -> None:
-    """Write a tokenizer that has the corpus' words, as the trainer reads it."""
-    words = Tokenizer(models.WordLevel({f"w{number}": number for number in range(WORDS)}, unk_token="w0"))
+    """Write a tokenizer for the words of the corpus, as the trainer reads it."""
+    words = Tokenizer(models.WordLevel({f"w{number}": number for number in range(TOKENS)}, unk_token="w0"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     words.save(str(folder / "tokenizer.json"))
 
 
 class Metrics(MetricsProcessor):
-    """The trainer's metrics, told as events too."""
+    """The trainer's metrics, printed as events too."""
 
     @dataclass(kw_only=True, slots=True)
     class Config(MetricsProcessor.Config):
-        """The same as its own."""
+        """Those of the trainer's metrics, of which each class has its own."""
 
-    def log(self, step: int, loss: float, *words: object, **facts: object) -> None:
+    def log(self, step: int, loss: float, *args: object, **facts: object) -> None:
         if dist.get_rank() == 0:
             say("loss", step=step, loss=loss)
-        super().log(step, loss, *words, **facts)
+        super().log(step, loss, *args, **facts)
 
 
-def configuration(options: argparse.Namespace, folder: Path, read: list[int]) -> Trainer.Config:
-    """torchtitan's configuration of its debug model, with a corpus of our own; `read` gets the documents' numbers."""
+def configuration(options: argparse.Namespace, folder: Path, samples: list[int]) -> Trainer.Config:
+    """torchtitan's configuration of its debug model on our own corpus; `samples` receives the documents' numbers."""
 
     def documents(path: str) -> Dataset:
-        # Each as long as a sample, and one more token for what comes last.
+        # Each as long as a sample, and one token more as the last label.
         count = options.steps * options.batch * dist.get_world_size()
         return Dataset.from_list(
             [{"number": number, "text": text(number, options.length + 1, options.seed)} for number in range(count)]
         )
 
     def words_of(document: dict) -> str:
-        read.append(document["number"])
+        samples.append(document["number"])
         return document["text"]
 
     DATASETS["generated"] = DatasetConfig(path="", loader=documents, sample_processor=words_of)
     tokenizer(folder)
     config = llama3_debugmodel()
-    # Its attention without CUDA goes through a C++ compiler; a document a sample needs no mask between documents.
+    # Its default attention needs a C++ compiler on CPUs; a sample is one document, so no mask between them is needed.
     for layer in config.model_spec.model.layers:
         layer.attention.inner_attention = ScaledDotProductAttention.Config()
     config.hf_assets_path, config.dump_folder = str(folder), str(folder)
@@ -119,38 +108,29 @@ def configuration(options: argparse.Namespace, folder: Path, read: list[int]) ->
     return config
 
 
-def digest(trainer: Trainer) -> str:
-    """SHA-256 of the whole weights, which each rank gathers: the same on all of them."""
-    total = hashlib.sha256()
-    for part in trainer.model_parts:
-        for value in part.state_dict().values():
-            whole = value.full_tensor() if hasattr(value, "full_tensor") else value
-            total.update(whole.cpu().numpy().tobytes())
-    return total.hexdigest()
-
-
 def main() -> None:
     """Read the options, train by torchtitan's trainer."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=8, help="documents a process and step")
-    parser.add_argument("--length", type=int, default=64, help="tokens a document")
-    parser.add_argument("--shard", type=int, default=-1, help="processes that share the weights by FSDP2; -1: the rest")
-    parser.add_argument("--tensor-parallel", type=int, default=1, help="processes that share each matrix")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    command = parser(
+        __doc__,
+        steps=20,
+        batch=(8, "documents per process and step"),
+        length=(64, "tokens per document"),
+        shard=(-1, "processes that share the weights by FSDP2; -1: all that remain"),
+        tensor_parallel=(1, "processes that share each matrix"),
+    )
+    options = command.parse_args()
     init_logger()
-    read: list[int] = []
+    samples: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
-        trainer = configuration(options, Path(folder), read).build()
+        trainer = configuration(options, Path(folder), samples).build()
         for module in (module for part in trainer.model_parts for module in part.modules()):
             if isinstance(module, FSDPModule):
                 # gloo cannot scale while it sums.
                 module.set_force_sum_reduction_for_comms(dist.get_backend() == "gloo")
         try:
             trainer.train()
-            say("samples", part=0, samples=read)
-            say("end", weights=digest(trainer))
+            say("samples", part=0, samples=samples)
+            say("end", weights=digest(item for part in trainer.model_parts for item in part.state_dict().items()))
         finally:
             trainer.close()
             dist.destroy_process_group()
