@@ -1,6 +1,4 @@
-"""Measures framework containers, built by the product's own code: from warm caches, after a change, how large they are,
-and how long the runs take that judge them.
-"""
+"""Measures containers built by `ingot`: build times from warm caches and after a change, sizes, smoke runs."""
 
 import json
 import os
@@ -22,7 +20,7 @@ from ingot.run import run
 
 CATALOG = read_catalog()
 LEAF = "fsdp"
-# Has Python packages of its own.
+# A leaf with Python packages of its own.
 LARGE = "megatron-lm"
 INSTALLED = 'du -sb "$(python -c "import sys; print(sys.prefix)")"'
 
@@ -37,18 +35,18 @@ def _build(name: str) -> dict[str, Any]:
 
 @contextmanager
 def _another_date() -> Iterator[None]:
-    """Every layer is made anew, with what caches of apt and pip hold."""
+    """Rebuild every layer, with warm caches of apt and pip."""
     with patch.dict(os.environ, {containers.EPOCH: "1"}):
         yield
 
 
 def building() -> tuple[float, float]:
-    """Seconds to build base, PyTorch and a leaf from warm caches, and the leaf after a change of its program."""
+    """Seconds to build base, PyTorch and a leaf from warm caches, and to rebuild the leaf after its program changed."""
     _build(LEAF)
     with _another_date():
         steps = _build(LEAF)["steps"]
     if any(step["unchanged"] for step in steps):
-        raise RuntimeError(f"not all of {LEAF} was built anew: {json.dumps(steps)}")
+        raise RuntimeError(f"not every image of {LEAF} was rebuilt: {json.dumps(steps)}")
     whole = sum(step["seconds"] for step in steps)
     _build(LEAF)
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +61,7 @@ def building() -> tuple[float, float]:
 
 
 def size() -> float:
-    """The size of a leaf : that of what it is FROM and of the Python packages that it adds."""
+    """The size of a leaf, relative to its parent plus the Python packages that it adds."""
     steps = {step["container"]: step for step in _build(LARGE)["steps"]}
     leaf, parent = steps[LARGE], steps[CATALOG.containers[LARGE].parent]
     words = ["docker", "run", "--rm", "--network=none", "--user=0"]
@@ -72,7 +70,7 @@ def size() -> float:
 
 
 def runs() -> dict[str, float]:
-    """Seconds of the run that judges each container; RuntimeError where one does not pass."""
+    """Seconds of each container's smoke run; RuntimeError where one fails."""
     took = {}
     for file in sorted(containers.CONTAINERS.glob(f"*/{smoke.FILE}")):
         name = file.parent.name

@@ -1,6 +1,6 @@
-"""Turns a Hydra configuration, as NeMo 1's launcher reads it, into a batch script for Slurm with Pyxis.
+"""Renders a Hydra configuration, as NeMo 1's launcher reads it, as a batch script for Slurm with Pyxis.
 
-What is trained is given as KEY=VALUE, as in `training.trainer.num_nodes=4`. Nothing is trained here.
+Arguments KEY=VALUE override it, such as `training.trainer.num_nodes=4`. Nothing is trained here.
 """
 
 import shlex
@@ -16,7 +16,7 @@ END = "END_OF_CONFIGURATION"
 
 
 def faults(config: DictConfig) -> list[str]:
-    """What does not fit together, as sentences that name the key."""
+    """One sentence per combination that does not fit; each names the key."""
     trainer, model = config.training.trainer, config.training.model
     tensor, stages = model.tensor_model_parallel_size, model.pipeline_model_parallel_size
     processes = trainer.num_nodes * trainer.devices
@@ -26,32 +26,32 @@ def faults(config: DictConfig) -> list[str]:
         ("model.num_attention_heads", model.num_attention_heads, "model.tensor_model_parallel_size", tensor),
         ("model.num_layers", model.num_layers, "model.pipeline_model_parallel_size", stages),
     ]
-    found = [
+    errors = [
         f"training.{key} is {value}, which {other} = {by} does not divide"
         for key, value, other, by in divided
         if value % by
     ]
     if left or not copies:
-        found.append(
+        errors.append(
             f"training.trainer: {trainer.num_nodes} nodes of {trainer.devices} are {processes} processes, and a model "
             f"takes {tensor} x {stages} (model.tensor_model_parallel_size, model.pipeline_model_parallel_size)"
         )
     elif model.global_batch_size % (at_once := model.micro_batch_size * copies):
-        found.append(
+        errors.append(
             f"training.model.global_batch_size is {model.global_batch_size}, which {copies} copies of the model with "
             f"model.micro_batch_size = {model.micro_batch_size} cannot share; take a multiple of {at_once}"
         )
     if config.cluster.gpus_per_node != trainer.devices:
-        found.append(
+        errors.append(
             f"cluster.gpus_per_node is {config.cluster.gpus_per_node}, training.trainer.devices {trainer.devices}"
         )
-    return found
+    return errors
 
 
 def script(config: DictConfig) -> str:
     """The batch script, with the training configuration in it."""
     run, trainer, cluster = config.training.run, config.training.trainer, config.cluster
-    asked = {
+    settings = {
         "job-name": f"{cluster.job_name_prefix}{run.name}",
         "nodes": trainer.num_nodes,
         "ntasks-per-node": trainer.devices,
@@ -62,7 +62,7 @@ def script(config: DictConfig) -> str:
         "partition": cluster.partition,
         "account": cluster.account,
     }
-    options = [f"--{name}={value}" for name, value in asked.items() if value is not None]
+    options = [f"--{name}={value}" for name, value in settings.items() if value is not None]
     options += ["--exclusive"] if cluster.exclusive else []
     mounts = ",".join(f"{path}:{path}" for path in [config.data_dir, config.base_results_dir, *config.container_mounts])
     training = OmegaConf.create(OmegaConf.to_container(config.training, resolve=True))
@@ -83,10 +83,10 @@ def script(config: DictConfig) -> str:
 
 @hydra.main(version_base=None, config_path="conf", config_name="config")
 def main(config: DictConfig) -> None:
-    """Print the batch script, or say what is wrong."""
+    """Print the batch script, or the errors with exit status 1."""
     try:
-        if found := faults(config):
-            sys.exit("\n".join(f"error: {fault}" for fault in found))
+        if errors := faults(config):
+            sys.exit("\n".join(f"error: {fault}" for fault in errors))
         print(script(config))
     except OmegaConfBaseException as error:
         sys.exit(f"error: {error}")
