@@ -1,1 +1,1 @@
-"""Whole paths, as a user goes them."""
+"""Containers as a user builds, runs and judges them."""

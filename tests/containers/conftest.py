@@ -1,4 +1,4 @@
-"""What the tests of containers share: the built containers, and one that is as another with a program changed."""
+"""Fixtures of the tests of containers: built containers, and copies of them with a changed program."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def ingot() -> Ingot:
 
 @pytest.fixture(scope="session")
 def built(ingot: Ingot) -> Callable[[str], dict[str, Any]]:
-    """Build a container; the report."""
+    """Builds a container and returns the report."""
 
     def build(name: str) -> dict[str, Any]:
         done = ingot("container", name, "--json")
@@ -44,7 +44,7 @@ def built(ingot: Ingot) -> Callable[[str], dict[str, Any]]:
 
 @pytest.fixture
 def broken(built: Callable[[str], dict[str, Any]], docker_build: DockerBuild, tmp_path: Path) -> Broken:
-    """The name of an image that is a container with `old` of its program replaced by `new`."""
+    """Builds an image of a container with `old` in its program replaced by `new`; returns its name."""
 
     def make(name: str, old: str, new: str) -> str:
         text = (CONTAINERS / name / "train.py").read_text()

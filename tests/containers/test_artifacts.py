@@ -1,4 +1,4 @@
-"""What a test builds and starts has a name of its own, and is gone when the test ends unless it is to stay."""
+"""What a test builds and starts has a unique name and is removed when the test ends, unless it is to be kept."""
 
 import os
 import subprocess

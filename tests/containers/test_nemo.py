@@ -1,4 +1,4 @@
-"""NeMo-Run starts the same training on this machine, and shows what it would submit to Slurm."""
+"""NeMo-Run starts the same training on this machine, and prints what it would submit to Slurm."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ Built = Callable[[str], dict[str, Any]]
 
 def test_the_local_executor_trains(built: Built) -> None:
     said = docker("run", "--rm", *smoke.CONFINED, built("nemo")["tag"], *EXPERIMENT, "local")
-    # NeMo-Run puts the task before each line, and torchrun the rank.
+    # NeMo-Run prefixes each line with the task, and torchrun with the rank.
     lines = [re.sub(r"^train/0 (\[default\d\]:)?", "", line) for line in said.splitlines()]
     assert smoke.judge(smoke.records("\n".join(lines)), smoke.read(CONTAINERS / "nemo").expect) == []
 

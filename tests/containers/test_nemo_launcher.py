@@ -1,4 +1,4 @@
-"""A configuration of NeMo 1 becomes a batch script that carries it, and what does not fit together is refused."""
+"""A configuration of NeMo 1 becomes a batch script that carries it; combinations that do not fit are refused."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 
 @pytest.fixture
 def rendered(built: Callable[[str], dict[str, Any]]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Render a configuration with these changes."""
+    """Renders the configuration with changes."""
 
     def render(*changes: str) -> subprocess.CompletedProcess[str]:
         program = ["python", "/opt/ingot/nemo-launcher/launch.py", *changes]

@@ -1,5 +1,7 @@
-"""The variant for NVIDIA: its roles from simulated vendors on a system that presents itself as Ubuntu 24.04, its Python
-packages real. There is no GPU; what can be seen without one is what is in it, that all of it loads, and that it trains.
+"""The variant for NVIDIA has what its lock says, loads it and trains.
+
+Its roles install from simulated vendors on a system that presents itself as Ubuntu 24.04; its Python packages are real.
+There is no GPU, so it trains on CPUs.
 """
 
 import json
@@ -53,7 +55,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack; its containers are gone afterwards, for their names are those of real ones."""
+    """The stack; its containers are removed afterwards, because they have the names of real ones."""
     folder = tmp_path_factory.mktemp("nvidia")
     started = bare("ubuntu2404")
     digest = docker("image", "inspect", "--format", "{{.Id}}", started)
@@ -69,7 +71,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             argv = [sys.executable, "-c", MAIN, *words, "--stack", own_stack.NAME, "--json"]
             return subprocess.run(argv, capture_output=True, text=True, env=env, check=False)
 
-        # No registry has it under this digest; all else is as the product does it.
+        # No registry has it under this digest, so it is built here; all else is done by the product.
         buildkit.build(
             containers.CONTAINERS / containers.SYSTEM, containers.DOCKERFILE, system, {"IMAGE": started},
             log=folder / "system.log",
@@ -82,7 +84,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def built(stack: Stack, name: str) -> dict[str, Any]:
-    """Build a container; the report."""
+    """Build a container; returns the report."""
     done = stack.ingot("container", name, "--accelerator", "nvidia")
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""The base as it is built goes with the host of its lock, and not with one whose lock is older or of another stack."""
+"""The built base fits the host of its lock, and no host with an older lock or another stack."""
 
 import json
 from collections.abc import Callable

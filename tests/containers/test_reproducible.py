@@ -1,4 +1,4 @@
-"""What a build writes into the base has the build's date, and nothing of the machine or the moment is in it."""
+"""A build writes the same files whenever and wherever it runs: one date, nothing of the machine."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def test_what_pip_installs_is_of_one_date(
     name: str, built: Callable[[str], dict[str, Any]], docker_run: DockerRun
 ) -> None:
     report = built(name)
-    # venv copies one file with the date that it has in Python's package, the same whenever that is installed.
+    # venv copies one file with its date in Python's package, the same whenever that is installed.
     find = ["find", "/opt/ingot/venv", "!", "-name", "Activate.ps1", "-printf", "%Ts\\n"]
     ended = docker_run(report["tag"], *find).wait()
     assert set(ended.stdout.split()) == {str(report["source_date_epoch"])}, ended.stderr

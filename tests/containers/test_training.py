@@ -1,4 +1,4 @@
-"""A container really trains: it passes its rule, fails it when training is broken, and goes on where it was killed."""
+"""A container really trains: it passes its rule, fails it when training is broken, and resumes where it was killed."""
 
 import json
 import subprocess
@@ -17,12 +17,12 @@ from .conftest import MAIN, Broken, Ingot
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
-# The two of PyTorch alone are proved at every change.
+# The two with PyTorch alone run at every change, the others are slow.
 ALWAYS = {"cpu-ddp", "fsdp"}
 STEPS, KILLED_AFTER = 100, 60
 TRAIN = ["torchrun", "--standalone", "--nproc-per-node=2", "/opt/ingot/fsdp/train.py", f"--steps={STEPS}"]
 SAYS = 'say("snapshot", part=epoch)\n'
-# That two ranks write one file would stop them, in most runs.
+# Another file: two ranks that write the same one mostly stop each other.
 ANOTHER_SAYS = '        if rank and options.snapshot:\n            save(options.snapshot.with_name("other"), {})\n'
 ANOTHER_SAYS += f"            {SAYS}"
 Built = Callable[[str], dict[str, Any]]
@@ -108,14 +108,14 @@ def test_layouts_train_with_the_same_losses(built: Built, docker_run: DockerRun)
 
 
 def trained(container: Container) -> dict[int, float]:
-    """Train to the end; the loss after each step."""
+    """Train to the end; returns the loss after each step."""
     ended = container.wait()
     assert ended.code == 0, ended.stderr[-3000:]
     return smoke.losses(smoke.records(ended.stdout))
 
 
 def killed_half_way(container: Container) -> dict[int, float]:
-    """Kill training as soon as it says that step 60 is done; the losses until then."""
+    """Kill training as soon as it reports step 60; returns the losses until then."""
     seen: dict[int, float] = {}
     for line in container.lines():
         seen |= smoke.losses(smoke.records(line))
@@ -127,7 +127,7 @@ def killed_half_way(container: Container) -> dict[int, float]:
 
 @pytest.fixture
 def resumed(built: Built, artifact: Artifact, unique: Callable[[], str], docker_run: DockerRun) -> Resumed:
-    """Train an image of fsdp on and on: its checkpoints are in a volume that the container's user may write to."""
+    """Trains an image of fsdp, resuming; its checkpoints are in a volume that the container's user can write."""
     volume = unique()
     artifact("volume", volume)
     docker("volume", "create", volume)
@@ -144,7 +144,7 @@ def test_killed_half_way_it_goes_on_with_the_same_losses(built: Built, docker_ru
     before = killed_half_way(resumed(tag))
     after = trained(resumed(tag))
     assert len(whole) == STEPS
-    # From the newest complete checkpoint on, after step 40 or 60; one that was cut off is not used.
+    # From the newest complete checkpoint, after step 40 or 60; an unfinished one is not used.
     assert min(after) in (41, 61)
     assert max(after) == STEPS
     assert whole == pytest.approx(before | after, abs=1e-6)
@@ -152,8 +152,8 @@ def test_killed_half_way_it_goes_on_with_the_same_losses(built: Built, docker_ru
 
 @pytest.mark.slow
 def test_a_run_that_ignores_what_its_checkpoint_holds_is_noticed(broken: Broken, resumed: Resumed) -> None:
-    load = "    dcp.load(state, checkpoint_id=found[-1])\n"
-    tag = broken("fsdp", load, "    state['step'] = int(found[-1].name.removeprefix('step-'))\n")
+    load = "    dcp.load(state, checkpoint_id=checkpoints[-1])\n"
+    tag = broken("fsdp", load, "    state['step'] = int(checkpoints[-1].name.removeprefix('step-'))\n")
     before = killed_half_way(resumed(tag))
     after = trained(resumed(tag))
     assert min(after) in (41, 61)
