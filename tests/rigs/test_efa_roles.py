@@ -268,7 +268,7 @@ def test_an_installer_that_was_killed_is_run_again(name: str, host: str, vendors
     sh(host, f"echo '{KILL}' > /etc/apt/apt.conf.d/99kill")
     done = apply(host, vendors, "efa")
     assert done.returncode != 0
-    assert "Run the installer with" in done.stdout
+    assert "Run the EFA installer with" in done.stdout
     assert "libibverbs1" in installed(host)
     assert leftovers(host).split() == [UNFINISHED]
     sh(host, "rm /etc/apt/apt.conf.d/99kill")

@@ -363,7 +363,7 @@ def killed(rig: Rig) -> str:
 # As another role, or a vendor's installer, does in the same play.
 MEANWHILE = """- hosts: all
   tasks:
-    - ansible.builtin.include_role: {{name: ingot.ml.component, tasks_from: packages}}
+    - ansible.builtin.include_role: {{name: ingot.ml.component, tasks_from: check_packages}}
     - ansible.builtin.apt: {{name: bc, update_cache: true}}
     - ansible.builtin.command: {{argv: [sh, -euc, '{fill}', sh, {small}]}}
     - ansible.builtin.include_role: {{name: ingot.ml.docker}}

@@ -139,7 +139,7 @@ def test_pyxis_without_slurm_is_refused_in_one_sentence(place: Make) -> None:
     vendors, host = place(locked("ubuntu2404"))
     done = converge(host, vendors, "pyxis")
     assert done.returncode != 0
-    assert "apply ingot.ml.slurm before" in done.stdout
+    assert "apply ingot.ml.slurm first" in done.stdout
 
 
 @pytest.mark.slow
