@@ -95,10 +95,10 @@ lint: setup ## run the static checks alone
 	@$(BIN)/pytest tests/static $(ARGS)
 
 mirror-rig: setup ## serve simulated packages of vendors, signed, as the lock of OS=ubuntu2404 names them
-	@$(BIN)/python tests/rigs/vendors.py $(OS)
+	@$(BIN)/python -m tests.rigs.vendors $(OS)
 
 ec2-rig: setup ## serve an emulator of EC2 with machines behind it; it prints what to export (SIMULATED=ubuntu2404)
-	@$(BIN)/python tests/rigs/ec2.py --simulated '$(SIMULATED)'
+	@$(BIN)/python -m tests.rigs.ec2 --simulated '$(SIMULATED)'
 
 bench: setup ## measure the numbers of benchmarks/RESULTS.md (ARGS=boot for one part)
 	@$(BIN)/python benchmarks/run.py $(ARGS)

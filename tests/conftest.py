@@ -11,7 +11,7 @@ from ingot import paths
 from ingot.image.disk import GIB
 from ingot.image.setup import docker_answers, missing_tools
 
-pytest_plugins = ["artifacts"]
+pytest_plugins = ["tests.artifacts"]
 
 
 @cache
@@ -40,6 +40,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 # Where finished images are tested there is no xdist.
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    from grouping import Grouped
+    from tests.grouping import Grouped
 
     return Grouped(config, log) if config.option.dist == "loadgroup" else None

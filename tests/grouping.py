@@ -3,8 +3,9 @@
 import re
 from pathlib import PurePosixPath
 
-from systems import SYSTEMS
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.rigs.systems import SYSTEMS
 
 # Modules of tests/e2e that build machine images.
 BUILDS = ("test_faults", "test_local_build", "test_mirror")

@@ -30,7 +30,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 @pytest.fixture
 def aws(credentials: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty AWS whose answers need no waiting for."""
-    from emulator import emulated
+    from tests.rigs.emulator import emulated
 
     def session() -> Any:
         return _session()

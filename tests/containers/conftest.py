@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from artifacts import DockerBuild
 
 from ingot import paths
 from ingot.container.build import CONTAINERS
+from tests.artifacts import DockerBuild
 
 MAIN = "from ingot.cli.main import main; main()"
 Ingot = Callable[..., subprocess.CompletedProcess[str]]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from artifacts import Artifact, DockerBuild, docker
 
 from ingot import paths
 from ingot.errors import IngotError
+from tests.artifacts import Artifact, DockerBuild, docker
 
 pytestmark = pytest.mark.docker
 
@@ -71,8 +71,9 @@ def test_an_image_stays_when_it_is_to_stay_and_is_named_at_the_end(
 ) -> None:
     mine = unique()
     (context / "test_it.py").write_text(TEST.replace("MINE", mine).replace("ENDS", ends))
-    words = [sys.executable, "-m", "pytest", "-c", os.devnull, "-p", "artifacts", *options, context / "test_it.py"]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(paths.ROOT), str(paths.ROOT / "tests")])}
+    words = [sys.executable, "-m", "pytest", "-c", os.devnull, "-p", "tests.artifacts", *options]
+    words.append(str(context / "test_it.py"))
+    env = {**os.environ, "PYTHONPATH": str(paths.ROOT)}
     done = subprocess.run(words, capture_output=True, text=True, cwd=context, env=env, check=False)
     assert done.returncode == (1 if ends == FAILS else 0), done.stdout + done.stderr
     there = docker("image", "ls", "--filter", f"label=mine={mine}", "--format", "{{.Repository}}:{{.Tag}}").split()

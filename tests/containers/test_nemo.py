@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from artifacts import docker
 
 from ingot.container import smoke
 from ingot.container.build import CONTAINERS
+from tests.artifacts import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 

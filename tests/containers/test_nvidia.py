@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import own_stack
 import pytest
-from artifacts import docker
-from systems import bare, gateway
-from vendors import Vendors, serving
 
 from ingot.catalog.read import read_catalog
 from ingot.container import build as containers
 from ingot.container import buildkit, smoke
 from ingot.model.system import ContainerImage
 from ingot.model.target import Target, container_tag
+from tests.artifacts import docker
+from tests.rigs import own_stack
+from tests.rigs.systems import bare, gateway
+from tests.rigs.vendors import Vendors, serving
 
 from .conftest import MAIN
 

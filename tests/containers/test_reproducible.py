@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from artifacts import DockerRun
+
+from tests.artifacts import DockerRun
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from artifacts import Artifact, Container, DockerRun, docker
 
 from ingot.container import smoke
 from ingot.container.build import CONTAINERS
+from tests.artifacts import Artifact, Container, DockerRun, docker
 
 from .conftest import MAIN, Broken, Ingot
 

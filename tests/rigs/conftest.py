@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from places import Make, Serve, places, served
-from report import Report
-from seen import SEEN
+
+from tests.rigs.places import Make, Serve, places, served
+from tests.rigs.report import Report
+from tests.rigs.seen import SEEN
 
 REPORT = pytest.StashKey[Report]()
 

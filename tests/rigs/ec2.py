@@ -28,7 +28,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from emulator import mended
 from moto.core.responses import BaseResponse
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami, AmiBackend
@@ -36,13 +35,14 @@ from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses.amis import AmisResponse
 from moto.server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
-from own_stack import NAME, converged, serving_all
-from systems import SYSTEMS, docker, image, made
 
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.types import EC2_ARCH
+from tests.rigs.emulator import mended
+from tests.rigs.own_stack import NAME, converged, serving_all
+from tests.rigs.systems import SYSTEMS, docker, image, made
 
 REGION = "us-east-1"
 # The account of the user, as moto has it, and one of Amazon's that images are of.

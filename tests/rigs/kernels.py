@@ -2,9 +2,8 @@
 
 from functools import cache
 
-from systems import SYSTEMS, docker, tools_image
-
 from ingot.model.lock import Lock, LockedComponent, Repository
+from tests.rigs.systems import SYSTEMS, docker, tools_image
 
 
 @cache

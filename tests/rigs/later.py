@@ -2,9 +2,8 @@
 
 import re
 
-from kernels import with_archive
-
 from ingot.model.lock import Lock, LockedComponent
+from tests.rigs.kernels import with_archive
 
 # Of one version with each other; of the driver, the rig knows the versions of the catalog.
 DRIVER = ("nvidia_driver", "fabricmanager", "imex")

@@ -8,16 +8,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kernels import with_kernel
-from places import locked
-from simulated.lustre import CLIENT
-from systems import STACK, container, converge, docker, gateway
-from vendors import Vendors, serving
-
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Lock, LockedComponent
+from tests.rigs.kernels import with_kernel
+from tests.rigs.places import locked
+from tests.rigs.simulated.lustre import CLIENT
+from tests.rigs.systems import STACK, container, converge, docker, gateway
+from tests.rigs.vendors import Vendors, serving
 
 NAME = f"{STACK}-simulated"
 

@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import systems
-from systems import STACK, container, docker, gateway
-from vendors import Vendors, serving
-
 from ingot import paths
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.types import Arch
+from tests.rigs import systems
+from tests.rigs.systems import STACK, container, docker, gateway
+from tests.rigs.vendors import Vendors, serving
 
 Serve = Callable[[Lock], Vendors]
 Make = Callable[[Lock], tuple[Vendors, str]]

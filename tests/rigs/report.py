@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import cache
 
 import pytest
-from seen import SHARED
-from systems import SYSTEMS
 
 from ingot import paths
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
+from tests.rigs.seen import SHARED
+from tests.rigs.systems import SYSTEMS
 
 # As the matrix has them.
 COLUMNS = ["ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9", "debian12", "debian13"]

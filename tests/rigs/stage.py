@@ -1,8 +1,8 @@
 """Where Molecule's scenarios play: vendors that serve until they are stopped, and the image of a container's system.
 
-    stage.py start FOLDER --os al2023 --image ec2    # prints the roles that cannot be simulated, at last the image
-    stage.py verify FOLDER docker://CONTAINER        # the suite of images, of the roles that were applied
-    stage.py stop FOLDER
+    python -m tests.rigs.stage start FOLDER --os al2023 --image ec2    # the roles without a simulation, then the image
+    python -m tests.rigs.stage verify FOLDER docker://CONTAINER        # the suite of images, of the applied roles
+    python -m tests.rigs.stage stop FOLDER
 
 FOLDER holds the lock as recorded from the vendors, and the roles that the scenario applies.
 """
@@ -18,17 +18,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from later import first, newer
-from simulated import ARTIFACTS
-from simulated.lustre import CLIENT
-from suite import suite
-from systems import SYSTEMS, gateway, image, made
-from vendors import serving
-
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
+from tests.rigs.later import first, newer
+from tests.rigs.simulated import ARTIFACTS
+from tests.rigs.simulated.lustre import CLIENT
+from tests.rigs.suite import suite
+from tests.rigs.systems import SYSTEMS, gateway, image, made
+from tests.rigs.vendors import serving
 
 READY = "ready\n"
 STATE, LOCK, NEWER, LOG = "stage.json", "lock.yml", "newer.yml", "vendors.log"
@@ -97,10 +96,16 @@ def start(folder: Path, words: list[str]) -> None:
     """Start the vendors beside this process, and wait until they serve or have failed."""
     folder.mkdir(parents=True)
     readable, writable = os.pipe()
-    command = [sys.executable, __file__, "serve", str(folder), f"--tell={writable}", *words]
+    command = [sys.executable, "-m", "tests.rigs.stage", "serve", str(folder), f"--tell={writable}", *words]
     with (folder / LOG).open("w") as log:
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[writable], start_new_session=True
+            command,
+            cwd=paths.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[writable],
+            start_new_session=True,
         )
     os.close(writable)
     with os.fdopen(readable) as told:

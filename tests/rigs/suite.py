@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from seen import SEEN
-
 from ingot import paths
+from tests.rigs.seen import SEEN
 
 IMAGE = {"platform": "ec2", "accelerator": "cpu", "summary": "What a test of the rig has made."}
 

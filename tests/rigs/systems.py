@@ -19,14 +19,13 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from foreign import can_run
-from seen import SEEN
-
 from ingot import paths
 from ingot.image.base import ensure_base
 from ingot.image.setup import ensure_docker, ensure_local_tools, packer_environment
 from ingot.lock import file as locks
 from ingot.model.types import Arch
+from tests.rigs.foreign import can_run
+from tests.rigs.seen import SEEN
 
 BIN = Path(sys.prefix) / "bin"
 # What a system has before a role comes.

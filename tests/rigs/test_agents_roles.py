@@ -1,10 +1,11 @@
 """The AWS command line and the agents of Systems Manager and CloudWatch, whose vendor publishes single files."""
 
 import pytest
-from places import Make, ask, converge, locked
-from suite import suite
-from systems import SYSTEMS, docker
-from vendors import Vendors
+
+from tests.rigs.places import Make, ask, converge, locked
+from tests.rigs.suite import suite
+from tests.rigs.systems import SYSTEMS, docker
+from tests.rigs.vendors import Vendors
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cloud import REGION, Cloud, emulated
-from ec2 import MADE
-from signing import signing_key
 
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.image.events import POLL_SECONDS
 from ingot.image.packer import CLEAN_UP_SECONDS
+from tests.rigs.cloud import REGION, Cloud, emulated
+from tests.rigs.ec2 import MADE
+from tests.signing import signing_key
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

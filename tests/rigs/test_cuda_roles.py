@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seen import SEEN
-from simulated.open_mpi import OPEN_MPI
-from systems import STACK, container, docker, gateway, image
-from systems import SYSTEMS as KINDS
-from systems import converge as run_play
-from vendors import Vendors, serving
 
 from ingot import paths
 from ingot.lock import file as locks
+from tests.rigs.seen import SEEN
+from tests.rigs.simulated.open_mpi import OPEN_MPI
+from tests.rigs.systems import STACK, container, docker, gateway, image
+from tests.rigs.systems import SYSTEMS as KINDS
+from tests.rigs.systems import converge as run_play
+from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from systems import STACK, container, docker, gateway, image, tools_image
-from systems import converge as run_play
-from vendors import Vendors, serving, tools
 
 from ingot import paths
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
+from tests.rigs.systems import STACK, container, docker, gateway, image, tools_image
+from tests.rigs.systems import converge as run_play
+from tests.rigs.vendors import Vendors, serving, tools
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

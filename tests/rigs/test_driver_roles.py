@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 import yaml
-from seen import SEEN
-from simulated.driver import LICENCES
-from systems import STACK, container, docker, gateway, image, tools_image
-from systems import converge as run_play
-from vendors import Vendors, serving
 
 from ingot import paths
 from ingot.catalog.instance_types import describe
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Artifact, Lock, LockedComponent
+from tests.rigs.seen import SEEN
+from tests.rigs.simulated.driver import LICENCES
+from tests.rigs.systems import STACK, container, docker, gateway, image, tools_image
+from tests.rigs.systems import converge as run_play
+from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from seen import SEEN
-from systems import STACK, container, converge, docker, gateway, image
-from vendors import Key, Vendors, serving
 
 from ingot import paths
 from ingot.lock import file as locks
 from ingot.model.lock import Lock, LockedComponent
+from tests.rigs.seen import SEEN
+from tests.rigs.systems import STACK, container, converge, docker, gateway, image
+from tests.rigs.vendors import Key, Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -15,17 +15,17 @@ from threading import Event
 from typing import Any
 
 import pytest
-import systems
-from kernels import with_kernel
-from places import locked
-from seen import SEEN
-from simulated.lustre import CLIENT
-from simulated.open_mpi import OPEN_MPI
-from systems import SYSTEMS, container, docker, gateway, image
-from vendors import Fault, Key, Vendors, serving
 
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
+from tests.rigs import systems
+from tests.rigs.kernels import with_kernel
+from tests.rigs.places import locked
+from tests.rigs.seen import SEEN
+from tests.rigs.simulated.lustre import CLIENT
+from tests.rigs.simulated.open_mpi import OPEN_MPI
+from tests.rigs.systems import SYSTEMS, container, docker, gateway, image
+from tests.rigs.vendors import Fault, Key, Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pci import BEYOND, devices_of, sees, tree
-from places import ask, converge
-from simulated.driver import LICENCES
-from systems import booted, container, docker, gateway, image, tools_image
-from test_driver_roles import VERSION, locked
-from vendors import serving
 
 from ingot.catalog.instance_types import describe
+from tests.rigs.pci import BEYOND, devices_of, sees, tree
+from tests.rigs.places import ask, converge
+from tests.rigs.simulated.driver import LICENCES
+from tests.rigs.systems import booted, container, docker, gateway, image, tools_image
+from tests.rigs.test_driver_roles import VERSION, locked
+from tests.rigs.vendors import serving
 
 # The table of all types is in tests/unit/roles/test_hardware_gates.py.
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 import yaml
-from ec2 import machine
-from systems import docker
 
 from ingot import paths
 from ingot.ami.capacity import Options
 from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import ROOT, export
 from ingot.lock import select
+from tests.rigs.ec2 import machine
+from tests.rigs.systems import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 IMAGE, SYSTEM = "ec2-cpu", "debian12"

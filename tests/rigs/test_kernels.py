@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from later import first, newer
-from places import ask, converge, locked
-from systems import container, gateway, image
-from vendors import Vendors, serving
 
 from ingot.lock import file as locks
+from tests.rigs.later import first, newer
+from tests.rigs.places import ask, converge, locked
+from tests.rigs.systems import container, gateway, image
+from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow, pytest.mark.usefixtures("working_in_memory")]
 

@@ -5,15 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from later import first
-from places import ask, converge, locked, served
-from suite import suite
-from systems import SYSTEMS, container, image
-from vendors import Vendors
 
 from ingot.lock import file as locks
 from ingot.model.types import Arch
 from ingot.sources.fetch import fetch_wheels
+from tests.rigs.later import first
+from tests.rigs.places import ask, converge, locked, served
+from tests.rigs.suite import suite
+from tests.rigs.systems import SYSTEMS, container, image
+from tests.rigs.vendors import Vendors
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.usefixtures("working_in_memory")]
 

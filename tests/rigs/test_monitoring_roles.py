@@ -2,11 +2,11 @@
 
 import pytest
 import yaml
-from places import Make, ask, converge, locked
-from suite import suite
-from systems import container, docker, prepared
 
 from ingot import paths
+from tests.rigs.places import Make, ask, converge, locked
+from tests.rigs.suite import suite
+from tests.rigs.systems import container, docker, prepared
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -1,15 +1,15 @@
 """AWS Neuron and the Lustre client, converged against simulated vendors: their modules are real, for a real kernel."""
 
 import pytest
-from kernels import release, with_kernel
-from places import Make, ask, converge, locked
-from simulated.lustre import CLIENT
-from suite import suite
-from systems import STACK, SYSTEMS, docker
-from vendors import Vendors
 
 from ingot import paths
 from ingot.model.lock import Lock
+from tests.rigs.kernels import release, with_kernel
+from tests.rigs.places import Make, ask, converge, locked
+from tests.rigs.simulated.lustre import CLIENT
+from tests.rigs.suite import suite
+from tests.rigs.systems import STACK, SYSTEMS, docker
+from tests.rigs.vendors import Vendors
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

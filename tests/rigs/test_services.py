@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pci import devices_of, sees, tree
-from places import ask, converge, locked
-from systems import booted, docker, gateway, image
-from vendors import Vendors, serving
 
 from ingot import paths
+from tests.rigs.pci import devices_of, sees, tree
+from tests.rigs.places import ask, converge, locked
+from tests.rigs.systems import booted, docker, gateway, image
+from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commandline import ingot
-from systems import container, docker, prepared
 
 from ingot.catalog.instance_types import describe
+from tests.commandline import ingot
+from tests.rigs.systems import container, docker, prepared
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -4,9 +4,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from places import Make, Serve, ask, converge, locked, places
-from suite import suite
-from systems import docker, image, prepared
+
+from tests.rigs.places import Make, Serve, ask, converge, locked, places
+from tests.rigs.suite import suite
+from tests.rigs.systems import docker, image, prepared
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from commandline import ingot
-from places import ask
-from systems import container, docker, made
 
 from ingot.container import smoke
 from ingot.container.build import CONTAINERS
+from tests.commandline import ingot
+from tests.rigs.places import ask
+from tests.rigs.systems import container, docker, made
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 

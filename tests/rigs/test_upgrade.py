@@ -6,14 +6,14 @@ Vendors publish newer versions of everything. What moves packages is the system'
 from pathlib import Path
 
 import pytest
-from later import DRIVER, first, newer
-from places import ask, converge, locked
-from suite import suite
-from systems import SYSTEMS, container, docker, gateway, image
-from vendors import Vendors, serving
 
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
+from tests.rigs.later import DRIVER, first, newer
+from tests.rigs.places import ask, converge, locked
+from tests.rigs.suite import suite
+from tests.rigs.systems import SYSTEMS, container, docker, gateway, image
+from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
-from places import converge, locked
-from suite import suite
-from systems import SYSTEMS, container, docker, gateway, image
-from vendors import Vendors, serving
 
 from ingot.lock import file as locks
+from tests.rigs.places import converge, locked
+from tests.rigs.suite import suite
+from tests.rigs.systems import SYSTEMS, container, docker, gateway, image
+from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

@@ -25,16 +25,15 @@ from struct import pack
 from threading import Event, Thread
 from typing import Literal
 
-from packages import Package, Wanted, clean, control, deb_name, script, tools
-from simulated import ARTIFACTS, PACKAGES
-from systems import tools_image
-
 from ingot import paths
 from ingot.lock import file as locks
 from ingot.lock.record import record
 from ingot.model.lock import Lock, LockedComponent, Repository
 from ingot.model.types import Arch
 from ingot.sources.apt import DEB_ARCH
+from tests.rigs.packages import Package, Wanted, clean, control, deb_name, script, tools
+from tests.rigs.simulated import ARTIFACTS, PACKAGES
+from tests.rigs.systems import tools_image
 
 # path -> what is answered instead, once for each entry: a status, how the file is spoilt, another content, or something
 # that happens while no answer comes.

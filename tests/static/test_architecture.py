@@ -3,9 +3,8 @@
 import ast
 from pathlib import Path
 
-from linters import check
-
 from ingot.paths import ROOT
+from tests.linters import check
 
 PACKAGE = ROOT / "ingot"
 # Modules without a test of their name, and where they are tested instead.

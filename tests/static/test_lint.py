@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from linters import check, tracked
 
 from ingot.paths import ROOT
+from tests.linters import check, tracked
 
 
 @pytest.mark.parametrize(

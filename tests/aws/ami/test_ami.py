@@ -4,8 +4,9 @@ from unittest.mock import patch
 
 import boto3.session
 import pytest
-from commandline import ingot
-from world import CANDIDATE, OTHER, REGION, STABLE, ami, answer, backend, calls, client, hold, refusing
+
+from tests.aws.world import CANDIDATE, OTHER, REGION, STABLE, ami, answer, backend, calls, client, hold, refusing
+from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from signing import signing_key
-from world import REGION, amis, backend, calls, refusing, snapshots
-from world import ami as make_ami
 
 from ingot.ami import build as ami_build
 from ingot.ami import capacity
@@ -22,6 +19,9 @@ from ingot.image.packer import PackerError
 from ingot.lock import select
 from ingot.model.target import ImageSelection
 from ingot.sources.ec2 import Base
+from tests.aws.world import REGION, amis, backend, calls, refusing, snapshots
+from tests.aws.world import ami as make_ami
+from tests.signing import signing_key
 
 PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}
 FAILED = {**PASSED, "failed": 1, "failures": [["test_efa.py::test_bad", "it is gone"]]}

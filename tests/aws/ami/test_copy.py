@@ -4,9 +4,23 @@ import threading
 from typing import Any
 
 import pytest
-from commandline import ingot
 from moto.core.botocore_stubber import BotocoreStubber
-from world import ACCOUNT, OTHER, REGION, THIRD, ami, amis, answer, backend, calls, client, refusing, snapshots
+
+from tests.aws.world import (
+    ACCOUNT,
+    OTHER,
+    REGION,
+    THIRD,
+    ami,
+    amis,
+    answer,
+    backend,
+    calls,
+    client,
+    refusing,
+    snapshots,
+)
+from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -1,8 +1,9 @@
 """An AMI is deprecated from a day on in every region, and disabled only where nothing would miss it."""
 
 import pytest
-from commandline import ingot
-from world import OTHER, REGION, STABLE, ami, answer, backend, calls, hold
+
+from tests.aws.world import OTHER, REGION, STABLE, ami, answer, backend, calls, hold
+from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
 

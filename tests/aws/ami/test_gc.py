@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from commandline import ingot
-from world import (
+
+from tests.aws.world import (
     ACCOUNT,
     OTHER,
     REGION,
@@ -23,6 +23,7 @@ from world import (
     snapshots,
     template,
 )
+from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
 KEEP_ONE = ["ami", "gc", "--keep", "1", "--json"]

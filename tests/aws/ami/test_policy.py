@@ -5,8 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from commandline import Done, ingot
-from world import (
+
+from ingot.ami import policy as ami_policy
+from ingot.ami import promote
+from ingot.errors import IngotError
+from tests.aws.world import (
     CANDIDATE,
     OTHER,
     REGION,
@@ -22,10 +25,7 @@ from world import (
     refusing,
     template,
 )
-
-from ingot.ami import policy as ami_policy
-from ingot.ami import promote
-from ingot.errors import IngotError
+from tests.commandline import Done, ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
 TWO = ["--region", REGION, "--region", OTHER]

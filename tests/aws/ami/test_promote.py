@@ -4,11 +4,26 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from commandline import ingot
-from world import CANDIDATE, OTHER, REGION, STABLE, THIRD, WORDS, ami, amis, answer, backend, calls, client, held, hold
 
 from ingot.ami import promote
 from ingot.errors import IngotError
+from tests.aws.world import (
+    CANDIDATE,
+    OTHER,
+    REGION,
+    STABLE,
+    THIRD,
+    WORDS,
+    ami,
+    amis,
+    answer,
+    backend,
+    calls,
+    client,
+    held,
+    hold,
+)
+from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
 ALL = ["--region", REGION, "--region", OTHER, "--region", THIRD]

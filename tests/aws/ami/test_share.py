@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from commandline import ingot
 from moto.kms.models import kms_backends
-from world import ACCOUNT, OTHER, REGION, ami, answer, calls, client, refusing, snapshots
+
+from tests.aws.world import ACCOUNT, OTHER, REGION, ami, answer, calls, client, refusing, snapshots
+from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
 ORGANIZATION = "arn:aws:organizations::111122223333:organization/o-abcdefghij"

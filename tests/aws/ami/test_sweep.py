@@ -3,8 +3,22 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from commandline import ingot
-from world import STABLE, ami, amis, answer, backend, calls, client, hold, left, refusing, snapshots, specified
+
+from tests.aws.world import (
+    STABLE,
+    ami,
+    amis,
+    answer,
+    backend,
+    calls,
+    client,
+    hold,
+    left,
+    refusing,
+    snapshots,
+    specified,
+)
+from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
 GC = ["ami", "sweep", "--json"]

@@ -13,13 +13,13 @@ import pytest
 import yaml
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.ssm.models import Parameter, ssm_backends
-from world import REGION
 
 from ingot.ami.capacity import Options
 from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import export
 from ingot.lock import select
 from ingot.sources.ec2 import Base
+from tests.aws.world import REGION
 
 UNKNOWN = "Component", "ImageRecipe", "InfrastructureConfiguration", "DistributionConfiguration", "ImagePipeline"
 GIVEN = {

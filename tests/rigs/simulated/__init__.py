@@ -6,7 +6,7 @@ A module of this package a vendor. Each states the source of what it knows; what
 from importlib import import_module
 from pkgutil import iter_modules
 
-from packages import Artifact, Content, Wanted
+from tests.rigs.packages import Artifact, Content, Wanted
 
 PACKAGES: dict[str, Content] = {}
 ARTIFACTS: dict[str, Artifact] = {}

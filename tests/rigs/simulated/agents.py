@@ -8,9 +8,8 @@ https://github.com/aws/amazon-cloudwatch-agent, Tools/src/create_deb.sh and pack
 from collections.abc import Callable
 from pathlib import Path
 
-from packages import Artifact, Content, Package, Wanted, clean, script, write
-
 from ingot.model.lock import Lock, LockedComponent
+from tests.rigs.packages import Artifact, Content, Package, Wanted, clean, script, write
 
 Run = Callable[[str, Path], None]
 # A version has a folder of its own; one that is there already counts as installed, even half of one.

@@ -7,9 +7,8 @@ objects, and nvcc compiles what is for the host.
 from collections.abc import Callable
 from pathlib import Path
 
-from packages import Package, Wanted, write
-
 from ingot.model.lock import Lock, LockedComponent
+from tests.rigs.packages import Package, Wanted, write
 
 # Parts of a toolkit that the rig has something in, and what they need: https://packages.ubuntu.com/resolute/, pages of
 # cuda-libraries-dev-13-1 and libnvvm-13-1, and tenacious/cuda-toolkit-13-2; what the compiler needs by

@@ -4,7 +4,7 @@ File lists and what packages need: docker/docker-ce-packaging, deb/common/rules 
 docker/containerd-packaging, debian/rules and control.
 """
 
-from packages import Content, Package, Wanted
+from tests.rigs.packages import Content, Package, Wanted
 
 PROGRAM = """#!/bin/sh
 # Simulated.

@@ -7,10 +7,9 @@ NVIDIA's, end in "No such device" without a GPU, and need each other as those do
 from collections.abc import Callable
 from pathlib import Path
 
-from packages import Content, Package, Wanted, write
-
 from ingot.catalog.read import read_catalog
 from ingot.model.lock import Lock, LockedComponent
+from tests.rigs.packages import Content, Package, Wanted, write
 
 # Files of NVIDIA's source that others read: https://github.com/NVIDIA/open-gpu-kernel-modules, kernel-open; where the
 # licence is said: https://github.com/NVIDIA/gdrcopy/pull/284; aliases: nvidia/nv-pci.c of the same repository.

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from packages import Artifact, Package, Wanted, clean, script, write
-
 from ingot.model.lock import Lock, LockedComponent
 from ingot.model.types import Arch
+from tests.rigs.packages import Artifact, Package, Wanted, clean, script, write
 
 FILES = Path(__file__).parent / "files" / "efa"
 EFA, PLUGIN = "opt/amazon/efa", "opt/amazon/ofi-nccl"

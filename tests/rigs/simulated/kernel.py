@@ -6,7 +6,7 @@ kernel.spec, whose release is `version-release.arch` of its packages, and whose 
 is in place.
 """
 
-from packages import Content, Package, Wanted
+from tests.rigs.packages import Content, Package, Wanted
 
 HEADERS = """there=$(basename /lib/modules/*)
 mkdir -p {folder} usr/lib/modules/{release}

@@ -5,7 +5,7 @@ kernel in its name needs that of the newest kernel: https://github.com/aws/aws-p
 the module lies: Lustre's own build says `updates/kernel/fs/lustre`, and `extra/lustre-client/fs` for its rpm.
 """
 
-from packages import Content, Package, Wanted
+from tests.rigs.packages import Content, Package, Wanted
 
 from .kernel import HEADERS
 

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from packages import UNIT, Artifact, Content, Package, Wanted, package_file, tarball
-
 from ingot.model.lock import Lock, LockedComponent
+from tests.rigs.packages import UNIT, Artifact, Content, Package, Wanted, package_file, tarball
 
 # As those of https://github.com/prometheus/common/blob/main/version/info.go say it. The rig's promtool accepts what
 # begins as a configuration does. What serves metrics or shows them answers on its port.

@@ -6,7 +6,7 @@ https://github.com/zml/zml, runtimes/neuron. Tools: https://awsdocs-neuron.readt
 the hook: its page on the OCI hook for containerd.
 """
 
-from packages import Content, Package, Wanted
+from tests.rigs.packages import Content, Package, Wanted
 
 HOME = "opt/aws/neuron"
 DKMS = """PACKAGE_NAME=aws-neuronx

@@ -1,6 +1,6 @@
 """NVIDIA's services: fabric manager, IMEX and DCGM."""
 
-from packages import UNIT, Content, Package, Wanted
+from tests.rigs.packages import UNIT, Content, Package, Wanted
 
 # It refuses a driver of another version: https://docs.nvidia.com/datacenter/tesla/fabric-manager-user-guide/ and
 # https://docs.nvidia.com/multi-node-nvlink-systems/imex-guide/gettingstarted.html

@@ -4,7 +4,7 @@ Its nvidia-ctk writes the defaults of the runtime and says its version, and no m
 the toolkit is public as a Go module, by which a slow test checks the roles' settings with the real one.
 """
 
-from packages import Package, Wanted
+from tests.rigs.packages import Package, Wanted
 
 # What the real one writes, as far as a role looks at it.
 CONFIG = """disable-require = false

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from packages import Artifact, Package, Wanted, package_file, tarball
-
 from ingot.model.lock import Lock, LockedComponent
+from tests.rigs.packages import Artifact, Package, Wanted, package_file, tarball
 
 FILES = Path(__file__).parent / "files"
 VERSION = """#define SLURM_VERSION_STRING "{version}"

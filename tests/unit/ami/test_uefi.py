@@ -10,10 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from pyuefivars import AWSUEFIVarStore
-from signing import signing_key
 
 from ingot.ami.uefi import SigningKey
 from ingot.errors import IngotError
+from tests.signing import signing_key
 
 # https://uefi.org/specs/UEFI/2.10/32_Secure_Boot_and_Driver_Signing.html
 EFI_CERT_X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Done, ingot
 
 from ingot.container import probe as pair_probe
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.target import Target
+from tests.commandline import Done, ingot
 
 UBUNTU, DEBIAN = (locks.path_of(Target("2026.11", name, "x86_64")) for name in ("ubuntu2404", "debian13"))
 OLD = locks.path_of(Target("2025.11", "ubuntu2404", "x86_64"))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import ingot
 
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.read import read_catalog
@@ -19,6 +18,7 @@ from ingot.errors import IngotError
 from ingot.lock import file as lock
 from ingot.lock import select
 from ingot.model.target import Target
+from tests.commandline import ingot
 
 CATALOG = read_catalog()
 LOCK = lock.load(lock.path_of(Target(CATALOG.newest_stack, "ubuntu2404", "x86_64")))

@@ -14,7 +14,6 @@ import pytest
 import yaml
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
-from commandline import ingot
 
 from ingot import paths
 from ingot.ami.capacity import Options
@@ -23,6 +22,7 @@ from ingot.export.image_builder import MOST_DATA, ROOT, export
 from ingot.lock import select
 from ingot.lock.file import load, path_of
 from ingot.model.target import Target
+from tests.commandline import ingot
 
 STACK = "2026.11"
 CATALOG = read_catalog()

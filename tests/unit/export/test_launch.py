@@ -10,10 +10,10 @@ import kubernetes_validate
 import pytest
 import yaml
 from botocore.validate import ParamValidator
-from commandline import ingot
 from jsonschema import Draft202012Validator
 
 from ingot.export.launch import enroot, settings_of
+from tests.commandline import ingot
 
 DATA = Path(__file__).parents[1] / "data" / "launch"
 GOLDEN = {

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import ingot
 
 from ingot.errors import IngotError
 from ingot.export.nccl import floor_of, parse
+from tests.commandline import ingot
 
 DATA = Path(__file__).parents[1] / "data"
 LOG = DATA / "nccl" / "all_reduce.log"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from commandline import ingot
 
 from ingot.catalog.read import read_catalog
 from ingot.lock.file import load, path_of
 from ingot.model.target import Target
 from ingot.paths import ROOT, alone
+from tests.commandline import ingot
 
 REQUIREMENTS = ROOT / "requirements" / "pcluster.txt"
 # Of every one of these configurations, what ParallelCluster has read: its own objects, not the text.

@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from commandline import ingot
 
 from ingot.catalog.read import read_catalog
 from ingot.lock.hygiene import stale, unresolved
+from tests.commandline import ingot
 
 CATALOG = read_catalog()
 DAYS = sorted({pin.review_after for stack in CATALOG.stacks.values() for pin in stack.pins.values()})

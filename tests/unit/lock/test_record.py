@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated_vendor import Vendor, serving
 
 from ingot import paths
 from ingot.lock import file as locks
 from ingot.lock.record import keep, record
 from ingot.model.lock import Artifact, Lock, LockedComponent, Repository
+from tests.unit.simulated_vendor import Vendor, serving
 
 CONTENT = b"an installer"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -6,7 +6,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from simulated_vendor import Vendor, serving
 
 from ingot import paths
 from ingot.catalog.read import read_catalog
@@ -16,6 +15,7 @@ from ingot.lock import file as locks
 from ingot.lock.record import record
 from ingot.mirror.mirror import Made, mirror
 from ingot.model.lock import Artifact, Lock, LockedComponent, Repository
+from tests.unit.simulated_vendor import Vendor, serving
 
 EMPTY = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml").model_copy(update={"repositories": {}})
 

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import commandline
 import pytest
-from commandline import Done
+
+from tests import commandline
+from tests.commandline import Done
 
 
 def ingot(*words: str | Path) -> Done:

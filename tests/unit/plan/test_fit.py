@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from commandline import Done, ingot
 
 from ingot.catalog.instance_types import describe
 from ingot.catalog.read import read_catalog
@@ -13,6 +12,7 @@ from ingot.lock import select
 from ingot.model.lock import Lock
 from ingot.plan.fit import findings, images_for
 from ingot.plan.plan import of_selection
+from tests.commandline import Done, ingot
 
 CATALOG = read_catalog()
 TARGET = CATALOG.target("2026.11", "debian13", "x86_64")

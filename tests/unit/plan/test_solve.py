@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from commandline import ingot
 
 from ingot import paths
+from tests.commandline import ingot
 
 
 def test_wishes_are_fulfilled_with_the_newest_of_everything_else() -> None:

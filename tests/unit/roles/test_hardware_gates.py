@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pci import devices_of, tree
 
 from ingot import paths
 from ingot.catalog.instance_types import read_families, read_types
+from tests.rigs.pci import devices_of, tree
 
 FAMILIES = read_families().families
 

@@ -4,10 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pci import GPU, SWITCH, devices_of, tree
 
 from ingot import paths
 from ingot.catalog.instance_types import read_families, read_types
+from tests.rigs.pci import GPU, SWITCH, devices_of, tree
 
 PROGRAM = paths.ROOT / "roles" / "nvidia_driver" / "files" / "nvidia-flavour"
 

@@ -4,10 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pci import GPU, devices_of, tree
 
 from ingot import paths
 from ingot.catalog.instance_types import describe, read_types
+from tests.rigs.pci import GPU, devices_of, tree
 
 PROGRAM = paths.ROOT / "roles" / "component" / "files" / "nvlink-fabric"
 # What runs where the fabric is the machine's, the rack's, or where there is none.
