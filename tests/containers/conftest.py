@@ -1,40 +1,25 @@
 """Fixtures of the tests of containers: built containers, and copies of them with a changed program."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ingot import paths
 from ingot.container.build import CONTAINERS
 from tests.artifacts import DockerBuild
+from tests.commandline import ingot_process
 
-MAIN = "from ingot.cli.main import main; main()"
-Ingot = Callable[..., subprocess.CompletedProcess[str]]
 Broken = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
-def ingot() -> Ingot:
-    """Run `ingot`."""
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-c", MAIN, *words]
-        return subprocess.run(argv, capture_output=True, text=True, cwd=paths.ROOT, check=False)
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def built(ingot: Ingot) -> Callable[[str], dict[str, Any]]:
-    """Builds a container and returns the report."""
+def built() -> Callable[[str], dict[str, Any]]:
+    """Build a container; the report."""
 
     def build(name: str) -> dict[str, Any]:
-        done = ingot("container", name, "--json")
+        done = ingot_process("container", name, "--json")
         assert done.returncode == 0, done.stderr
         report: dict[str, Any] = json.loads(done.stdout)
         return report

@@ -5,9 +5,6 @@ There is no GPU, so it trains on CPUs.
 """
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +18,10 @@ from ingot.container import buildkit, smoke
 from ingot.model.system import ContainerImage
 from ingot.model.target import Target, container_tag
 from tests.artifacts import docker
+from tests.commandline import Completed, ingot_process
 from tests.rigs import own_stack
 from tests.rigs.systems import bare, gateway
 from tests.rigs.vendors import Vendors, serving
-
-from .conftest import MAIN
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 
@@ -41,7 +37,7 @@ number = ctypes.c_int()
 assert ctypes.CDLL(path).ncclGetVersion(ctypes.byref(number)) == 0
 print(json.dumps([torch.__version__, torch.version.cuda, number.value, torch.cuda.is_available()]))
 """
-Ingot = Callable[..., subprocess.CompletedProcess[str]]
+Ingot = Callable[..., Completed]
 
 
 @dataclass(frozen=True)
@@ -66,10 +62,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with serving(lock, [*ROLES, *HOST], folder / "vendors", gateway()) as vendors:
         own_stack.write(vendors, folder / "own")
 
-        def run(*words: str) -> subprocess.CompletedProcess[str]:
-            env = {**os.environ, "INGOT_CATALOG": str(folder / "own")}
-            argv = [sys.executable, "-c", MAIN, *words, "--stack", own_stack.NAME, "--json"]
-            return subprocess.run(argv, capture_output=True, text=True, env=env, check=False)
+        def run(*words: str) -> Completed:
+            return ingot_process(*words, "--stack", own_stack.NAME, "--json", own=folder / "own")
 
         # No registry has it under this digest, so it is built here; all else is done by the product.
         buildkit.build(
@@ -124,8 +118,7 @@ def test_it_trains_on_cpus_where_there_is_no_gpu(stack: Stack, name: str) -> Non
 
 def test_it_goes_with_a_host_of_its_lock(stack: Stack) -> None:
     tag = built(stack, "fsdp")["tag"]
-    argv = [sys.executable, "-c", MAIN, "pair", str(stack.lock), tag, "--json"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    done = ingot_process("pair", stack.lock, tag, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     states = {row["what"]: row["state"] for row in json.loads(done.stdout)["compared"]}
     assert (states["driver, CUDA"], states["libfabric"]) == ("fits", "fits"), states

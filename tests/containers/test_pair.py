@@ -9,18 +9,15 @@ import pytest
 
 from ingot.lock import file as locks
 from ingot.model.target import Target
-
-from .conftest import Ingot
+from tests.commandline import ingot_process
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 
 
-def test_the_base_goes_with_the_host_of_its_lock_alone(
-    built: Callable[[str], dict[str, Any]], ingot: Ingot, tmp_path: Path
-) -> None:
+def test_the_base_goes_with_the_host_of_its_lock_alone(built: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
     report = built("base")
     tag, path = report["tag"], locks.path_of(Target(report["stack"], report["os"], report["arch"]))
-    done = ingot("pair", str(path), tag, "--json")
+    done = ingot_process("pair", str(path), tag, "--json")
     assert done.returncode == 0, done.stderr
     rows = {row["what"]: row for row in json.loads(done.stdout)["compared"]}
     assert {rows[name]["state"] for name in ("stack", "lock", "efa")} == {"same"}
@@ -34,6 +31,6 @@ def test_the_base_goes_with_the_host_of_its_lock_alone(
     host.write_text(locks.dump(lock.model_copy(update={"components": lock.components | {"efa": older}})))
     other = locks.path_of(Target("2025.11", "ubuntu2404", "x86_64"))
     for each, why in ((host, "they are of two locks"), (other, "one stack")):
-        done = ingot("pair", str(each), tag)
+        done = ingot_process("pair", str(each), tag)
         assert done.returncode == 1
         assert why in " ".join(done.stdout.split())

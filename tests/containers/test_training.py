@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from ingot.container import smoke
 from ingot.container.build import CONTAINERS
 from tests.artifacts import Artifact, Container, DockerRun, docker
-
-from .conftest import MAIN, Broken, Ingot
+from tests.commandline import command, ingot_process
+from tests.containers.conftest import Broken
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -34,8 +33,8 @@ def _marked(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", [_marked(path.parent.name) for path in sorted(CONTAINERS.glob(f"*/{smoke.FILE}"))])
-def test_passes_its_rule_without_network_as_an_ordinary_user(name: str, ingot: Ingot) -> None:
-    done = ingot("smoke", name, "--json")
+def test_passes_its_rule_without_network_as_an_ordinary_user(name: str) -> None:
+    done = ingot_process("smoke", name, "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["passed"]
@@ -48,7 +47,7 @@ def test_an_interrupted_run_leaves_no_container(built: Built) -> None:
     events = ["docker", "events", "--since=1s", "--filter", "event=start", "--format", "{{.Actor.Attributes.name}}"]
     with subprocess.Popen(events, stdout=subprocess.PIPE, text=True) as watch:
         assert watch.stdout is not None
-        run = subprocess.Popen([sys.executable, "-c", MAIN, "smoke", "cpu-ddp"], stderr=subprocess.PIPE, text=True)
+        run = subprocess.Popen(command("smoke", "cpu-ddp"), stderr=subprocess.PIPE, text=True)
         name = next(line.strip() for line in watch.stdout if line.startswith("ingot-smoke-"))
         run.terminate()
         _, said = run.communicate()

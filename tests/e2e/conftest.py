@@ -1,6 +1,5 @@
-"""What the end-to-end tests share: the command line as a user runs it, and a checkout that a test may spoil."""
+"""What the end-to-end tests share: containers that builds leave, and a checkout that a test may spoil."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,27 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingot import paths
-
-# The image that is made fastest; what it goes through is what every image goes through.
-IMAGE = "parallelcluster-cpu"
-MAIN = "from ingot.cli.main import main; main()"
-Ingot = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def command(*words: str) -> list[str]:
-    """The words that run `ingot` with this Python."""
-    return [sys.executable, "-c", MAIN, *words]
-
-
-@pytest.fixture(scope="session")
-def ingot() -> Ingot:
-    """Run `ingot`; `checkout` names another one than this."""
-
-    def run(*words: str, checkout: Path = paths.ROOT) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "PYTHONPATH": str(checkout)}
-        return subprocess.run(command(*words), capture_output=True, text=True, cwd=checkout, env=env, check=False)
-
-    return run
+from tests.e2e.image import IMAGE
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.target import Target
-
-from .conftest import IMAGE, Ingot, command
+from tests.commandline import command, ingot_process
+from tests.e2e.image import IMAGE
 
 pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.network]
 
@@ -33,13 +33,13 @@ def roles(checkout: Path, *names: str) -> None:
 
 
 def test_a_failing_role_is_named_with_its_task_its_last_words_and_the_log(
-    ingot: Ingot, checkout: Path, containers: Callable[[], list[str]]
+    checkout: Path, containers: Callable[[], list[str]]
 ) -> None:
     tasks = checkout / "roles" / "base" / "tasks" / "main.yml"
     broken = "- name: Break on purpose\n  ansible.builtin.command: sh -c 'echo out of order >&2; exit 3'\n"
     tasks.write_text(tasks.read_text().replace("---\n", f"---\n{broken}", 1))
     roles(checkout, "base", "manifest")
-    done = ingot("local", IMAGE, checkout=checkout)
+    done = ingot_process("local", IMAGE, checkout=checkout)
     assert done.returncode == 1
     assert "role base failed at “Break on purpose”" in done.stderr
     assert "out of order" in done.stderr
@@ -50,13 +50,13 @@ def test_a_failing_role_is_named_with_its_task_its_last_words_and_the_log(
     assert not (log.parent / "report.json").exists()
 
 
-def test_a_component_that_is_not_as_declared_is_refused_before_a_disk_is_made(ingot: Ingot, checkout: Path) -> None:
+def test_a_component_that_is_not_as_declared_is_refused_before_a_disk_is_made(checkout: Path) -> None:
     facts = checkout / "plugins" / "module_utils" / "component_facts.py"
     text = facts.read_text()
     assert '"docker": _package(packages' in text
     facts.write_text(text.replace('"docker": _package(packages', '"docker": "0.1" or _package(packages'))
     roles(checkout, "base", "docker", "manifest", "sysprep")
-    done = ingot("local", IMAGE, checkout=checkout)
+    done = ingot_process("local", IMAGE, checkout=checkout)
     assert done.returncode == 1
     assert "docker is 0.1, declared is" in done.stderr
     assert list((checkout / "build").glob("*/*/disk.raw")) == []
@@ -158,7 +158,7 @@ def test_a_stopped_build_leaves_nothing(
 
 
 def test_what_a_killed_build_leaves_the_next_one_removes(
-    build: Build, ingot: Ingot, containers: Callable[[], list[str]], until: Callable[..., None], checkout: Path
+    build: Build, containers: Callable[[], list[str]], until: Callable[..., None], checkout: Path
 ) -> None:
     build.wait_for("base")
     until(containers)
@@ -168,14 +168,14 @@ def test_what_a_killed_build_leaves_the_next_one_removes(
     tasks = checkout / "roles" / "base" / "tasks" / "main.yml"
     tasks.write_text("---\n- name: Break on purpose\n  ansible.builtin.fail:\n")
     roles(checkout, "base")
-    done = ingot("local", IMAGE, checkout=checkout)
+    done = ingot_process("local", IMAGE, checkout=checkout)
     assert "Break on purpose" in done.stderr
     assert containers() == []
 
 
-def test_two_builds_of_one_image_do_not_mix(build: Build, ingot: Ingot) -> None:
+def test_two_builds_of_one_image_do_not_mix(build: Build) -> None:
     build.wait_for("set-up")
-    done = ingot("local", IMAGE, "--rebuild")
+    done = ingot_process("local", IMAGE, "--rebuild")
     assert done.returncode == 1
     assert "another build is using" in done.stderr
     assert build.stop(signal.SIGINT)

@@ -16,10 +16,9 @@ from pathlib import Path
 import pytest
 
 from ingot import paths
+from tests.commandline import ingot_process
+from tests.rigs.systems import container, docker
 
-from .conftest import Ingot
-
-NAME = "ingot-test-galaxy"
 BIN = Path(sys.prefix) / "bin"
 ROLES = sorted(path.parent.parent.name for path in paths.ROOT.glob("roles/*/meta/argument_specs.yml"))
 KINDS = {"lookup": "lookup", "filter": "filter", "module": "modules", "callback": "callback"}
@@ -59,19 +58,15 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bare(archive: Path, core: Path, ingot: Ingot) -> Iterator[str]:
+def bare(archive: Path, core: Path) -> Iterator[str]:
     """A container of the bare system with ansible-core and the archive, which was installed there."""
-    base = ingot("base", "--os", "debian13").stdout.strip()
-    start = ["docker", "run", "-d", "--name", NAME, "--label", "ingot=1", f"--volume={core}:/core:ro"]
-    start += [f"--volume={archive}:/{archive.name}:ro", "--env=PYTHONPATH=/core"]
-    start += ["--env=PYTHONPYCACHEPREFIX=/tmp/python", "--env=LC_ALL=C.UTF-8"]
-    subprocess.run([*start, base, "sleep", "infinity"], check=True, capture_output=True)
-    try:
-        done = ansible(NAME, "galaxy", "collection", "install", "--offline", f"/{archive.name}")
+    base = ingot_process("base", "--os", "debian13").stdout.strip()
+    options = [f"--volume={core}:/core:ro", f"--volume={archive}:/{archive.name}:ro", "--env=PYTHONPATH=/core"]
+    options += ["--env=PYTHONPYCACHEPREFIX=/tmp/python", "--env=LC_ALL=C.UTF-8"]
+    with container(base, *options) as host:
+        done = ansible(host, "galaxy", "collection", "install", "--offline", f"/{archive.name}")
         assert "ingot.ml:" in done.stdout and done.returncode == 0, done.stdout + done.stderr
-        yield NAME
-    finally:
-        subprocess.run(["docker", "rm", "-f", "-v", NAME], check=True, capture_output=True)
+        yield host
 
 
 def ansible(host: str, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -107,7 +102,7 @@ def test_a_play_of_a_few_lines_converges_and_a_second_time_changes_nothing(bare:
     assert first.returncode == 0, first.stdout + first.stderr
     assert "changed=0 " not in first.stdout
     assert "changed=0 " in second.stdout, second.stdout
-    subprocess.run(["docker", "exec", bare, "ingot-doctor", "--help"], check=True, capture_output=True)
+    docker("exec", bare, "ingot-doctor", "--help")
 
 
 @pytest.mark.docker

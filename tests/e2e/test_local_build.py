@@ -17,16 +17,15 @@ from ingot.image.qemu import Firmware
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.target import Target
-
-from .conftest import Ingot
+from tests.commandline import ingot_process
 
 pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.network, pytest.mark.disk(FREE_GIB["nvidia"])]
 
 
 @pytest.fixture(scope="module", params=["debian13", pytest.param("debian12", marks=pytest.mark.slow)])
-def report(request: pytest.FixtureRequest, ingot: Ingot) -> dict[str, Any]:
+def report(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The report of a build of what the checkout is now."""
-    done = ingot("local", "parallelcluster", "--os", request.param, "--json")
+    done = ingot_process("local", "parallelcluster", "--os", request.param, "--json")
     assert done.returncode == 0, done.stderr
     built: dict[str, Any] = json.loads(done.stdout)
     return built
@@ -72,17 +71,17 @@ def test_disk_manifest_sbom_and_log_lie_where_the_report_says(report: dict[str, 
         assert listed[name] == wheel.version
 
 
-def test_a_second_build_of_the_same_inputs_says_so(ingot: Ingot, report: dict[str, Any]) -> None:
-    again = json.loads(ingot("local", "parallelcluster", "--os", report["os"], "--json").stdout)
+def test_a_second_build_of_the_same_inputs_says_so(report: dict[str, Any]) -> None:
+    again = json.loads(ingot_process("local", "parallelcluster", "--os", report["os"], "--json").stdout)
     assert again.pop("unchanged") is True
     assert again == {key: value for key, value in report.items() if key != "unchanged"}
 
 
-def test_the_booted_image_answers_as_the_readme_says(ingot: Ingot, report: dict[str, Any]) -> None:
-    launch = ingot("launch", "slurm", "cpu-ddp", "--bare", "--instance-type", "c5n.large", "--os", report["os"])
+def test_the_booted_image_answers_as_the_readme_says(report: dict[str, Any]) -> None:
+    launch = ingot_process("launch", "slurm", "cpu-ddp", "--bare", "--instance-type", "c5n.large", "--os", report["os"])
     script = base64.b64encode(launch.stdout.encode()).decode()
     command = f"modprobe nvidia; echo {script} | base64 -d | sbatch --test-only && ingot-doctor && srun hostname"
-    done = ingot("boot", "parallelcluster", "--os", report["os"], "--json", "--ssh", command)
+    done = ingot_process("boot", "parallelcluster", "--os", report["os"], "--json", "--ssh", command)
     answer = json.loads(done.stdout)
     assert done.returncode == answer["exit"] == 0, answer
     assert "No such device" in answer["stderr"]
@@ -90,9 +89,9 @@ def test_the_booted_image_answers_as_the_readme_says(ingot: Ingot, report: dict[
 
 
 @pytest.mark.slow
-def test_secure_boot_lets_in_what_is_signed_and_nothing_else(ingot: Ingot, report: dict[str, Any]) -> None:
+def test_secure_boot_lets_in_what_is_signed_and_nothing_else(report: dict[str, Any]) -> None:
     command = "dmesg | grep NVRM; modprobe nvidia"
-    done = ingot("boot", "parallelcluster", "--os", report["os"], "--secure-boot", "--json", "--ssh", command)
+    done = ingot_process("boot", "parallelcluster", "--os", report["os"], "--secure-boot", "--json", "--ssh", command)
     answer = json.loads(done.stdout)
     assert answer["secure_boot"] == {
         "lockdown": "integrity",

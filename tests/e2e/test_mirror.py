@@ -1,10 +1,9 @@
 """What `ingot mirror` has made replays a build where no network is, and nothing in it passes for what it is not."""
 
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.target import Target
 from ingot.sources.apt import Archive
-
-from .conftest import IMAGE, command
+from tests.commandline import ingot_process
+from tests.e2e.image import IMAGE
 
 pytestmark = pytest.mark.network
 
@@ -27,18 +26,9 @@ LOCK = locks.path_of(Target(CATALOG.newest_stack, "debian13", "x86_64")).relativ
 CUT = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "cut"]
 
 
-def run(
-    *words: str, checkout: Path, cut: bool = False, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run `ingot` of a checkout, without any network if it is to be cut."""
-    argv = [*(CUT if cut else []), *command(*words)]
-    full = {**os.environ, "PYTHONPATH": str(checkout), **(env or {})}
-    return subprocess.run(argv, capture_output=True, text=True, cwd=checkout, env=full, check=False)
-
-
 def made(*words: str, checkout: Path) -> dict[str, Any]:
     """What `ingot mirror` says that it has made."""
-    done = run("mirror", *words, "--json", checkout=checkout)
+    done = ingot_process("mirror", *words, "--json", checkout=checkout)
     assert done.returncode == 0, done.stderr
     facts: dict[str, Any] = json.loads(done.stdout)
     return facts
@@ -47,7 +37,7 @@ def made(*words: str, checkout: Path) -> dict[str, Any]:
 @pytest.fixture
 def cut() -> None:
     """The machine lets this user make a network of its own."""
-    done = subprocess.run([*CUT, "true"], capture_output=True, text=True, check=False)
+    done = subprocess.ingot_process([*CUT, "true"], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"no network namespace can be made: {done.stderr.strip()}")
 
@@ -98,13 +88,14 @@ def test_a_lock_is_renewed_from_a_mirror_alone(checkout: Path, small: Lock, tmp_
 
     path = checkout / LOCK
     env = {"INGOT_MIRROR": str(folder), "INGOT_CACHE": str(tmp_path / "cache")}
-    done = run("lock", "--os", "debian13", "--arch", "x86_64", "--keep", checkout=checkout, cut=True, env=env)
+    system = ["--os", "debian13", "--arch", "x86_64"]
+    done = ingot_process("lock", *system, "--keep", checkout=checkout, env=env, prefix=CUT)
     assert done.returncode == 0, done.stderr
     assert small.packages.items() <= locks.load(path).packages.items()
 
     release = folder / "debian" / "dists" / "trixie" / "InRelease"
     release.write_text(release.read_text().replace("Codename: trixie", "Codename: other "))
-    done = run("lock", "--os", "debian13", "--arch", "x86_64", checkout=checkout, cut=True, env=env)
+    done = ingot_process("lock", *system, checkout=checkout, env=env, prefix=CUT)
     assert done.returncode == 1
     assert "reading the archive failed" in done.stderr
 
@@ -124,7 +115,7 @@ def test_an_image_is_built_from_a_mirror_alone(
     with (checkout / "ingot" / "image" / "base.py").open("a") as file:
         file.write(f"# {tmp_path}\n")
     env = {"INGOT_MIRROR": str(folder), "INGOT_CACHE": str(cache)}
-    done = run("local", IMAGE, "--os", system, "--json", checkout=checkout, cut=True, env=env)
+    done = ingot_process("local", IMAGE, "--os", system, "--json", checkout=checkout, env=env, prefix=CUT)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["suite"]["machine"]["passed"] > 0

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from ingot import paths
-
-from .conftest import Ingot
+from tests.commandline import ingot_process
+from tests.rigs.systems import container, docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 BIN = Path(sys.prefix) / "bin"
-NAME = "ingot-test-roles"
 PLAY = """\
 - hosts: all
   become: true
@@ -39,13 +38,11 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["debian12", "debian13"])
-def host(request: pytest.FixtureRequest, ingot: Ingot) -> Iterator[str]:
+def host(request: pytest.FixtureRequest) -> Iterator[str]:
     """A container of the bare system."""
-    base = ingot("base", "--os", request.param).stdout.strip()
-    start = ["docker", "run", "-d", "--name", NAME, "--label", "ingot=1", base, "sleep", "infinity"]
-    subprocess.run(start, check=True, capture_output=True)
-    yield NAME
-    subprocess.run(["docker", "rm", "-f", "-v", NAME], check=True, capture_output=True)
+    base = ingot_process("base", "--os", request.param).stdout.strip()
+    with container(base) as name:
+        yield name
 
 
 def converge(play: str, host: str, collections: Path, folder: Path) -> str:
@@ -58,17 +55,12 @@ def converge(play: str, host: str, collections: Path, folder: Path) -> str:
     return done.stdout
 
 
-def said(host: str, *words: str) -> str:
-    """What a command in the container prints."""
-    return subprocess.run(["docker", "exec", host, *words], capture_output=True, text=True, check=True).stdout
-
-
 def test_a_role_converges_by_its_name_and_a_second_time_changes_nothing(
     host: str, collections: Path, tmp_path: Path
 ) -> None:
     assert "changed=0 " not in converge(PLAY, host, collections, tmp_path)
     assert "changed=0 " in converge(PLAY, host, collections, tmp_path)
-    assert "tcp:" in said(host, "fi_info", "--list").splitlines()
+    assert "tcp:" in docker("exec", host, "fi_info", "--list").splitlines()
 
 
 SIGNED = """\
@@ -86,15 +78,16 @@ SIGNED = """\
 @pytest.mark.parametrize("host", ["debian13"], indirect=True)
 def test_modules_are_signed_by_a_given_key_which_does_not_stay(host: str, collections: Path, tmp_path: Path) -> None:
     make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ingot-test"
-    said(host, *make.split(), "-keyout", "/dev/shm/key.pem", "-outform", "DER", "-out", "/dev/shm/key.der")
+    docker("exec", host, *make.split(), "-keyout", "/dev/shm/key.pem", "-outform", "DER", "-out", "/dev/shm/key.der")
     converge(SIGNED, host, collections, tmp_path)
-    release = said(host, "ls", "/lib/modules").strip()
-    files = said(host, "find", f"/lib/modules/{release}", "-name", "nvidia*.ko*", "!", "-path", "*/kernel/*").split()
+    release = docker("exec", host, "ls", "/lib/modules").strip()
+    find = ["find", f"/lib/modules/{release}", "-name", "nvidia*.ko*", "!", "-path", "*/kernel/*"]
+    files = docker("exec", host, *find).split()
     assert len(files) >= 4
-    assert {said(host, "modinfo", "-F", "signer", file).strip() for file in files} == {"ingot-test"}
+    assert {docker("exec", host, "modinfo", "-F", "signer", file).strip() for file in files} == {"ingot-test"}
     # What packages say of themselves in apt's lists may name keys.
     kept = "grep -rlsE --exclude-dir=lists 'PRIVATE KEY|/dev/shm/key' /etc /var /usr/lib/dkms /root /tmp"
-    assert said(host, "sh", "-c", f"{kept}; true") == ""
+    assert docker("exec", host, "sh", "-c", f"{kept}; true") == ""
 
 
 SCENARIOS = [

@@ -14,9 +14,9 @@ from typing import Any
 import boto3
 
 from ingot import paths
+from tests.commandline import PROGRAM, command
 
 REGION = "us-east-1"
-MAIN = "from ingot.cli.main import main; main()"
 
 
 @dataclass
@@ -26,18 +26,14 @@ class Cloud:
     folder: Path
     env: dict[str, str]
 
-    def ingot(self, *words: str) -> list[str]:
-        """The command line that runs the product's."""
-        return [sys.executable, "-c", MAIN, *words]
-
     def build(self, image: str, os_name: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Build an AMI."""
-        command = self.ingot("ami", "build", image, "--os", os_name, "--region", REGION, "--json", *words)
-        return subprocess.run(command, env=self.env, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+        argv = command("ami", "build", image, "--os", os_name, "--region", REGION, "--json", *words)
+        return subprocess.run(argv, env=self.env, cwd=paths.ROOT, capture_output=True, text=True, check=False)
 
     def run(self, *words: str) -> str:
         """What the product's command line says."""
-        done = subprocess.run(self.ingot(*words), env=self.env, capture_output=True, text=True, check=False)
+        done = subprocess.run(command(*words), env=self.env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -103,7 +99,7 @@ def emulated(folder: Path, simulated: str = "", **given: str) -> Iterator[Cloud]
         if not exported:
             raise RuntimeError(errors.read_text())
         # So that the program that Packer runs the suite with is this one.
-        (folder / "ingot").write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{MAIN}" "$@"\n')
+        (folder / "ingot").write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{PROGRAM}" "$@"\n')
         (folder / "ingot").chmod(0o755)
         try:
             yield Cloud(folder, {**env, **exported, **given, "PATH": f"{folder}:{env['PATH']}"})

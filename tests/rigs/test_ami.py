@@ -21,6 +21,7 @@ from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.image.events import POLL_SECONDS
 from ingot.image.packer import CLEAN_UP_SECONDS
+from tests.commandline import command
 from tests.rigs.cloud import REGION, Cloud, emulated
 from tests.rigs.ec2 import MADE
 from tests.signing import signing_key
@@ -115,11 +116,11 @@ def test_with_a_key_an_ami_is_registered_anew_and_the_key_stays_nowhere(cloud: C
 
 @pytest.mark.slow
 def test_packer_asks_at_the_terminal_before_each_step(cloud: Cloud) -> None:
-    command = cloud.ingot("ami", "build", IMAGE, "--os", "debian12", "--region", REGION, "--debug")
+    argv = command("ami", "build", IMAGE, "--os", "debian12", "--region", REGION, "--debug")
     before = len(cloud.ec2.describe_images(Owners=["self"])["Images"])
     ours, its = pty.openpty()
     with subprocess.Popen(
-        ["setsid", "--ctty", "--wait", *command],
+        ["setsid", "--ctty", "--wait", *argv],
         env=cloud.env, cwd=paths.ROOT, stdin=its, stdout=its, stderr=its,
     ) as process:  # fmt: skip
         os.close(its)
@@ -140,7 +141,7 @@ def test_packer_asks_at_the_terminal_before_each_step(cloud: Cloud) -> None:
 
 def test_a_system_without_base_images_is_refused_before_anything_is_asked_for(cloud: Cloud) -> None:
     done = subprocess.run(
-        cloud.ingot("ami", "build", "parallelcluster", "--os", "debian12", "--region", REGION),
+        command("ami", "build", "parallelcluster", "--os", "debian12", "--region", REGION),
         env=cloud.env, cwd=paths.ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
@@ -167,8 +168,8 @@ def test_what_ec2_refuses_is_said_and_nothing_is_left(cloud: Cloud, fault: str, 
 @pytest.mark.parametrize("phase", ["RunInstances", "StopInstances", "CreateImage"])
 @pytest.mark.slow
 def test_a_killed_build_leaves_nothing_but_what_gc_finds(cloud: Cloud, phase: str) -> None:
-    command = cloud.ingot("ami", "build", IMAGE, "--os", "debian12", "--region", REGION, "--on-demand")
-    with subprocess.Popen(command, env=cloud.env, cwd=paths.ROOT, stderr=subprocess.DEVNULL, text=True) as build:
+    argv = command("ami", "build", IMAGE, "--os", "debian12", "--region", REGION, "--on-demand")
+    with subprocess.Popen(argv, env=cloud.env, cwd=paths.ROOT, stderr=subprocess.DEVNULL, text=True) as build:
         while not cloud.calls(phase):
             with pytest.raises(subprocess.TimeoutExpired):
                 build.wait(POLL_SECONDS)

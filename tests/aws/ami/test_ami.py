@@ -47,7 +47,7 @@ def test_a_list_of_many_is_read_page_by_page_in_calls_that_do_not_grow_with_it()
     with calls() as few:
         ingot("ami", "list")
     made |= {ami() for _ in range(10)}
-    with calls() as many, patch("emulator.PAGE", 9):
+    with calls() as many, patch("tests.rigs.emulator.PAGE", 9):
         assert {row["id"] for row in answer(ingot("ami", "list", "--json"))} == made
     assert len(many.made) == len(few.made) + 1
 

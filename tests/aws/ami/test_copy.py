@@ -84,7 +84,7 @@ def test_a_copy_of_a_copy_says_where_the_first_came_from() -> None:
 
 
 def test_all_copies_begin_before_the_first_is_done(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emulator.copying", 3600.0)
+    monkeypatch.setattr("tests.rigs.emulator.copying", 3600.0)
     regions = [OTHER, THIRD, "eu-central-1", "ap-southeast-2"]
     begun = threading.Barrier(len(regions) + 1)
 

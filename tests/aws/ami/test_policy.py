@@ -25,7 +25,7 @@ from tests.aws.world import (
     refusing,
     template,
 )
-from tests.commandline import Done, ingot
+from tests.commandline import Completed, ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
 TWO = ["--region", REGION, "--region", OTHER]
@@ -39,7 +39,7 @@ class Recorder:
     def __init__(self) -> None:
         self.actions: set[str] = set()
 
-    def __call__(self, *words: str, code: int = 0, before: Any = None) -> Done:
+    def __call__(self, *words: str, code: int = 0, before: Any = None) -> Completed:
         with calls(before) as noted:
             done = ingot("ami", *words)
         self.actions |= noted.actions()

@@ -5,8 +5,6 @@ import json
 import random
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from ingot.catalog.read import read_catalog
 from ingot.catalog.rules import contains
 from ingot.cli import catalog as commands
 from ingot.errors import IngotError, UsageError
+from tests.commandline import ingot
 
 RECORDING = Path(__file__).parents[1] / "data" / "describe_instance_types.json.gz"
 
@@ -34,13 +33,6 @@ def answer() -> dict[str, dict[str, Any]]:
 def catalog(tmp_path: Path) -> Path:
     """A copy of the catalog, to spoil."""
     return Path(shutil.copytree(paths.CATALOG, tmp_path / "catalog"))
-
-
-def ingot(*words: str) -> subprocess.CompletedProcess[str]:
-    code = "from ingot.cli.main import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=paths.ROOT, check=False
-    )
 
 
 def test_the_file_is_what_the_recording_gives(answer: dict[str, Any]) -> None:

@@ -1,19 +1,16 @@
 """A team lays its own catalog over Ingot's: its stack extends ours, and what it breaks knowingly is shown."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from ingot import paths
 from ingot.catalog.own import begin
 from ingot.catalog.read import read_catalog
 from ingot.errors import IngotError, UsageError
 from ingot.lock.make import make
 from ingot.model.lock import Lock
+from tests.commandline import ingot_process
 
 SYSTEM = """
 operating_systems:
@@ -65,14 +62,6 @@ pins:
 SOURCED = "    source: https://example.org\n    checked: 2026-11-24\n    ex"
 
 
-def ingot(*words: str, own: Path | None = None, cwd: Path = paths.ROOT) -> subprocess.CompletedProcess[str]:
-    code = "from ingot.cli.main import main; main()"
-    env = {**os.environ, "PYTHONPATH": str(paths.ROOT)} | ({"INGOT_CATALOG": str(own)} if own else {})
-    return subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=cwd, env=env, check=False
-    )
-
-
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     """A team's catalog with a system, two components, a rule between them and a stack."""
@@ -108,12 +97,12 @@ def test_a_pin_replaces_that_of_the_stack_below_in_its_place(tmp_path: Path) -> 
 
 
 def test_its_locks_lie_beside_it_and_plans_are_made_from_them(own: Path) -> None:
-    done = ingot("lock", own=own)
+    done = ingot_process("lock", own=own)
     assert done.returncode == 0, done.stderr
     assert (own / "locks" / "ours" / "ourlinux-x86_64.yml").exists()
-    assert ingot("lock", "check", own=own).returncode == 0
+    assert ingot_process("lock", "check", own=own).returncode == 0
     (own / "components" / "lower.yml").write_text((own / "components" / "lower.yml").read_text() + "# changed\n")
-    stale = ingot("lock", "check", own=own)
+    stale = ingot_process("lock", "check", own=own)
     assert stale.returncode == 1
     assert str(own / "locks" / "ours" / "ourlinux-x86_64.yml") in stale.stderr
 
@@ -146,11 +135,11 @@ def test_a_plan_shows_what_is_accepted(own: Path) -> None:
     (own / "stacks" / "ours.yml").write_text(STACK.format(lower=">=2", more="accept: {upper-lower: we patched it}\n"))
     images = "{platform: ec2, accelerator: cpu, summary: Our image., roles: [base], given: [lower, upper]}"
     (own / "images.yml").write_text(f"images:\n  ours: {images}\n")
-    assert ingot("lock", own=own).returncode == 0
-    shown = ingot("plan", "ours", "--os", "ourlinux", own=own)
+    assert ingot_process("lock", own=own).returncode == 0
+    shown = ingot_process("plan", "ours", "--os", "ourlinux", own=own)
     assert shown.returncode == 0, shown.stderr
     assert "accepted: upper-lower: we patched it" in shown.stdout
-    plan = json.loads(ingot("plan", "ours", "--os", "ourlinux", "--json", own=own).stdout)
+    plan = json.loads(ingot_process("plan", "ours", "--os", "ourlinux", "--json", own=own).stdout)
     assert plan["accepted"] == {"upper-lower": "we patched it"}
     assert plan["findings"] == []
 
@@ -185,7 +174,7 @@ def test_a_catalog_is_begun_only_in_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is not an empty folder"):
         begin(tmp_path, read_catalog())
-    missing = ingot("list", own=tmp_path / "nowhere")
+    missing = ingot_process("list", own=tmp_path / "nowhere")
     assert missing.returncode == 2
     assert "ingot init" in missing.stderr
 
@@ -205,7 +194,7 @@ def test_an_image_that_cannot_be_what_it_says_is_refused_before_a_plan(
     own: Path, accelerator: str, roles: str, error: str, hint: str
 ) -> None:
     (own / "images.yml").write_text(IMAGE.format(accelerator=accelerator, roles=roles))
-    done = ingot("plan", "mine", "--os", "ubuntu2404", own=own)
+    done = ingot_process("plan", "mine", "--os", "ubuntu2404", own=own)
     assert (done.returncode, done.stdout) == (2, "")
     first, second = done.stderr.splitlines()
     assert first == f"error: {own / 'images.yml'}:2: {error}"

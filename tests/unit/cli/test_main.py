@@ -1,8 +1,6 @@
 """The command line answers in data or in sentences, and its exit codes mean something."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +13,9 @@ from typer.main import get_command
 
 from ingot import paths
 from ingot.cli.main import app
+from tests.commandline import ingot
 
 LOCK = paths.LOCKS / "2026.11" / "debian13-x86_64.yml"
-
-
-def ingot(*words: str) -> subprocess.CompletedProcess[str]:
-    code = "from ingot.cli.main import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=paths.ROOT, check=False
-    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ingot.container import probe as pair_probe
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.target import Target
-from tests.commandline import Done, ingot
+from tests.commandline import Completed, ingot
 
 UBUNTU, DEBIAN = (locks.path_of(Target("2026.11", name, "x86_64")) for name in ("ubuntu2404", "debian13"))
 OLD = locks.path_of(Target("2025.11", "ubuntu2404", "x86_64"))
@@ -81,7 +81,7 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
     return make
 
 
-def compared(*words: str | Path) -> tuple[Done, dict[str, tuple[str, str]]]:
+def compared(*words: str | Path) -> tuple[Completed, dict[str, tuple[str, str]]]:
     """How `ingot pair` ended, and of each row its state and the reason."""
     done = ingot("pair", *words, "--json")
     return done, {row["what"]: (row["state"], row["why"]) for row in json.loads(done.stdout)["compared"]}

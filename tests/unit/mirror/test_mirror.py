@@ -5,7 +5,6 @@ import hashlib
 import re
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 import zipfile
@@ -25,8 +24,8 @@ from ingot.model.target import Target
 from ingot.model.types import Arch
 from ingot.sources import origins, pypi
 from ingot.sources.apt import DEB_ARCH
+from tests.commandline import command, ingot
 
-MAIN = [sys.executable, "-c", "from ingot.cli.main import main; main()"]
 SUITES = ["trixie", "trixie-security"]
 
 
@@ -60,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """`ingot serve` on a free port: its address and its process."""
-    words = [*MAIN, "serve", str(folder), "--port", "0"]
+    words = command("serve", folder, "--port", "0")
     process = subprocess.Popen(words, cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -119,8 +118,7 @@ def test_a_server_that_is_stopped_ends_well(folder: Path, how: signal.Signals) -
     ],
 )
 def test_bad_input_is_one_message(folder: Path, words: list[str], code: int, said: str) -> None:
-    words = [word.format(folder=folder) for word in words]
-    done = subprocess.run([*MAIN, *words], cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    done = ingot(*(word.format(folder=folder) for word in words))
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr

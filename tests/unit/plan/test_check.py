@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests import commandline
-from tests.commandline import Done
+from tests.commandline import Completed
 
 
-def ingot(*words: str | Path) -> Done:
+def ingot(*words: str | Path) -> Completed:
     return commandline.ingot("check", *words)
 
 

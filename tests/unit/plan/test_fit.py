@@ -12,7 +12,7 @@ from ingot.lock import select
 from ingot.model.lock import Lock
 from ingot.plan.fit import findings, images_for
 from ingot.plan.plan import of_selection
-from tests.commandline import Done, ingot
+from tests.commandline import Completed, ingot
 
 CATALOG = read_catalog()
 TARGET = CATALOG.target("2026.11", "debian13", "x86_64")
@@ -104,7 +104,7 @@ def test_every_finding_has_a_fix_and_a_source_and_the_worst_comes_first() -> Non
 
 
 def test_the_plan_exits_by_what_it_finds() -> None:
-    def plan(*words: str) -> Done:
+    def plan(*words: str) -> Completed:
         return ingot("plan", "parallelcluster", *words)
 
     refused = plan("--instance-type", "p6-b200.48xlarge")

@@ -18,6 +18,7 @@ from ingot.model.lock import RecordedImage
 from ingot.model.system import BaseImage
 from ingot.model.types import Platform
 from ingot.sources import ec2
+from tests.commandline import ingot
 
 
 @pytest.fixture
@@ -190,9 +191,6 @@ def test_boto3_is_imported_only_to_ask_ec2() -> None:
     ],
 )
 def test_options_that_do_not_go_together_exit_2(words: list[str], said: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "from ingot.cli.main import main; main()", "catalog", "instance-types", *words],
-        capture_output=True, text=True, cwd=paths.ROOT, check=False,
-    )  # fmt: skip
+    done = ingot("catalog", "instance-types", *words)
     assert done.returncode == 2
     assert said in done.stderr

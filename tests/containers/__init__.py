@@ -1,1 +1,0 @@
-"""Containers as a user builds, runs and judges them."""

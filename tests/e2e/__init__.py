@@ -1,1 +1,0 @@
-"""Whole paths, as a user goes them."""
