@@ -1,7 +1,9 @@
-"""Keys that sign kernel modules, made for a test."""
+"""Keys made for a test: X.509 ones that sign kernel modules, and OpenPGP ones that sign what vendors publish."""
 
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -22,3 +24,41 @@ def signing_key(folder: Path, name: str = "ingot-test", days: int = 2) -> Signin
     paths[0].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     paths[1].write_bytes(made.public_bytes(Encoding.PEM))
     return SigningKey(*paths)
+
+
+class Key:
+    """An OpenPGP key, for a `with` block, that is thrown away with its folder.
+
+    `usage` is gpg's word for what the key is for; by "default" it gets a subkey. One that has `expired` signs as if it
+    had not.
+    """
+
+    def __init__(self, home: Path, algorithm: str = "rsa2048", usage: str = "sign", *, expired: bool = False) -> None:
+        home.mkdir(mode=0o700)
+        self.home = home
+        gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--yes"]
+        gpg += ["--faked-system-time", "20200101T000000"] if expired else []
+        self._gpg = [*gpg, "--pinentry-mode", "loopback", "--passphrase", ""]
+        days = ["1d"] if expired else []
+        self._run("--quick-generate-key", "simulated vendor <nobody@example.org>", algorithm, usage, *days)
+        listed = self._run("--list-keys", "--with-colons").decode()
+        self.fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+        self.public = self._run("--export", "--armor")
+
+    def _run(self, *words: str, stdin: bytes = b"") -> bytes:
+        return subprocess.run([*self._gpg, *words], input=stdin, check=True, capture_output=True).stdout
+
+    def signed(self, text: bytes) -> bytes:
+        """The text with its signature in it."""
+        return self._run("--clear-sign", stdin=text)
+
+    def detached(self, content: bytes, *, armored: bool = True) -> bytes:
+        """A signature of the content by itself."""
+        return self._run("--detach-sign", *(["--armor"] if armored else []), stdin=content)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the agent that gpg has started."""
+        subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)

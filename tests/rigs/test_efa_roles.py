@@ -14,7 +14,8 @@ from ingot.lock import file as locks
 from ingot.model.lock import Lock, LockedComponent
 from tests.rigs.seen import SEEN
 from tests.rigs.systems import STACK, container, converge, docker, gateway, image
-from tests.rigs.vendors import Key, Vendors, serving
+from tests.rigs.vendors import Vendors, serving
+from tests.signing import Key
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -190,9 +191,8 @@ def served(vendors: Vendors) -> Iterator[Path]:
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Key]:
     """Another key than the vendor's."""
-    key = Key(tmp_path / "other")
-    yield key
-    key.forget()
+    with Key(tmp_path / "other") as key:
+        yield key
 
 
 def refused(host: str, vendors: Vendors, said: str) -> None:
@@ -233,22 +233,10 @@ def test_another_key_than_the_locks_is_refused_before_it_is_trusted(
 
 @pytest.mark.slow
 def test_a_key_that_has_expired_is_refused(host: str, vendors: Vendors, served: Path, tmp_path: Path) -> None:
-    home = tmp_path / "expired"
-    home.mkdir(mode=0o700)
-    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--faked-system-time", "20200101T000000"]
-    gpg += ["--pinentry-mode", "loopback", "--passphrase", ""]
-
-    def run(*words: str, content: bytes = b"") -> bytes:
-        return subprocess.run([*gpg, *words], input=content, check=True, capture_output=True).stdout
-
-    run("--quick-generate-key", "simulated vendor <nobody@example.org>", "rsa2048", "sign", "1d")
-    fingerprint = next(
-        line.split(":")[9] for line in run("-k", "--with-colons").decode().splitlines() if line[:3] == "fpr"
-    )
-    (served / "key.asc").write_bytes(run("--export", "--armor"))
-    (served / f"{INSTALLER}.sig").write_bytes(run("--detach-sign", content=(served / INSTALLER).read_bytes()))
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
-    refused(host, pinned_to(vendors, tmp_path, fingerprint), "This key has expired!")
+    with Key(tmp_path / "expired", expired=True) as expired:
+        (served / "key.asc").write_bytes(expired.public)
+        (served / f"{INSTALLER}.sig").write_bytes(expired.detached((served / INSTALLER).read_bytes()))
+    refused(host, pinned_to(vendors, tmp_path, expired.fingerprint), "This key has expired!")
 
 
 def pinned_to(vendors: Vendors, folder: Path, fingerprint: str) -> Vendors:

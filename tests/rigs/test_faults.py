@@ -25,7 +25,8 @@ from tests.rigs.seen import SEEN
 from tests.rigs.simulated.lustre import CLIENT
 from tests.rigs.simulated.open_mpi import OPEN_MPI
 from tests.rigs.systems import SYSTEMS, container, docker, gateway, image
-from tests.rigs.vendors import Fault, Key, Vendors, serving
+from tests.rigs.vendors import Fault, Vendors, serving
+from tests.signing import Key
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -265,17 +266,15 @@ def rig(row: Row, tmp_path: Path) -> Iterator[Rig]:
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Key]:
     """Another key than the vendor's."""
-    key = Key(tmp_path / "other")
-    yield key
-    key.forget()
+    with Key(tmp_path / "other") as key:
+        yield key
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Iterator[Key]:
     """A key that has expired."""
-    key = Key(tmp_path / "old", expired=True)
-    yield key
-    key.forget()
+    with Key(tmp_path / "old", expired=True) as key:
+        yield key
 
 
 @every

@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,11 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
-from threading import Event, Thread
+from threading import Event
 from typing import Literal
 
 from ingot import paths
@@ -34,6 +32,8 @@ from ingot.sources.apt import DEB_ARCH
 from tests.rigs.packages import Package, Wanted, clean, control, deb_name, script, tools
 from tests.rigs.simulated import ARTIFACTS, PACKAGES
 from tests.rigs.systems import tools_image
+from tests.serving import Folder, answering
+from tests.signing import Key
 
 # path -> what is answered instead, once for each entry: a status, how the file is spoilt, another content, or something
 # that happens while no answer comes.
@@ -51,7 +51,7 @@ gpgconf --kill all
 """
 
 
-class Handler(SimpleHTTPRequestHandler):
+class Handler(Folder):
     """Serves a folder, with the faults that a test has asked for."""
 
     def __init__(self, *args: object, faults: Faults, directory: str) -> None:
@@ -97,9 +97,6 @@ class Handler(SimpleHTTPRequestHandler):
         self.connection.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
         os.close(self.connection.detach())
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
 
 @dataclass
 class Vendors:
@@ -116,37 +113,6 @@ class Vendors:
     def lock_file(self) -> Path:
         """The lock's file."""
         return self.folder / "lock.yml"
-
-
-class Key:
-    """A key that is thrown away with its folder; one that has `expired` signs as if it had not."""
-
-    def __init__(self, home: Path, *, expired: bool = False) -> None:
-        home.mkdir(mode=0o700)
-        self.home = home
-        gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--yes"]
-        gpg += ["--faked-system-time", "20200101T000000"] if expired else []
-        self._gpg = [*gpg, "--pinentry-mode", "loopback", "--passphrase", ""]
-        days = ["1d"] if expired else []
-        self._run("--quick-generate-key", "simulated vendor <nobody@example.org>", "rsa2048", "sign", *days)
-        listed = self._run("--list-keys", "--with-colons").decode()
-        self.fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
-        self.public = self._run("--export", "--armor")
-
-    def _run(self, *words: str, stdin: bytes = b"") -> bytes:
-        return subprocess.run([*self._gpg, *words], input=stdin, check=True, capture_output=True).stdout
-
-    def signed(self, text: bytes) -> bytes:
-        """The text with its signature in it."""
-        return self._run("--clear-sign", stdin=text)
-
-    def detached(self, content: bytes) -> bytes:
-        """A signature of the content by itself."""
-        return self._run("--detach-sign", "--armor", stdin=content)
-
-    def forget(self) -> None:
-        """Stop the agent that gpg has started."""
-        subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
 
 
 def _built(version: str) -> str:
@@ -259,12 +225,8 @@ def serving(
     served = folder / "served"
     served.mkdir(parents=True)
     faults: Faults = {}
-    server = ThreadingHTTPServer((host, 0), partial(Handler, faults=faults, directory=str(served)))
-    url = f"http://{host}:{server.server_port}"
-    key = Key(folder / "gnupg")
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    handler = partial(Handler, faults=faults, directory=str(served))
+    with Key(folder / "gnupg") as key, answering(handler, host) as url:
         run = tools(tools_image(lock.arch), folder, lock.arch)
         there: dict[str, Made] = {}
 
@@ -290,11 +252,6 @@ def serving(
         made = Vendors(folder, url, publish(lock), faults, publish)
         made.lock_file.write_text(locks.dump(made.lock))
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        key.forget()
 
 
 def main(os_name: str) -> None:

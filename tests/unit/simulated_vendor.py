@@ -2,13 +2,14 @@
 
 import gzip
 import hashlib
-import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from typing import Self
+
+from tests.serving import Folder, answering
+from tests.signing import Key
 
 PRIMARY = """<metadata xmlns="http://linux.duke.edu/metadata/common"
   xmlns:rpm="http://linux.duke.edu/metadata/rpm">{}</metadata>"""
@@ -27,36 +28,27 @@ def _said(says: Says | None, name: str, version: str) -> str:
     return (says or {}).get(f"{name} {version}", (says or {}).get(name, ""))
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder and keeps the test's output clean."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 class Vendor:
     """A simulated vendor: a host that serves a folder, and a key that signs what is in it."""
 
-    def __init__(self, folder: Path, home: Path) -> None:
-        self.folder = folder
-        home.mkdir(mode=0o700)
-        gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--yes"]
-        self._gpg = [*gpg, "--pinentry-mode", "loopback", "--passphrase", ""]
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+    def __init__(self, folder: Path, home: Path, url: str) -> None:
+        self.folder, self.url = folder, url
         self._home = home
+        self._key: Key | None = None
+        self._agent = ExitStack()
 
     def make_key(self) -> str:
         """Make and publish the key; its fingerprint."""
-        subprocess.run([*self._gpg, "--quick-generate-key", "vendor@example.org", "ed25519", "sign"], check=True)
-        exported = subprocess.run([*self._gpg, "--export", "--armor"], check=True, capture_output=True).stdout
-        (self.folder / "key").write_bytes(exported)
-        words = [*self._gpg, "--list-keys", "--with-colons"]
-        listed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-        return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+        self._key = self._agent.enter_context(Key(self._home, "ed25519"))
+        (self.folder / "key").write_bytes(self._key.public)
+        return self._key.fingerprint
 
-    def sign(self, file: str, to: str, how: str = "--detach-sign") -> None:
-        subprocess.run([*self._gpg, how, "--output", self.folder / to, self.folder / file], check=True)
+    def sign(self, file: str, to: str, *, inline: bool = False) -> None:
+        """Sign a file of the host: with the signature by itself, or in the text."""
+        assert self._key
+        content = (self.folder / file).read_bytes()
+        signed = self._key.signed(content) if inline else self._key.detached(content, armored=False)
+        (self.folder / to).write_bytes(signed)
 
     def write(self, name: str, content: bytes) -> str:
         """Put a file onto the host; its SHA-256."""
@@ -85,7 +77,7 @@ class Vendor:
         name = f"{component}/binary-amd64/Packages.gz" if component else "Packages.gz"
         digest = self.write(root + name, packages)
         self.write(f"{root}Release", f"Suite: {suite}\nSHA256:\n {digest} {len(packages)} {name}\n".encode())
-        self.sign(f"{root}Release", f"{root}InRelease", "--clear-sign")
+        self.sign(f"{root}Release", f"{root}InRelease", inline=True)
 
     def rpm(
         self, versions: dict[str, list[tuple[str, str, str]]], says: Says | None = None, arch: str = "x86_64"
@@ -110,21 +102,19 @@ class Vendor:
         self.write("repodata/repomd.xml", REPOMD.format(sha=digest).encode())
         self.sign("repodata/repomd.xml", "repodata/repomd.xml.asc")
 
-    def close(self) -> None:
-        subprocess.run(["gpgconf", "--homedir", str(self._home), "--kill", "all"], check=True)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._agent.close()
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Vendor]:
     """A vendor whose host answers while the block runs; `folder` holds what it serves and its key."""
     (folder / "vendor").mkdir()
-    made = Vendor(folder / "vendor", folder / "gnupg")
-    thread = Thread(target=made.server.serve_forever)
-    thread.start()
-    try:
-        yield made
-    finally:
-        made.server.shutdown()
-        thread.join()
-        made.server.server_close()
-        made.close()
+    with (
+        answering(partial(Folder, directory=str(folder / "vendor"))) as url,
+        Vendor(folder / "vendor", folder / "gnupg", url) as vendor,
+    ):
+        yield vendor

@@ -1,8 +1,6 @@
 """A download goes on where it broke off, and a file has its name only when it is whole and the right one."""
 
 import hashlib
-import http.server
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,13 +8,14 @@ import pytest
 
 from ingot.errors import IngotError
 from ingot.sources.download import File, download
+from tests.serving import Quiet, answering
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 OTHER = b"!" * len(CONTENT)
 
 
-class Request(http.server.BaseHTTPRequestHandler):
+class Request(Quiet):
     """One request, with the answers that servers give to it."""
 
     protocol_version = "HTTP/1.1"
@@ -36,9 +35,6 @@ class Request(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.close_connection = length is not None
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
 
 
 Answer = Callable[[Request], None]
@@ -97,12 +93,8 @@ def script() -> Script:
 def file(script: Script, tmp_path: Path) -> Iterator[File]:
     """A file of the server, to have in an empty folder."""
     handler = type("Scripted", (Request,), {"script": script})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield File(f"http://127.0.0.1:{server.server_port}/a", tmp_path / "pool" / "a.deb", SHA256, len(CONTENT))
-        server.shutdown()
-        thread.join()
+    with answering(handler) as url:
+        yield File(f"{url}/a", tmp_path / "pool" / "a.deb", SHA256, len(CONTENT))
 
 
 def left(file: File) -> list[str]:

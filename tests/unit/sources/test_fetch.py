@@ -1,8 +1,6 @@
 """What a lock names arrives with the lock's digest or not at all."""
 
 import hashlib
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from ingot.errors import IngotError
 from ingot.lock import file as locks
 from ingot.model.lock import Lock, Package
 from ingot.sources.fetch import deb_name, fetch
+from tests.serving import Quiet, answering
 
 CONTENT = b"not really a package, but with a digest"
 
@@ -21,10 +20,11 @@ class Server:
     """A web server on loopback that answers each path from a list of (status, body), the last one for ever."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.answers: dict[str, list[tuple[int, bytes]]] = {}
         answers = self.answers
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(Quiet):
             def do_GET(self) -> None:
                 queue = answers[self.path]
                 status, body = queue.pop(0) if len(queue) > 1 else queue[0]
@@ -33,12 +33,7 @@ class Server:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *_: object) -> None:
-                """Keep the test's output clean."""
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
+        self.handler = Handler
 
 
 class LocalArchive:
@@ -54,11 +49,9 @@ class LocalArchive:
 @pytest.fixture
 def server() -> Iterator[Server]:
     server = Server()
-    server.thread.start()
-    yield server
-    server.http.shutdown()
-    server.thread.join()
-    server.http.server_close()
+    with answering(server.handler) as url:
+        server.url = f"{url}/"
+        yield server
 
 
 @pytest.fixture
