@@ -37,7 +37,7 @@ def made(*words: str, checkout: Path) -> dict[str, Any]:
 @pytest.fixture
 def cut() -> None:
     """The machine lets this user make a network of its own."""
-    done = subprocess.ingot_process([*CUT, "true"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*CUT, "true"], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"no network namespace can be made: {done.stderr.strip()}")
 

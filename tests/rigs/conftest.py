@@ -4,9 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.rigs import kernels
 from tests.rigs.places import Make, Serve, places, served
 from tests.rigs.report import Report
 from tests.rigs.seen import SEEN
+from tests.rigs.systems import container, image
+from tests.rigs.vendors import Vendors
 
 REPORT = pytest.StashKey[Report]()
 
@@ -28,6 +31,20 @@ def place(serve: Serve) -> Iterator[Make]:
     """Vendors of a lock, and a container that presents itself as its system."""
     with places(serve) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def release() -> str:
+    """The release of the kernel that modules are built for: the one whose headers the rig's image has."""
+    return kernels.release()
+
+
+@pytest.fixture
+def host(vendors: Vendors) -> Iterator[str]:
+    """A container that presents itself as the system of the module's vendors, which are without faults."""
+    vendors.faults.clear()
+    with container(image(vendors.lock.os)) as name:
+        yield name
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.types import EC2_ARCH
 from tests.rigs.emulator import mended
-from tests.rigs.own_stack import NAME, converged, serving_all
+from tests.rigs.own_stack import NAME, commit_image, serving_all
 from tests.rigs.systems import SYSTEMS, docker, image, made
 
 REGION = "us-east-1"
@@ -155,7 +155,7 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
         rig.systems[ami.id] = lock.os
         if own and row.brings and (mine := own / "locks" / NAME / f"{lock.key}.yml").exists():
             started = machine(lock.os, rig.logins[lock.os])
-            rig.bringing[ami.id] = converged(started, f"{MADE}:{platform}", mine, row.brings)
+            rig.bringing[ami.id] = commit_image(started, f"{MADE}:{platform}", mine, row.brings)
         if row.ssm:
             # Not by PutParameter, which lets nobody write AWS's own.
             value = Parameter(ACCOUNT, row.ssm, ami.id, "String", None, None, None, datetime.now(UTC), 1, "text")

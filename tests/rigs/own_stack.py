@@ -13,9 +13,8 @@ from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Lock, LockedComponent
 from tests.rigs.kernels import with_kernel
-from tests.rigs.places import locked
-from tests.rigs.simulated.lustre import CLIENT
-from tests.rigs.systems import STACK, container, converge, docker, gateway
+from tests.rigs.locks import locked, with_client
+from tests.rigs.systems import STACK, container, docker, gateway, run_playbook
 from tests.rigs.vendors import Vendors, serving
 
 NAME = f"{STACK}-simulated"
@@ -23,16 +22,15 @@ NAME = f"{STACK}-simulated"
 
 def whole(os_name: str) -> Lock:
     """A system's lock with the rig's kernel, and a base that the image has."""
-    lock = with_kernel(locked(os_name))
+    lock = with_client(with_kernel(locked(os_name)))
     # Debian's in truth.
     version = locked("debian13").components["base"].version
     base = LockedComponent(version=version, source="base_image", why="The rig's.")
-    lustre = lock.components["lustre"].model_copy(update={"version": CLIENT})
     starts = {
         name: row.model_copy(update={"brings": list(dict.fromkeys(["kernel", *row.brings]))})
         for name, row in lock.base_images.items()
     }
-    parts = {**lock.components, "base": base, "lustre": lustre}
+    parts = {**lock.components, "base": base}
     return lock.model_copy(update={"components": parts, "base_images": starts})
 
 
@@ -57,10 +55,10 @@ def serving_all(os_name: str, folder: Path) -> Iterator[Path]:
         yield folder / "own"
 
 
-def converged(started: str, name: str, lock: Path, roles: Sequence[str]) -> str:
+def commit_image(started: str, name: str, lock: Path, roles: Sequence[str]) -> str:
     """The image `name`, made of another one by the roles that a base image brings."""
     with container(started) as host:
-        done = converge(host, paths.ROOT / "playbooks" / "image.yml", lock, {"ingot_roles": list(roles)})
+        done = run_playbook(host, paths.ROOT / "playbooks" / "image.yml", lock, {"ingot_roles": list(roles)})
         if done.returncode != 0:
             raise RuntimeError(done.stdout)
         docker("commit", host, name)

@@ -1,25 +1,19 @@
 """Where tests of roles begin: a lock's vendors, served once, and a container that presents itself as its system."""
 
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from ingot import paths
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
-from ingot.model.types import Arch
+from tests.commandline import Completed
 from tests.rigs import systems
-from tests.rigs.systems import STACK, container, docker, gateway
+from tests.rigs.systems import container, docker, gateway
 from tests.rigs.vendors import Vendors, serving
 
 Serve = Callable[[Lock], Vendors]
 Make = Callable[[Lock], tuple[Vendors, str]]
-
-
-def locked(name: str, arch: Arch = "x86_64") -> Lock:
-    """A system's lock."""
-    return locks.load(paths.LOCKS / STACK / f"{name}-{arch}.yml")
 
 
 @contextmanager
@@ -46,14 +40,26 @@ def places(serve: Serve, image: Callable[[str], str] = systems.image) -> Iterato
         yield lambda lock: (serve(lock), stack.enter_context(container(image(lock.os))))
 
 
-def converge(
-    host: str, vendors: Vendors, *roles: str, check: bool = False, **facts: object
-) -> subprocess.CompletedProcess[str]:
-    """Apply roles; what Ansible says."""
+def converge(host: str, vendors: Vendors, *roles: str, check: bool = False, **facts: Any) -> Completed:
+    """Apply roles by the vendors' lock, or say with `check` what would change; what Ansible prints."""
     play = vendors.folder / "play.yml"
     play.write_text("- hosts: all\n  roles:\n" + "".join(f"    - ingot.ml.{role}\n" for role in roles))
     words = ["--check", "--diff"] if check else []
-    return systems.converge(host, play, vendors.lock_file, facts, *words)
+    return systems.run_playbook(host, play, vendors.lock_file, facts, *words)
+
+
+def converged(host: str, vendors: Vendors, *roles: str, **facts: Any) -> Completed:
+    """Apply roles, which succeeds."""
+    done = converge(host, vendors, *roles, **facts)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    return done
+
+
+def converged_twice(host: str, vendors: Vendors, *roles: str, **facts: Any) -> None:
+    """Apply roles, which succeeds, and once more, which changes nothing."""
+    converged(host, vendors, *roles, **facts)
+    second = converge(host, vendors, *roles, **facts)
+    assert "changed=0 " in second.stdout, second.stdout[-6000:]
 
 
 def ask(host: str, script: str) -> str:

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingot import paths
+from tests.commandline import Completed
 from tests.rigs.seen import SEEN
 
 IMAGE = {"platform": "ec2", "accelerator": "cpu", "summary": "What a test of the rig has made."}
 
 
 def suite(
-    host: str, lock_file: Path, roles: Sequence[str], files: Sequence[str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the roles' test files, or others', on a container that the roles have made; what pytest says."""
+    host: str, lock_file: Path, roles: Sequence[str], files: Sequence[str] | None = None, *options: str
+) -> Completed:
+    """Run the roles' test files, or `files`, on a container that the roles have made; what pytest prints."""
     own = lock_file.parent / "catalog"
     own.mkdir(exist_ok=True)
     (own / "images.yml").write_text(json.dumps({"images": {"rig": {**IMAGE, "roles": list(roles)}}}))
@@ -24,9 +25,10 @@ def suite(
     words = [sys.executable, "-m", "pytest", *(str(folder / f"test_{name}.py") for name in files or roles)]
     words += ["-c", os.devnull]
     words += ["--rootdir", str(folder), "--confcutdir", str(folder), "-p", "no:cacheprovider", "-rs", "--color=no"]
-    words += [f"--hosts=docker://{host}", f"--lock={lock_file}", "--image=rig"]
+    words += [*options, f"--hosts=docker://{host}", f"--lock={lock_file}", "--image=rig"]
     env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"} | {"INGOT_CATALOG": str(own)}
     done = subprocess.run(words, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
     if done.returncode == 0:
-        SEEN.verified(lock_file, files or roles)
+        # A file that is no role's tests what roles have in common.
+        SEEN.verified(lock_file, [name for name in files or roles if name in roles])
     return done

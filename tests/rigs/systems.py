@@ -248,7 +248,9 @@ def gateway() -> str:
     return network.get("Gateway") or str(ip_network(network["Subnet"])[1])
 
 
-def command(host: str, play: Path, lock: Path, facts: Mapping[str, Any] | None = None, *words: str) -> dict[str, Any]:
+def playbook_command(
+    host: str, play: Path, lock: Path, facts: Mapping[str, Any] | None = None, *words: str
+) -> dict[str, Any]:
     """How a process is started that runs a playbook on a container with a lock."""
     given = {"ingot_lock": str(lock), "ansible_python_interpreter": "/usr/bin/python3", **(facts or {})}
     env = {**os.environ, **packer_environment(), "ANSIBLE_COLLECTIONS_PATH": str(paths.ROOT / "build")}
@@ -258,11 +260,11 @@ def command(host: str, play: Path, lock: Path, facts: Mapping[str, Any] | None =
     return {"args": line, "env": env}
 
 
-def converge(
+def run_playbook(
     host: str, play: Path, lock: Path, facts: Mapping[str, Any] | None = None, *words: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a playbook on a container with a lock; what Ansible says."""
-    process = command(host, play, lock, facts, *words)
+    process = playbook_command(host, play, lock, facts, *words)
     done = subprocess.run(**process, capture_output=True, text=True, check=False)
     if done.returncode == 0 and "--check" not in words:
         SEEN.converged(host, play, lock, done.stdout)

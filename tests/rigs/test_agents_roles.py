@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.rigs.places import Make, ask, converge, locked
+from tests.rigs.locks import locked
+from tests.rigs.places import Make, ask, converge, converged_twice
 from tests.rigs.suite import suite
 from tests.rigs.systems import SYSTEMS, docker
 from tests.rigs.vendors import Vendors
@@ -35,10 +36,7 @@ def test_the_roles_install_what_the_lock_has_and_a_second_time_change_nothing(pl
     put(host, "/usr/local/sbin/snap", SNAP)
     docker("exec", host, "mkdir", "-p", "/snap/amazon-ssm-agent/current", f"{CLI}/v2/2.0.0/dist")
     docker("exec", host, "ln", "-s", f"{CLI}/v2/2.0.0", f"{CLI}/v2/current")
-    first = converge(host, vendors, *ROLES)
-    assert first.returncode == 0, first.stdout
-    second = converge(host, vendors, *ROLES)
-    assert "changed=0 " in second.stdout, second.stdout
+    converged_twice(host, vendors, *ROLES)
     assert ask(host, "ls /dev/shm/ingot-files") == ""
     verified = suite(host, vendors.lock_file, ROLES)
     assert verified.returncode == 0, verified.stdout

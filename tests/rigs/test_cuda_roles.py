@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from typing import Any
 import pytest
 
 from ingot import paths
-from ingot.lock import file as locks
-from tests.rigs.seen import SEEN
+from tests.rigs.locks import locked, with_entry
+from tests.rigs.places import converge, converged_twice
 from tests.rigs.simulated.open_mpi import OPEN_MPI
-from tests.rigs.systems import STACK, container, docker, gateway, image
+from tests.rigs.suite import suite
 from tests.rigs.systems import SYSTEMS as KINDS
-from tests.rigs.systems import converge as run_play
+from tests.rigs.systems import container, docker, gateway, image
 from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
@@ -29,7 +28,6 @@ ROLES = ["cuda", "nccl", "nccl_tests", "docker", "nvidia_container_toolkit"]
 SYSTEMS = ["ubuntu2404", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ubuntu2204", "rocky9", "rhel9"))]
 # Where a library is on systems of rpm, and Debian's compiler and loader in their place do not look.
 LIB64 = "echo /usr/lib64 >/etc/ld.so.conf.d/simulated.conf"
-PLAY = "- hosts: all\n  roles: [{roles}]\n"
 # Of the toolkit's Go module, and what starts a container without an engine.
 TOOLKIT = "github.com/NVIDIA/nvidia-container-toolkit"
 PROGRAMS = ["nvidia-ctk", "nvidia-container-runtime", "nvidia-container-runtime-hook", "nvidia-cdi-hook"]
@@ -73,11 +71,9 @@ def served(os_name: str, folder: Path) -> Any:
 
     Where a lock does not know Docker's version yet, that of Ubuntu 24.04 stands in for it.
     """
-    lock, noble = (locks.load(paths.LOCKS / STACK / f"{name}-x86_64.yml") for name in (os_name, "ubuntu2404"))
-    engine = lock.components["docker"]
-    engine = engine.model_copy(update={"version": engine.version or noble.components["docker"].version})
-    lock = lock.model_copy(update={"components": {**lock.components, "docker": engine}})
-    return serving(lock, ROLES, folder / "vendors", gateway())
+    lock, noble = locked(os_name), locked("ubuntu2404")
+    engine = lock.components["docker"].version or noble.components["docker"].version
+    return serving(with_entry(lock, "docker", version=engine), ROLES, folder / "vendors", gateway())
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)
@@ -103,26 +99,6 @@ def host(os_name: str) -> Iterator[str]:
         yield name
 
 
-def converge(
-    host: str, vendors: Vendors, *roles: str, facts: dict[str, Any] | None = None, words: tuple[str, ...] = ()
-) -> subprocess.CompletedProcess[str]:
-    """Apply roles; what Ansible says."""
-    play = vendors.folder / "play.yml"
-    play.write_text(PLAY.format(roles=", ".join(f"ingot.ml.{role}" for role in roles)))
-    return run_play(host, play, vendors.lock_file, facts, *words)
-
-
-def suite(host: str, vendors: Vendors, *components: str) -> str:
-    """Run the suite of finished images for components; what pytest says."""
-    files = [paths.ROOT / "tests" / "image" / f"test_{name}.py" for name in components]
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, files)]
-    words += [f"--hosts=docker://{host}", f"--lock={vendors.lock_file}", "--image=parallelcluster"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=paths.ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    SEEN.verified(vendors.lock_file, components)
-    return done.stdout
-
-
 def read(host: str, path: str) -> str:
     """A file of the container."""
     return docker("exec", host, "cat", path)
@@ -136,17 +112,16 @@ def left(host: str) -> list[str]:
 def test_an_image_with_all_of_them_is_as_its_lock_and_a_second_time_changes_nothing(
     host: str, vendors: Vendors
 ) -> None:
-    first = converge(host, vendors, *ROLES)
-    assert first.returncode == 0, first.stdout
-    second = converge(host, vendors, *ROLES)
-    assert "changed=0 " in second.stdout, second.stdout
-    assert "failed" not in suite(host, vendors, *ROLES)
+    converged_twice(host, vendors, *ROLES)
+    verified = suite(host, vendors.lock_file, ROLES)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "failed" not in verified.stdout
     assert left(host) == []
 
 
 @pytest.mark.slow
 def test_a_look_at_it_changes_nothing(host: str, vendors: Vendors) -> None:
-    looked = converge(host, vendors, *ROLES, words=("--check", "--diff"))
+    looked = converge(host, vendors, *ROLES, check=True)
     assert "changed=0 " in looked.stdout, looked.stdout
 
 
@@ -220,7 +195,8 @@ def test_a_build_that_fails_leaves_the_tests_that_were_there_and_the_next_run_bu
         assert left(host) == []
     docker("exec", host, "sh", "-c", "mkdir /var/tmp/ingot-nccl-tests; echo old >/var/tmp/ingot-nccl-tests/old.cu")
     assert converge(host, vendors, "nccl_tests").returncode == 0
-    suite(host, vendors, "nccl_tests")
+    verified = suite(host, vendors.lock_file, ROLES, ["nccl_tests"])
+    assert verified.returncode == 0, verified.stdout + verified.stderr
     assert left(host) == []
 
 
@@ -230,8 +206,7 @@ def toolkit() -> Path:
     go = shutil.which("go")
     if go is None:
         pytest.skip("needs Go, to build the real toolkit")
-    lock = locks.load(paths.LOCKS / STACK / "ubuntu2404-x86_64.yml")
-    version = lock.components["nvidia_container_toolkit"].version
+    version = locked("ubuntu2404").components["nvidia_container_toolkit"].version
     folder = paths.cache_dir("rig") / f"nvidia-container-toolkit-{version}"
     if not all((folder / name).exists() for name in PROGRAMS):
         env = {**os.environ, "GOBIN": str(folder), "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod -buildvcs=false"}
@@ -278,9 +253,10 @@ def test_the_real_toolkit_reads_the_settings_and_would_write_the_same(host: str,
 
 @pytest.mark.slow
 def test_a_container_sees_what_is_described_in_the_mode_that_was_asked_for(
-    host: str, vendors: Vendors, real: None
+    host: str, vendors: Vendors, real: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The real runtime and a real container; a device that every system has stands for a GPU."""
+    monkeypatch.setenv("ANSIBLE_DIFF_ALWAYS", "1")
     docker("exec", host, "nvidia-ctk", "--quiet", "config", f"--config-file={CONFIG}", "--in-place")
     docker("exec", "-i", host, "sh", "-euc", "mkdir -p /var/run/cdi; cat >/var/run/cdi/nvidia.yaml", stdin=DEVICES)
     assert "nvidia.com/gpu=all" in docker("exec", host, "nvidia-ctk", "cdi", "list").split()
@@ -292,7 +268,6 @@ def test_a_container_sees_what_is_described_in_the_mode_that_was_asked_for(
         ("jit-cdi", ["NVIDIA_VISIBLE_DEVICES=all"], "failed to initialize NVML"),
     ):
         if f'\nmode = "{mode}"\n' not in read(host, CONFIG):
-            facts = {"nvidia_container_toolkit_mode": mode}
-            done = converge(host, vendors, "nvidia_container_toolkit", facts=facts, words=("--diff",))
+            done = converge(host, vendors, "nvidia_container_toolkit", nvidia_container_toolkit_mode=mode)
             assert f'+mode = "{mode}"' in done.stdout
         assert sees in started(host, *names), mode

@@ -4,34 +4,27 @@ The kernel is that of the headers in the rig's image; nothing loads the modules,
 plans are real.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from ingot import paths
 from ingot.catalog.instance_types import describe
-from ingot.catalog.read import read_catalog
-from ingot.lock import file as locks
-from ingot.model.lock import Artifact, Lock, LockedComponent
-from tests.rigs.seen import SEEN
+from ingot.model.lock import LockedComponent
+from tests.rigs.kernels import with_kernel
+from tests.rigs.later import NEWER_DRIVER
+from tests.rigs.locks import DRIVER, locked, with_driver
+from tests.rigs.places import converge, converged, converged_twice
 from tests.rigs.simulated.driver import LICENCES
-from tests.rigs.systems import STACK, container, docker, gateway, image, tools_image
-from tests.rigs.systems import converge as run_play
+from tests.rigs.suite import suite
+from tests.rigs.systems import container, docker, gateway, image
 from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["nvidia_driver", "gdrcopy"]
-PLAY = "- hosts: all\n  vars: {vars}\n  roles:\n{roles}\n"
-VERSION, NEWER = "580.126.20", "580.159.03"
 KERNELS = "dpkg-query -W 'linux-*'"
 LEFT_OVER = "find /dev/shm/ingot-files /etc/dkms/no-autoinstall ! -path /dev/shm/ingot-files 2>/dev/null"
 
@@ -47,40 +40,14 @@ class Rig(dict[tuple[str, str, str], Vendors]):
         return self[key]
 
 
-@pytest.fixture(scope="session")
-def release() -> str:
-    """The release of the kernel whose headers the rig's image has."""
-    return docker("run", "--rm", tools_image(), "ls", "/lib/modules").strip()
-
-
-def locked(system: str, module: str, version: str, release: str) -> Lock:
-    """The system's lock with a driver of this flavour and version, as the catalog offers it, and the rig's kernel."""
-    lock = locks.load(paths.LOCKS / STACK / f"{system}-x86_64.yml")
-    offers = [each for each in read_catalog().components["nvidia_driver"].offers if system in each.os]
-    runfile = module == "runfile"
-    facts = {"module": "open", "runfile": True} if runfile else {"module": module}
-    (offer, *_) = [
-        each
-        for each in offers
-        if facts.items() <= each.facts.items() and bool(each.download) == runfile and version in each.releases
-    ]
-    words = {"version": version, "major": version.partition(".")[0], "arch": lock.arch}
-    packages = sorted(name.format(**words) for name in (offer.repository.packages if offer.repository else {}))
-    artifact = Artifact(url=offer.download.url.format(**words)) if offer.download else None
-    source = offer.repository.name if offer.repository else "download"
-    update = {"version": version, "packages": packages, "facts": offer.facts, "artifact": artifact, "source": source}
-    driver = lock.components["nvidia_driver"].model_copy(update=update)
-    kernel = LockedComponent(version="6.12", source="distribution", facts={"release": release}, why="the rig has it")
-    return lock.model_copy(update={"components": {**lock.components, "nvidia_driver": driver, "kernel": kernel}})
-
-
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory, release: str) -> Iterator[Rig]:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """The rig of vendors, for as many locks as tests ask for."""
     with ExitStack() as stack:
 
         def make(key: tuple[str, str, str]) -> Vendors:
-            lock = locked(*key, release)
+            system, module, version = key
+            lock = with_kernel(with_driver(locked(system), module, version))
             given = {"kernel": lock.components["kernel"]}
             folder = tmp_path_factory.mktemp("rig") / "vendors"
             return stack.enter_context(serving(lock, ROLES, folder, gateway(), given=given))
@@ -93,17 +60,6 @@ def host() -> Iterator[str]:
     """A container that presents itself as Ubuntu 24.04."""
     with container(image("ubuntu2404")) as name:
         yield name
-
-
-def converge(
-    host: str, vendors: Vendors, *roles: str, check: bool = True, **variables: Any
-) -> subprocess.CompletedProcess[str]:
-    """Apply roles; what Ansible says."""
-    play = vendors.folder / f"{'-'.join(roles)}.yml"
-    play.write_text(PLAY.format(vars=variables, roles="\n".join(f"    - ingot.ml.{role}" for role in roles)))
-    done = run_play(host, play, vendors.lock_file)
-    assert not check or done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    return done
 
 
 def sh(host: str, script: str) -> str:
@@ -134,10 +90,10 @@ class Made:
 def made(request: pytest.FixtureRequest, rig: Rig) -> Iterator[Made]:
     """The roles applied to a system, with a flavour of the module."""
     system, module = request.param
-    vendors = rig[system, module, VERSION]
+    vendors = rig[system, module, DRIVER]
     with container(image(system)) as name:
         kernels = sh(name, KERNELS)
-        converge(name, vendors, *ROLES)
+        converged(name, vendors, *ROLES)
         yield Made(name, vendors, kernels)
 
 
@@ -148,7 +104,7 @@ every = pytest.mark.parametrize("made", MADE, indirect=True, ids="-".join)
 
 @every
 def test_a_second_time_changes_nothing_and_the_kernel_is_as_it_was(made: Made) -> None:
-    assert "changed=0 " in converge(made.host, made.vendors, *ROLES).stdout
+    assert "changed=0 " in converged(made.host, made.vendors, *ROLES).stdout
     assert sh(made.host, KERNELS) == made.kernels
 
 
@@ -169,17 +125,9 @@ def test_the_locks_packages_are_installed_and_held_and_nothing_is_left_over(made
 
 
 @every
-def test_the_suite_of_finished_images_finds_nothing_wrong(made: Made, tmp_path: Path) -> None:
-    row = {"platform": "ec2", "accelerator": "nvidia", "summary": "The rig's.", "roles": ["kernel", *ROLES]}
-    (tmp_path / "images.yml").write_text(yaml.safe_dump({"images": {"rig": row}}))
-    suite = paths.ROOT / "tests" / "image"
-    words = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", suite, "--confcutdir", suite]
-    words += ["-p", "no:cacheprovider", f"--hosts=docker://{made.host}", f"--lock={made.vendors.lock_file}"]
-    words += ["--image=rig", *(suite / f"test_{role}.py" for role in ROLES)]
-    env = {**os.environ, "INGOT_CATALOG": str(tmp_path)}
-    done = subprocess.run(words, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    SEEN.verified(made.vendors.lock_file, ROLES)
+def test_the_suite_of_finished_images_finds_nothing_wrong(made: Made) -> None:
+    verified = suite(made.host, made.vendors.lock_file, ["kernel", *ROLES], ROLES)
+    assert verified.returncode == 0, verified.stdout[-4000:] + verified.stderr[-2000:]
 
 
 # What one image finds on machines of several generations, and the flavour that each takes.
@@ -211,9 +159,8 @@ def test_modules_are_signed_by_a_given_key_which_does_not_stay(host: str, rig: R
     make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ingot-test -keyout /dev/shm/key.pem"
     sh(host, f"{make} -outform DER -out /dev/shm/key.der 2>/dev/null")
     key = {"nvidia_driver_signing_key": "/dev/shm/key.pem", "nvidia_driver_signing_certificate": "/dev/shm/key.der"}
-    vendors = rig["ubuntu2404", "auto", VERSION]
-    converge(host, vendors, *ROLES, **key)
-    assert "changed=0 " in converge(host, vendors, *ROLES, **key).stdout
+    vendors = rig["ubuntu2404", "auto", DRIVER]
+    converged_twice(host, vendors, *ROLES, **key)
     folder = f"/lib/modules/{release}"
     files = sh(host, f"find {folder}/updates {folder}/ingot-nvidia-closed/ -name '*.ko*'").split()
     assert len(files) == 9
@@ -226,35 +173,34 @@ def test_modules_are_signed_by_a_given_key_which_does_not_stay(host: str, rig: R
 
 @pytest.mark.slow
 def test_a_build_that_was_cut_off_is_mended_by_the_next_run(host: str, rig: Rig, release: str) -> None:
-    vendors = rig["ubuntu2404", "auto", VERSION]
+    vendors = rig["ubuntu2404", "auto", DRIVER]
     # Nothing compiles, as if the machine had stopped in the middle.
     sh(host, "mv /usr/bin/make /usr/bin/make-away; ln -s /bin/false /usr/bin/make")
-    done = converge(host, vendors, "nvidia_driver", check=False)
+    done = converge(host, vendors, "nvidia_driver")
     assert done.returncode != 0
     assert sh(host, f"grep -rl mok_signing_key /etc/dkms/framework.conf.d || true; {LEFT_OVER} || true") == ""
     sh(host, "mv /usr/bin/make-away /usr/bin/make")
-    converge(host, vendors, "nvidia_driver")
-    built = f"/var/lib/dkms/nvidia/{VERSION}/{release}/x86_64/module"
+    converged(host, vendors, "nvidia_driver")
+    built = f"/var/lib/dkms/nvidia/{DRIVER}/{release}/x86_64/module"
     ahead = f"/lib/modules/{release}/ingot-nvidia-closed"
     for spoil in (
         f"rm /var/lib/dkms/nvidia/kernel-* {built}/nvidia.ko* /lib/modules/{release}/updates/dkms/nvidia.ko*",
         f"rm -r /lib/modules/{release}/updates; depmod {release}; rm {ahead}/nvidia-uvm.ko* {ahead}",
     ):
         sh(host, spoil)
-        converge(host, vendors, "nvidia_driver")
-        assert modinfo(host, release, "nvidia", "version") == VERSION
-        assert modinfo(host, release, "nvidia-drm", "version") == VERSION
+        converged(host, vendors, "nvidia_driver")
+        assert modinfo(host, release, "nvidia", "version") == DRIVER
+        assert modinfo(host, release, "nvidia-drm", "version") == DRIVER
         assert len(sh(host, f"ls {ahead}/ | grep ko").split()) == 4
-    assert "changed=0 " in converge(host, vendors, "nvidia_driver").stdout
+    assert "changed=0 " in converged(host, vendors, "nvidia_driver").stdout
 
 
 @pytest.mark.slow
 def test_another_lock_moves_the_driver_there_and_back_and_never_the_kernel(host: str, rig: Rig, release: str) -> None:
     kernels = sh(host, KERNELS)
-    for version, module in ((VERSION, "auto"), (NEWER, "auto"), (VERSION, "open")):
+    for version, module in ((DRIVER, "auto"), (NEWER_DRIVER, "auto"), (DRIVER, "open")):
         vendors = rig["ubuntu2404", module, version]
-        converge(host, vendors, *ROLES)
-        assert "changed=0 " in converge(host, vendors, *ROLES).stdout
+        converged_twice(host, vendors, *ROLES)
         assert sh(host, KERNELS) == kernels
         assert modinfo(host, release, "nvidia", "version") == version
         rows = [line.split() for line in sh(host, "dpkg-query -W '*nvidia*' cuda-drivers || true").splitlines()]
@@ -271,16 +217,16 @@ def test_another_lock_moves_the_driver_there_and_back_and_never_the_kernel(host:
 
 @pytest.mark.slow
 def test_a_package_that_is_unpacked_is_the_locks_or_refused(host: str, rig: Rig, release: str) -> None:
-    vendors = rig["ubuntu2404", "auto", VERSION]
+    vendors = rig["ubuntu2404", "auto", DRIVER]
     file = Path(vendors.lock.components["nvidia_driver"].files["nvidia-kernel-source-580"].path).name
     faults: list[int | str] = ["altered", 404]
     for fault in faults:
         vendors.faults[file] = [fault]
-        done = converge(host, vendors, "nvidia_driver", check=False)
+        done = converge(host, vendors, "nvidia_driver")
         assert done.returncode != 0
         assert file in done.stdout
         assert sh(host, f"ls -d /usr/src/nvidia-closed* 2>/dev/null || true; {LEFT_OVER} || true") == ""
-    converge(host, vendors, "nvidia_driver")
+    converged(host, vendors, "nvidia_driver")
     assert sh(host, f"modinfo -F license /lib/modules/{release}/ingot-nvidia-closed/nvidia.ko*") == "NVIDIA"
 
 
@@ -290,14 +236,13 @@ def test_a_package_that_is_unpacked_is_the_locks_or_refused(host: str, rig: Rig,
 def test_a_container_takes_gdrcopys_library_alone_from_the_locks_source_or_refuses_it(
     host: str, rig: Rig, fault: int | str
 ) -> None:
-    vendors = rig["ubuntu2404", "auto", VERSION]
+    vendors = rig["ubuntu2404", "auto", DRIVER]
     vendors.faults["v2.6.tar.gz"] = [fault]
-    done = converge(host, vendors, "gdrcopy", check=False, gdrcopy_kmod=False)
+    done = converge(host, vendors, "gdrcopy", gdrcopy_kmod=False)
     assert done.returncode != 0
     assert "v2.6.tar.gz" in done.stdout
     assert sh(host, f"ls -d /opt/gdrcopy 2>/dev/null || true; {LEFT_OVER} || true") == ""
-    converge(host, vendors, "gdrcopy", gdrcopy_kmod=False)
-    assert "changed=0 " in converge(host, vendors, "gdrcopy", gdrcopy_kmod=False).stdout
+    converged_twice(host, vendors, "gdrcopy", gdrcopy_kmod=False)
     found = sh(host, "ldconfig -p | awk '/libgdrapi.so.2/ {print $NF}'")
     assert found == "/opt/gdrcopy/lib/libgdrapi.so.2"
     assert "[libgdrapi.so.2]" in sh(host, f"objdump -p {found} | sed -n 's/SONAME *\\(.*\\)/[\\1]/p'")

@@ -1,19 +1,18 @@
 """EFA by AWS' installer, and its plugin for NCCL, converged against a simulated AWS."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from ingot import paths
 from ingot.lock import file as locks
-from ingot.model.lock import Lock, LockedComponent
-from tests.rigs.seen import SEEN
-from tests.rigs.systems import STACK, container, converge, docker, gateway, image
+from ingot.model.lock import Lock
+from tests.rigs.kernels import with_kernel
+from tests.rigs.locks import locked
+from tests.rigs.places import converge, converged_twice
+from tests.rigs.suite import suite
+from tests.rigs.systems import container, docker, gateway, image
 from tests.rigs.vendors import Vendors, serving
 from tests.signing import Key
 
@@ -26,18 +25,6 @@ INSTALLER = "aws-efa-installer-1.50.0.tar.gz"
 slow = pytest.mark.slow
 # The first runs by default.
 SYSTEMS = ["ubuntu2404", *(pytest.param(name, marks=slow) for name in ("ubuntu2204", "al2023", "rocky9", "rhel9"))]
-PLAY = """\
-- hosts: all
-  roles: [{roles}]
-"""
-IMAGES = """\
-images:
-  rig:
-    platform: ec2
-    accelerator: nvidia
-    summary: What is tested here.
-    roles: {roles}
-"""
 # Kills apt-get between rdma-core and the other packages.
 KILL = 'DPkg::Post-Invoke { "kill -9 $(pgrep -o apt-get)"; };'
 
@@ -48,54 +35,19 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module")
-def release() -> str:
-    """The kernel that the rig's image has headers of."""
-    with container(image("ubuntu2404")) as made:
-        return docker("exec", made, "ls", "/lib/modules").strip()
-
-
 @contextmanager
-def aws(folder: Path, lock: Lock, release: str) -> Iterator[Vendors]:
+def aws(folder: Path, lock: Lock) -> Iterator[Vendors]:
     """AWS, as a lock has it, served where containers reach it."""
-    kernel = LockedComponent(version="6.12", source="distribution", facts={"release": release}, why="it is there")
+    kernel = with_kernel(lock).components["kernel"]
     with serving(lock, ["efa", "aws_ofi_nccl"], folder / "vendors", gateway(), {"kernel": kernel}) as made:
         yield made
 
 
-def lock_of(stack: str, name: str) -> Lock:
-    """The lock of a system."""
-    return locks.load(paths.LOCKS / stack / f"{name}-x86_64.yml")
-
-
 @pytest.fixture(scope="module")
-def vendors(name: str, release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
+def vendors(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
     """AWS, as the newest lock of the system has it."""
-    with aws(tmp_path_factory.mktemp("rig"), lock_of(STACK, name), release) as made:
+    with aws(tmp_path_factory.mktemp("rig"), locked(name)) as made:
         yield made
-
-
-@pytest.fixture
-def host(name: str, vendors: Vendors) -> Iterator[str]:
-    """A container that presents itself as the system."""
-    vendors.faults.clear()
-    with container(image(name)) as made:
-        yield made
-
-
-def apply(host: str, vendors: Vendors, roles: str, *words: str, **given: object) -> subprocess.CompletedProcess[str]:
-    """Apply one role or several as a playbook of two lines does; what Ansible says."""
-    play = vendors.folder / "play.yml"
-    play.write_text(PLAY.format(roles=", ".join(f"ingot.ml.{role}" for role in roles.split())))
-    return converge(host, play, vendors.lock_file, given, *words)
-
-
-def applied(host: str, vendors: Vendors, roles: str, **given: object) -> None:
-    """Apply roles, which succeeds, and again, which changes nothing."""
-    first = apply(host, vendors, roles, **given)
-    assert first.returncode == 0, first.stdout
-    second = apply(host, vendors, roles, **given)
-    assert "changed=0 " in second.stdout, second.stdout
 
 
 def sh(host: str, script: str) -> str:
@@ -118,25 +70,12 @@ def leftovers(host: str) -> str:
     return sh(host, f"ls -d {WORK} {UNFINISHED} /dev/shm/ingot-files/* 2>/dev/null; true")
 
 
-def suite(host: str, vendors: Vendors, roles: list[str], *files: str) -> None:
-    """Run files of the suite of images against the container."""
-    own = vendors.folder / "own"
-    own.mkdir(exist_ok=True)
-    (own / "images.yml").write_text(IMAGES.format(roles=roles))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, f"--hosts=docker://{host}"]
-    command += [f"--lock={vendors.lock_file}", "--image=rig", f"--rootdir={paths.ROOT / 'tests' / 'image'}"]
-    env = {**os.environ, "INGOT_CATALOG": str(own)}
-    done = subprocess.run(command, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    SEEN.verified(vendors.lock_file, [Path(file).stem.removeprefix("test_") for file in files])
-
-
 @pytest.mark.slow
 def test_a_container_gets_the_libraries_and_nothing_of_its_hosts(host: str, vendors: Vendors) -> None:
-    first = apply(host, vendors, "efa", "--check", "--diff")
+    first = converge(host, vendors, "efa", check=True)
     assert first.returncode == 0, first.stdout
     assert (installed(host), leftovers(host)) == (set(), "")
-    applied(host, vendors, "efa")
+    converged_twice(host, vendors, "efa")
     packages = sh(host, f"cat {LIST}")
     assert f"# EFA installer version: {vendors.lock.components['efa'].version}\n" in packages
     assert {"openmpi40-aws", "openmpi50-aws", "libnccl-ofi"} <= installed(host)
@@ -149,11 +88,12 @@ def test_an_image_in_the_making_gets_the_module_for_its_own_kernel_and_passes_th
     host: str, vendors: Vendors, release: str
 ) -> None:
     roles = ["kernel", "efa", "aws_ofi_nccl"]
-    applied(host, vendors, "efa aws_ofi_nccl", ingot_roles=roles)
+    converged_twice(host, vendors, "efa", "aws_ofi_nccl", ingot_roles=roles)
     assert sh(host, f"modinfo -k {release} -F version efa").strip() == "3.3.0g"
     # There is no driver of NVIDIA's, that the latter would ask for.
     assert {"efa", "efa-config"} == installed(host) & {"efa", "efa-config", "efa-nv-peermem"}
-    suite(host, vendors, roles, "tests/image/test_efa.py", "tests/image/test_aws_ofi_nccl.py")
+    verified = suite(host, vendors.lock_file, roles, ["efa", "aws_ofi_nccl"])
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 @pytest.mark.parametrize(
@@ -169,12 +109,12 @@ def test_an_installer_that_is_not_the_locks_is_refused_and_nothing_is_installed(
     host: str, vendors: Vendors, fault: int | str, said: str
 ) -> None:
     vendors.faults[INSTALLER] = [fault]
-    done = apply(host, vendors, "efa")
+    done = converge(host, vendors, "efa")
     assert done.returncode != 0
     assert f"Fetch {INSTALLER} of efa" in done.stdout
     assert said in done.stdout
     assert (installed(host), leftovers(host), sh(host, "ls /opt")) == (set(), "", "")
-    assert apply(host, vendors, "efa").returncode == 0
+    assert converge(host, vendors, "efa").returncode == 0
     assert "libnccl-ofi" in installed(host)
 
 
@@ -197,7 +137,7 @@ def other(tmp_path: Path) -> Iterator[Key]:
 
 def refused(host: str, vendors: Vendors, said: str) -> None:
     """The role refuses, says why, and leaves nothing."""
-    done = apply(host, vendors, "efa")
+    done = converge(host, vendors, "efa")
     assert done.returncode != 0
     assert said in " ".join(done.stdout.split())
     assert (installed(host), leftovers(host), sh(host, "ls /opt")) == (set(), "", "")
@@ -254,13 +194,13 @@ def test_an_installer_that_was_killed_is_run_again(name: str, host: str, vendors
     if not name.startswith("ubuntu"):
         pytest.skip("apt is what is killed")
     sh(host, f"echo '{KILL}' > /etc/apt/apt.conf.d/99kill")
-    done = apply(host, vendors, "efa")
+    done = converge(host, vendors, "efa")
     assert done.returncode != 0
     assert "Run the EFA installer with" in done.stdout
     assert "libibverbs1" in installed(host)
     assert leftovers(host).split() == [UNFINISHED]
     sh(host, "rm /etc/apt/apt.conf.d/99kill")
-    assert apply(host, vendors, "efa").returncode == 0
+    assert converge(host, vendors, "efa").returncode == 0
     assert "libnccl-ofi" in installed(host)
     assert leftovers(host) == ""
 
@@ -282,12 +222,12 @@ def test_a_running_system_gets_all_of_it_and_an_installer_that_failed_late_is_ru
     initramfs = "/usr/local/sbin/update-initramfs"
     sh(host, f"printf '#!/bin/sh\\nexit 1\\n' > {initramfs} && chmod +x {initramfs}")
     given = {"efa_kmod": True, "efa_kernel": release, "efa_nvidia": True}
-    done = apply(host, vendors, "efa", **given)
+    done = converge(host, vendors, "efa", **given)
     assert done.returncode != 0
     assert "failed to generate new initramfs image" in done.stdout
     assert "EFA installer version: 1.50.0" in sh(host, f"cat {LIST}")
     sh(host, f"printf '#!/bin/sh\\ntouch /root/made\\n' > {initramfs}")
-    applied(host, vendors, "efa", **given)
+    converged_twice(host, vendors, "efa", **given)
     assert sh(host, "ls /root/made")
     assert leftovers(host) == ""
     assert {"efa", "efa-nv-peermem"} <= installed(host)
@@ -296,15 +236,15 @@ def test_a_running_system_gets_all_of_it_and_an_installer_that_failed_late_is_ru
 
 @pytest.mark.slow
 def test_what_an_image_with_its_own_mpi_left_out_comes_when_it_is_asked_for(host: str, vendors: Vendors) -> None:
-    applied(host, vendors, "efa", efa_minimal=True)
+    converged_twice(host, vendors, "efa", efa_minimal=True)
     assert not {"openmpi40-aws", "libnccl-ofi", "efa-profile"} & installed(host)
-    applied(host, vendors, "efa")
+    converged_twice(host, vendors, "efa")
     assert {"openmpi40-aws", "libnccl-ofi", "efa-profile"} <= installed(host)
 
 
 @pytest.mark.slow
 def test_the_number_of_huge_pages_can_be_given(host: str, vendors: Vendors) -> None:
-    applied(host, vendors, "efa", ingot_roles=["kernel", "efa"], efa_hugepages=512)
+    converged_twice(host, vendors, "efa", ingot_roles=["kernel", "efa"], efa_hugepages=512)
     assert "efa-config" not in installed(host)
     assert "vm.nr_hugepages = 512\n" in sh(host, "cat /etc/sysctl.d/91-efa.conf")
 
@@ -313,7 +253,7 @@ def test_the_number_of_huge_pages_can_be_given(host: str, vendors: Vendors) -> N
 def test_another_lock_moves_installer_module_and_plugin_forward_and_back(
     name: str, host: str, vendors: Vendors, release: str, tmp_path: Path
 ) -> None:
-    lock = lock_of(STACK, name)
+    lock = locked(name)
     facts = {"libfabric": "2.7.0amzn2.0", "aws_ofi_nccl": "1.22.0", "rdma_core": "65.0-1", "efa_kmod": "3.3.1"}
     parts = dict(lock.components)
     for each, version in (("efa", "1.51.0"), ("aws_ofi_nccl", "1.22.0")):
@@ -325,10 +265,10 @@ def test_another_lock_moves_installer_module_and_plugin_forward_and_back(
             update={"version": version, "artifact": artifact, "facts": {**entry.facts, **facts}}
         )
     given = {"ingot_roles": ["kernel", "efa", "aws_ofi_nccl"]}
-    with aws(tmp_path, lock.model_copy(update={"components": parts}), release) as newer:
+    with aws(tmp_path, lock.model_copy(update={"components": parts})) as newer:
         for aws_then, libfabric, module in ((vendors, "2.6.0amzn1.0", "3.3.0g"), (newer, "2.7.0amzn2.0", "3.3.1g"),
                                         (vendors, "2.6.0amzn1.0", "3.3.0g")):  # fmt: skip
-            applied(host, aws_then, "efa aws_ofi_nccl", **given)
+            converged_twice(host, aws_then, "efa", "aws_ofi_nccl", **given)
             assert f"libfabric: {libfabric}" in sh(host, "fi_info --version")
             assert sh(host, f"modinfo -k {release} -F version efa").strip() == module
 
@@ -347,45 +287,47 @@ def test_the_plugin_is_built_where_no_installer_brings_it_also_after_a_build_tha
     host: str, vendors: Vendors
 ) -> None:
     stubs(host, FABRIC)
-    done = apply(host, vendors, "aws_ofi_nccl")
+    done = converge(host, vendors, "aws_ofi_nccl")
     assert done.returncode != 0
     assert "requires either CUDA or Neuron" in done.stdout
     assert (sh(host, "ls /opt/amazon").split(), leftovers(host)) == (["efa"], "")
     stubs(host, CUDA)
-    applied(host, vendors, "aws_ofi_nccl")
+    converged_twice(host, vendors, "aws_ofi_nccl")
     assert leftovers(host) == ""
-    suite(host, vendors, ["aws_ofi_nccl"], "tests/image/test_aws_ofi_nccl.py")
+    verified = suite(host, vendors.lock_file, ["aws_ofi_nccl"], ["aws_ofi_nccl"])
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 @pytest.mark.slow
 def test_a_source_that_is_not_the_locks_is_refused_and_nothing_is_built(host: str, vendors: Vendors) -> None:
     stubs(host, FABRIC, CUDA)
     vendors.faults["aws-ofi-nccl-1.21.1.tar.gz"] = ["altered"]
-    done = apply(host, vendors, "aws_ofi_nccl")
+    done = converge(host, vendors, "aws_ofi_nccl")
     assert done.returncode != 0
     assert "Fetch aws-ofi-nccl-1.21.1.tar.gz of aws_ofi_nccl" in done.stdout
     assert (sh(host, "ls /opt/amazon").split(), leftovers(host)) == (["efa"], "")
-    assert apply(host, vendors, "aws_ofi_nccl").returncode == 0
+    assert converge(host, vendors, "aws_ofi_nccl").returncode == 0
 
 
 @pytest.mark.slow
-def test_the_stack_before_builds_the_plugin_on_rocky_where_its_installer_has_none(release: str, tmp_path: Path) -> None:
-    with aws(tmp_path, lock_of("2025.11", "rocky9"), release) as made, container(image("rocky9")) as host:
+def test_the_stack_before_builds_the_plugin_on_rocky_where_its_installer_has_none(tmp_path: Path) -> None:
+    with aws(tmp_path, locked("rocky9", stack="2025.11")) as made, container(image("rocky9")) as host:
         stubs(host, CUDA)
-        applied(host, made, "efa")
+        converged_twice(host, made, "efa")
         assert "libnccl-ofi" not in installed(host)
-        applied(host, made, "aws_ofi_nccl")
-        suite(host, made, ["efa", "aws_ofi_nccl"], "tests/image/test_aws_ofi_nccl.py")
+        converged_twice(host, made, "aws_ofi_nccl")
+        verified = suite(host, made.lock_file, ["efa", "aws_ofi_nccl"], ["aws_ofi_nccl"])
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 @pytest.mark.slow
 def test_a_plugin_of_another_version_than_the_locks_is_named(host: str, vendors: Vendors, tmp_path: Path) -> None:
-    assert apply(host, vendors, "efa").returncode == 0
+    assert converge(host, vendors, "efa").returncode == 0
     entry = vendors.lock.components["aws_ofi_nccl"].model_copy(update={"version": "1.20.0"})
     lock = vendors.lock.model_copy(update={"components": {**vendors.lock.components, "aws_ofi_nccl": entry}})
     changed = Vendors(tmp_path, vendors.url, lock)
     changed.lock_file.write_text(locks.dump(lock))
-    done = apply(host, changed, "aws_ofi_nccl")
+    done = converge(host, changed, "aws_ofi_nccl")
     assert done.returncode != 0
     assert "the EFA installer has brought 1.21.1, the lock has 1.20.0" in " ".join(done.stdout.split())
 
@@ -393,10 +335,10 @@ def test_a_plugin_of_another_version_than_the_locks_is_named(host: str, vendors:
 @pytest.mark.slow
 @pytest.mark.parametrize("debian", ["debian12", "debian13"])
 def test_debian_says_why_it_has_no_plugin(debian: str, tmp_path: Path) -> None:
-    lock = lock_of(STACK, debian)
+    lock = locked(debian)
     made = Vendors(tmp_path, "", lock)
     made.lock_file.write_text(locks.dump(lock))
     with container(image(debian)) as host:
-        done = apply(host, made, "aws_ofi_nccl")
+        done = converge(host, made, "aws_ofi_nccl")
     assert "changed=0 " in done.stdout
     assert f"aws_ofi_nccl is left out: {lock.left_out['aws_ofi_nccl']}" in " ".join(done.stdout.split())

@@ -20,9 +20,8 @@ from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from tests.rigs import systems
 from tests.rigs.kernels import with_kernel
-from tests.rigs.places import locked
+from tests.rigs.locks import locked, with_client
 from tests.rigs.seen import SEEN
-from tests.rigs.simulated.lustre import CLIENT
 from tests.rigs.simulated.open_mpi import OPEN_MPI
 from tests.rigs.systems import SYSTEMS, container, docker, gateway, image
 from tests.rigs.vendors import Fault, Vendors, serving
@@ -213,12 +212,12 @@ class Rig:
         play = self.folder / "play.yml"
         listed = ", ".join(f"ingot.ml.{each}" for each in roles or [self.row.role])
         play.write_text(f"- hosts: all\n  module_defaults: {patience}\n  roles: [{listed}]\n")
-        process = systems.command(self.host, play, lock or self.vendors.lock_file, self.row.given)
+        process = systems.playbook_command(self.host, play, lock or self.vendors.lock_file, self.row.given)
         remembers = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(self.folder / "facts")}
         process["env"] |= {**remembers, "ANSIBLE_GATHERING": "smart"}
         return process
 
-    def converge(
+    def apply(
         self, lock: Path | None = None, *roles: str, patience: str = PATIENCE
     ) -> subprocess.CompletedProcess[str]:
         """Apply the role; what Ansible says."""
@@ -248,8 +247,7 @@ def rig(row: Row, tmp_path: Path) -> Iterator[Rig]:
     """The vendors of a role, and a container with what it needs."""
     lock = with_kernel(locked(row.system))
     if row.role == "lustre":
-        lustre = lock.components["lustre"].model_copy(update={"version": CLIENT})
-        lock = lock.model_copy(update={"components": {**lock.components, "lustre": lustre}})
+        lock = with_client(lock)
     given = {"kernel": lock.components["kernel"]}
     with (
         serving(lock, [row.role, *row.before], tmp_path / "vendors", gateway(), given) as vendors,
@@ -258,7 +256,7 @@ def rig(row: Row, tmp_path: Path) -> Iterator[Rig]:
         docker("exec", host, "sh", "-euc", row.script)
         made = Rig(row, vendors, host, tmp_path)
         if row.before:
-            done = made.converge(None, *row.before)
+            done = made.apply(None, *row.before)
             assert done.returncode == 0, done.stdout
         yield made
 
@@ -301,7 +299,7 @@ def test_no_fault_of_a_vendor_passes_in_silence(rig: Rig, other: Key, old: Key) 
 
     def refused(fault: str, lock: Path | None = None) -> None:
         before = rig.state()
-        done = rig.converge(lock)
+        done = rig.apply(lock)
         said[fault] = done.stdout + done.stderr
         answers = rig.vendors.faults.values()
         met = not answers or any(len(each) < ALWAYS for each in answers)
@@ -326,7 +324,7 @@ def test_no_fault_of_a_vendor_passes_in_silence(rig: Rig, other: Key, old: Key) 
     if packaged or rig.files[0].endswith((".deb", ".rpm")):
         docker("exec", "-d", rig.host, "sh", "-euc", HOLD, "sh", HOLDS[SYSTEMS[rig.row.system].kind])
         passing.append("lock")
-    done = rig.converge(patience="{}")
+    done = rig.apply(patience="{}")
     said["500"] = f"{done.stdout}{done.stderr}{rig.vendors.faults}"
     mended = done.returncode == 0 and not any(rig.vendors.faults.values())
     for fault in passing:
@@ -375,7 +373,7 @@ def test_what_another_has_installed_meanwhile_is_not_undone(rig: Rig) -> None:
     play = rig.folder / "meanwhile.yml"
     play.write_text(MEANWHILE.format(fill=FILL.replace("'", "''"), small=", ".join(rig.row.small)))
     before = rig.state()
-    done = systems.converge(rig.host, play, rig.vendors.lock_file)
+    done = systems.run_playbook(rig.host, play, rig.vendors.lock_file)
     assert "docker: " in done.stdout
     assert done.returncode != 0
     assert rig.state() == before

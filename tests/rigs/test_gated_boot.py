@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from ingot.catalog.instance_types import describe
+from tests.rigs.kernels import with_kernel
+from tests.rigs.locks import DRIVER, locked, with_driver
 from tests.rigs.pci import BEYOND, devices_of, sees, tree
-from tests.rigs.places import ask, converge
+from tests.rigs.places import ask, converged
 from tests.rigs.simulated.driver import LICENCES
-from tests.rigs.systems import booted, container, docker, gateway, image, tools_image
-from tests.rigs.test_driver_roles import VERSION, locked
+from tests.rigs.systems import booted, container, docker, gateway, image
 from tests.rigs.vendors import serving
 
 # The table of all types is in tests/unit/roles/test_hardware_gates.py.
@@ -26,7 +27,7 @@ FLAVOUR = "ingot-nvidia-flavour"
 GPU = {"nvidia-persistenced", "nvidia-dcgm", "nvidia-dcgm-exporter", "nvidia-cdi-refresh", "gdrcopy"}
 FABRIC = {"fabricmanager": "nvidia-fabricmanager", "imex": "nvidia-imex"}
 EFA = "ingot-efa-exporter"
-DRIVER = {"gdrcopy", "nvidia-cdi-refresh", "nvidia-dcgm", *FABRIC.values()}
+NEED_DRIVER = {"gdrcopy", "nvidia-cdi-refresh", "nvidia-dcgm", *FABRIC.values()}
 UNITS = sorted({FLAVOUR, EFA, *GPU, *FABRIC.values()})
 ROLES = ["nvidia_driver", "gdrcopy", "fabricmanager", "nvlsm", "imex", "dcgm", "dcgm_exporter"]
 ROLES += ["nvidia_container_toolkit", "efa_exporter"]
@@ -52,20 +53,13 @@ chmod +x /usr/local/bin/uname /usr/local/sbin/modprobe
 
 
 @pytest.fixture(scope="module")
-def release() -> str:
-    """The release of the kernel that modules are built for."""
-    return docker("run", "--rm", tools_image(), "ls", "/lib/modules").strip()
-
-
-@pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, release: str) -> Iterator[str]:
     """The image with all that is gated by hardware."""
-    lock = locked("ubuntu2404", "auto", VERSION, release)
+    lock = with_kernel(with_driver(locked("ubuntu2404"), "auto", DRIVER))
     given = {"kernel": lock.components["kernel"]}
     folder = tmp_path_factory.mktemp("rig") / "vendors"
     with serving(lock, PARTS, folder, gateway(), given=given) as vendors, container(image("ubuntu2404")) as host:
-        done = converge(host, vendors, *ROLES)
-        assert done.returncode == 0, done.stdout[-6000:]
+        converged(host, vendors, *ROLES)
         ask(host, KERNEL.format(release=release))
         name = docker("commit", host).strip()
     try:
@@ -104,7 +98,7 @@ def test_an_instance_type_gets_its_module_and_its_services_and_no_others(
         asked = {(row["ActiveState"], row["Result"]) for unit, row in found.items() if unit not in started}
         assert asked <= {("inactive", "exec-condition")}
         # What asks for the loaded driver says that there is none in this kernel; all else runs, or has done its work.
-        assert {unit for unit in started if found[unit]["Result"] != "success"} <= DRIVER
+        assert {unit for unit in started if found[unit]["Result"] != "success"} <= NEED_DRIVER
         flavour = ask(host, f"modinfo -k {release} -F license nvidia")
         assert flavour == LICENCES[module or "open"]
         options = ask(host, "cat /run/modprobe.d/ingot-nvidia.conf 2>/dev/null || true")

@@ -6,7 +6,8 @@ import pytest
 
 from ingot.lock import file as locks
 from tests.rigs.later import first, newer
-from tests.rigs.places import ask, converge, locked
+from tests.rigs.locks import locked
+from tests.rigs.places import ask, converge
 from tests.rigs.systems import container, gateway, image
 from tests.rigs.vendors import Vendors, serving
 

@@ -10,7 +10,8 @@ from ingot.lock import file as locks
 from ingot.model.types import Arch
 from ingot.sources.fetch import fetch_wheels
 from tests.rigs.later import first
-from tests.rigs.places import ask, converge, locked, served
+from tests.rigs.locks import locked
+from tests.rigs.places import ask, converged_twice, served
 from tests.rigs.suite import suite
 from tests.rigs.systems import SYSTEMS, container, image
 from tests.rigs.vendors import Vendors
@@ -44,10 +45,7 @@ def proven(host: str, vendors: Vendors, roles: list[str]) -> None:
     """Apply roles as an image has them, again without a change, and ask the suite of finished images."""
     given = {"manifest_image": "rig", "manifest_inputs_sha256": "0" * 64, "ingot_roles": roles}
     for part in ([*roles, "manifest"], ["sysprep"]):
-        first = converge(host, vendors, *part, **given)
-        assert first.returncode == 0, first.stdout[-4000:]
-        second = converge(host, vendors, *part, **given)
-        assert "changed=0 " in second.stdout, second.stdout[-4000:]
+        converged_twice(host, vendors, *part, **given)
     image = [*roles, "manifest", "sysprep"]
     # A kernel of simulated vendors has nothing to boot by.
     files = [role for role in image if role != "kernel" or SYSTEMS[vendors.lock.os].real]

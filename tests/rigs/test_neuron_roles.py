@@ -5,7 +5,8 @@ import pytest
 from ingot import paths
 from ingot.model.lock import Lock
 from tests.rigs.kernels import release, with_kernel
-from tests.rigs.places import Make, ask, converge, locked
+from tests.rigs.locks import locked, versions, with_client
+from tests.rigs.places import Make, ask, converge, converged_twice
 from tests.rigs.simulated.lustre import CLIENT
 from tests.rigs.suite import suite
 from tests.rigs.systems import STACK, SYSTEMS, docker
@@ -25,9 +26,7 @@ FETCHES = "#!/bin/sh\necho $https_proxy > /run/fetched\n"
 
 def simulated(name: str) -> Lock:
     """A system's lock with the rig's kernel, and a version of Lustre, which only its repository tells."""
-    lock = with_kernel(locked(name))
-    lustre = lock.components["lustre"].model_copy(update={"version": CLIENT})
-    return lock.model_copy(update={"components": {**lock.components, "lustre": lustre}})
+    return with_client(with_kernel(locked(name)))
 
 
 def installed(host: str, vendors: Vendors, *roles: str) -> dict[str, str]:
@@ -43,11 +42,6 @@ def installed(host: str, vendors: Vendors, *roles: str) -> dict[str, str]:
     return {name: version for name, version in found.items() if name in names}
 
 
-def wanted(vendors: Vendors, role: str) -> dict[str, str]:
-    """The packages of a component as the lock has them."""
-    return {name: file.version for name, file in vendors.lock.components[role].files.items()}
-
-
 def verified(host: str, vendors: Vendors, role: str) -> None:
     """Run the suite's file of the role on the container."""
     done = suite(host, vendors.lock_file, [role])
@@ -60,11 +54,8 @@ def test_neuron_is_built_for_the_kernel_of_the_lock_and_a_second_time_changes_no
     vendors, host = place(simulated(name))
     fetcher = "/usr/local/sbin/update-pciids"
     docker("exec", "-i", host, "sh", "-euc", f"cat > {fetcher}; chmod +x {fetcher}", stdin=FETCHES)
-    first = converge(host, vendors, "neuron")
-    assert first.returncode == 0, first.stdout
-    second = converge(host, vendors, "neuron")
-    assert "changed=0 " in second.stdout, second.stdout
-    assert installed(host, vendors, "neuron") == wanted(vendors, "neuron")
+    converged_twice(host, vendors, "neuron")
+    assert installed(host, vendors, "neuron") == versions(vendors.lock, "neuron")
     assert ask(host, "cat /run/fetched") == "http://127.0.0.1:9"
     verified(host, vendors, "neuron")
 
@@ -82,7 +73,7 @@ def test_neuron_in_a_container_is_without_its_driver(place: Make) -> None:
     vendors, host = place(simulated("ubuntu2404"))
     first = converge(host, vendors, "neuron", neuron_kmod=False)
     assert first.returncode == 0, first.stdout
-    everything = wanted(vendors, "neuron")
+    everything = versions(vendors.lock, "neuron")
     assert installed(host, vendors, "neuron") == {n: v for n, v in everything.items() if n != "aws-neuronx-dkms"}
     assert ask(host, "find /etc/modprobe.d /etc/modules-load.d /lib/modules -name '*neuron*'") == ""
 
@@ -109,11 +100,8 @@ def test_an_interrupted_build_is_begun_anew(place: Make) -> None:
 @pytest.mark.parametrize("name", LUSTRE)
 def test_lustre_is_installed_with_a_module_for_the_kernel(place: Make, name: str) -> None:
     vendors, host = place(simulated(name))
-    first = converge(host, vendors, "lustre")
-    assert first.returncode == 0, first.stdout
-    second = converge(host, vendors, "lustre")
-    assert "changed=0 " in second.stdout, second.stdout
-    assert installed(host, vendors, "lustre") == wanted(vendors, "lustre")
+    converged_twice(host, vendors, "lustre")
+    assert installed(host, vendors, "lustre") == versions(vendors.lock, "lustre")
     verified(host, vendors, "lustre")
 
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from ingot import paths
+from tests.rigs.locks import locked
 from tests.rigs.pci import devices_of, sees, tree
-from tests.rigs.places import ask, converge, locked
+from tests.rigs.places import ask, converge
 from tests.rigs.systems import booted, docker, gateway, image
 from tests.rigs.vendors import Vendors, serving
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rigs.places import Make, Serve, ask, converge, locked, places
+from tests.rigs.locks import locked
+from tests.rigs.places import Make, Serve, ask, converge, converged_twice, places
 from tests.rigs.suite import suite
 from tests.rigs.systems import docker, image, prepared
 
@@ -48,11 +49,8 @@ def test_slurm_enroot_and_pyxis_are_as_the_lock_has_them_and_a_second_time_chang
     assert checked.returncode == 0, checked.stdout
     assert "+25.11.8" in checked.stdout
     assert ask(host, "ls /opt") == ""
-    first = converge(host, vendors, *ROLES)
-    assert first.returncode == 0, first.stdout
+    converged_twice(host, vendors, *ROLES)
     assert left(host) == ""
-    second = converge(host, vendors, *ROLES)
-    assert "changed=0 " in second.stdout, second.stdout
     # As sysprep does: Debian's family makes a key when munge is installed.
     ask(host, "rm -f /etc/munge/munge.key")
     verified = suite(host, vendors.lock_file, ROLES)
@@ -79,10 +77,7 @@ def test_slurm_enroot_and_pyxis_are_as_the_lock_has_them_and_a_second_time_chang
 @pytest.mark.parametrize("name", ["al2023", "rocky9", "rhel9"])
 def test_enroot_is_as_the_lock_has_it_where_packages_are_of_rpm(place: Make, name: str) -> None:
     vendors, host = place(locked(name))
-    first = converge(host, vendors, "enroot")
-    assert first.returncode == 0, first.stdout
-    second = converge(host, vendors, "enroot")
-    assert "changed=0 " in second.stdout, second.stdout
+    converged_twice(host, vendors, "enroot")
     verified = suite(host, vendors.lock_file, ["enroot"])
     assert verified.returncode == 0, verified.stdout
 
@@ -150,10 +145,7 @@ def test_debians_own_slurm_loads_the_plugin(place: Make) -> None:
     left_out = {name: why for name, why in lock.left_out.items() if name != "pyxis"}
     lock = lock.model_copy(update={"components": parts, "left_out": left_out})
     vendors, host = place(lock)
-    first = converge(host, vendors, "slurm", "pyxis")
-    assert first.returncode == 0, first.stdout
-    second = converge(host, vendors, "slurm", "pyxis")
-    assert "changed=0 " in second.stdout, second.stdout
+    converged_twice(host, vendors, "slurm", "pyxis")
     version = lock.components["slurm"].version
     assert ask(host, "cat /usr/local/share/pyxis/ingot-built") == f"pyxis 0.24.0, slurm {version}"
     ask(host, "/usr/lib/ingot/slurm-node")

@@ -10,7 +10,8 @@ import pytest
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from tests.rigs.later import DRIVER, first, newer
-from tests.rigs.places import ask, converge, locked
+from tests.rigs.locks import locked, versions
+from tests.rigs.places import ask, converge
 from tests.rigs.suite import suite
 from tests.rigs.systems import SYSTEMS, container, docker, gateway, image
 from tests.rigs.vendors import Vendors, serving
@@ -34,7 +35,7 @@ unattended-upgrade --verbose 2>&1
 }
 
 
-def versions(host: str, lock: Lock, *roles: str, beside: bool = False) -> dict[str, str]:
+def installed(host: str, lock: Lock, *roles: str, beside: bool = False) -> dict[str, str]:
     """package -> version, of what is installed of the roles' packages; of several, the newest, or the lock's if newer
     ones may be `beside` it.
     """
@@ -47,13 +48,8 @@ def versions(host: str, lock: Lock, *roles: str, beside: bool = False) -> dict[s
     names = {name for role in roles for name in lock.components[role].files}
     found = {name: version for name, _, version in rows if name in names}
     there = {(name, version) for name, _, version in rows}
-    mine = {name: version for name, version in wanted(lock, *roles).items() if (name, version) in there}
+    mine = {name: version for name, version in versions(lock, *roles).items() if (name, version) in there}
     return found | mine if beside else found
-
-
-def wanted(lock: Lock, *roles: str) -> dict[str, str]:
-    """package -> version, of a lock."""
-    return {name: file.version for role in roles for name, file in lock.components[role].files.items()}
 
 
 def holds(host: str, vendors: Vendors, roles: list[str], *, beside: bool = False) -> None:
@@ -62,8 +58,8 @@ def holds(host: str, vendors: Vendors, roles: list[str], *, beside: bool = False
     """
     lock = vendors.lock
     held = [role for role in roles if lock.components[role].hold]
-    there = versions(host, lock, *held, beside=beside)
-    assert there == {name: version for name, version in wanted(lock, *held).items() if name in there}
+    there = installed(host, lock, *held, beside=beside)
+    assert there == {name: version for name, version in versions(lock, *held).items() if name in there}
     assert set(there) >= {name for role in held for name in lock.components[role].packages}
     if "kernel" in roles:
         release = lock.components["kernel"].facts["release"]
@@ -108,7 +104,7 @@ def story(host: str, vendors: Vendors, old: Lock, upgrade: str, roles: list[str]
     after = vendors.publish(newer(old, *vendors.lock.components))
     said = ask(host, UPGRADES[upgrade])
     holds(host, vendors, roles)
-    assert versions(host, after, *free) == wanted(after, *free), said
+    assert installed(host, after, *free) == versions(after, *free), said
 
     for lock in (after, before):
         vendors.lock_file.write_text(locks.dump(lock))
@@ -119,5 +115,5 @@ def story(host: str, vendors: Vendors, old: Lock, upgrade: str, roles: list[str]
         assert "changed=0 " in again.stdout, again.stdout[-6000:]
         # Back again, the newer kernel stays until an image is made.
         holds(host, vendors, roles, beside=lock is before)
-        assert versions(host, lock, *free) == wanted(lock, *free)
+        assert installed(host, lock, *free) == versions(lock, *free)
         assert len({lock.components[role].version for role in DRIVER if role in roles}) == 1

@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from ingot.lock import file as locks
-from tests.rigs.places import converge, locked
+from tests.rigs.locks import locked
+from tests.rigs.places import converge, converged_twice
 from tests.rigs.suite import suite
-from tests.rigs.systems import SYSTEMS, container, docker, gateway, image
+from tests.rigs.systems import SYSTEMS, docker, gateway
 from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
@@ -65,14 +66,6 @@ def family(vendors: Vendors) -> Family:
     return FAMILIES[SYSTEMS[vendors.lock.os].kind]
 
 
-@pytest.fixture
-def host(vendors: Vendors) -> Iterator[str]:
-    """A container that presents itself as the lock's system."""
-    vendors.faults.clear()
-    with container(image(vendors.lock.os)) as name:
-        yield name
-
-
 RPM = "%{NAME} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n"
 
 
@@ -93,10 +86,7 @@ def installed(host: str, vendors: Vendors) -> dict[str, tuple[bool, str]]:
 def test_the_roles_install_and_hold_the_locks_packages_and_a_second_time_change_nothing(
     host: str, vendors: Vendors
 ) -> None:
-    first = converge(host, vendors, *ROLES, *MORE_ROLES)
-    assert first.returncode == 0, first.stdout
-    second = converge(host, vendors, *ROLES, *MORE_ROLES)
-    assert "changed=0 " in second.stdout, second.stdout
+    converged_twice(host, vendors, *ROLES, *MORE_ROLES)
     parts = [vendors.lock.components[role] for role in (*ROLES, *MORE_ROLES)]
     # With what they need of the vendor's, which an upgrade would move.
     held = {name for part in parts if part.hold for name in part.files}

@@ -6,8 +6,7 @@ the module lies: Lustre's own build says `updates/kernel/fs/lustre`, and `extra/
 """
 
 from tests.rigs.packages import Content, Package, Wanted
-
-from .kernel import HEADERS
+from tests.rigs.simulated.kernel import HEADERS
 
 # For a lock that does not know it: only the repository tells which version there is.
 CLIENT = "2.15.6"
