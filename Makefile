@@ -101,7 +101,7 @@ ec2-rig: setup ## serve an emulator of EC2 with machines behind it; it prints wh
 	@$(BIN)/python -m tests.rigs.ec2 --simulated '$(SIMULATED)'
 
 bench: setup ## measure the numbers of benchmarks/RESULTS.md (ARGS=boot for one part)
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 fmt: $(INSTALLED) ## format Python and Packer files
 	@ruff check --quiet --fix . && ruff format --quiet .

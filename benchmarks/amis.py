@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -47,9 +46,11 @@ exit $code
 @contextlib.contextmanager
 def _emulator() -> Iterator[tuple[Any, Any]]:
     """The tests' emulator, empty, and what makes AMIs in it."""
-    sys.path[:0] = [str(paths.ROOT / "tests" / "rigs"), str(paths.ROOT / "tests" / "aws")]
     with patch.dict(os.environ, FALSE):
-        emulator, world = import_module("emulator"), import_module("world")
+        # Only by now: clients are made with what the environment says.
+        from tests.aws import world
+        from tests.rigs import emulator
+
         with emulator.emulated():
             yield emulator, world
 
@@ -89,8 +90,8 @@ def packer() -> tuple[float, float]:
     """What Packer adds to its provisioners when it makes an AMI, to launch, log in and keep the image, in seconds; and
     how many more the emulator takes, whose machines are containers, to answer what Packer asks.
     """
-    sys.path[:0] = [str(paths.ROOT / "tests" / "rigs")]
-    cloud = import_module("cloud")
+    from tests.rigs import cloud
+
     with tempfile.TemporaryDirectory() as folder:
         own, times = Path(folder, "own"), Path(folder, "times")
         own.mkdir()

@@ -20,9 +20,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import amis
-import framework
-
+from benchmarks import amis, framework
 from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.read import read_catalog

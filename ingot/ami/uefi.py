@@ -85,7 +85,7 @@ class SigningKey:
     @property
     def uefi_data(self) -> str:
         """The firmware's variables as `aws ec2 register-image --uefi-data` takes them."""
-        from pyuefivars import AWSUEFIVarStore, UEFIVar, UEFIVarStore  # type: ignore[import-untyped]
+        from pyuefivars import AWSUEFIVarStore, UEFIVar, UEFIVarStore
 
         own = _list(self.der)
         trusted = own + b"".join(_list(_certificate(path).public_bytes(Encoding.DER)) for path in self.trusted)

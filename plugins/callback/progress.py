@@ -24,6 +24,7 @@ options:
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
@@ -32,7 +33,7 @@ INTERNAL = {"component"}
 TAIL = 2000
 
 
-def role_of(task):
+def role_of(task: Any) -> str:
     """The outermost role of this collection around `task`, without the collection's name; empty when there is none."""
     name, node = "", task
     while node is not None:
@@ -45,7 +46,7 @@ def role_of(task):
     return name
 
 
-def message_of(result):
+def message_of(result: dict[str, Any]) -> str:
     """What a failed task says, with the end of its output."""
     parts = [result.get("msg"), result.get("stderr") or result.get("module_stderr")]
     parts.append(result.get("stdout") or result.get("module_stdout"))
@@ -61,27 +62,27 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "ingot.ml.progress"
     CALLBACK_NEEDS_ENABLED = True
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._path = None
-        self._started = {}
+        self._path: str | None = None
+        self._started: dict[str, tuple[str, float]] = {}
 
-    def set_options(self, task_keys=None, var_options=None, direct=None):
+    def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
         super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
         self._path = self.get_option("path")
 
-    def _write(self, event, **facts):
+    def _write(self, event: str, **facts: Any) -> None:
         if self._path:
             with Path(self._path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"event": event, **facts}) + "\n")
 
-    def _start(self, task):
+    def _start(self, task: Any) -> None:
         # Only now is the name without templates.
         name = task.name or task.action
         self._started[task._uuid] = (name, time.monotonic())
         self._write("task_start", role=role_of(task), task=name, time=time.time())
 
-    def _end(self, outcome, status, **facts):
+    def _end(self, outcome: Any, status: str, **facts: Any) -> None:
         task, now = outcome._task, time.monotonic()
         name, started = self._started.get(task._uuid, (task.name or task.action, now))
         # A task that runs on several hosts ends several times: each end counts from the one before.
@@ -89,28 +90,28 @@ class CallbackModule(CallbackBase):
         seconds = round(now - started, 3)
         self._write("task_end", role=role_of(task), task=name, status=status, seconds=seconds, **facts)
 
-    def v2_playbook_on_task_start(self, task, is_conditional):
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self._start(task)
 
-    def v2_playbook_on_handler_task_start(self, task):
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         self._start(task)
 
-    def v2_runner_on_ok(self, result):
+    def v2_runner_on_ok(self, result: Any) -> None:
         self._end(result, "changed" if result._result.get("changed") else "ok")
 
-    def v2_runner_on_skipped(self, result):
+    def v2_runner_on_skipped(self, result: Any) -> None:
         self._end(result, "skipped")
 
-    def v2_runner_on_failed(self, result, ignore_errors=False):
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if ignore_errors:
             self._end(result, "ok")
         else:
             self._end(result, "failed", message=message_of(result._result))
 
-    def v2_runner_on_unreachable(self, result):
+    def v2_runner_on_unreachable(self, result: Any) -> None:
         self._end(result, "failed", message=message_of(result._result))
 
-    def v2_playbook_on_stats(self, stats):
+    def v2_playbook_on_stats(self, stats: Any) -> None:
         totals = dict.fromkeys(("ok", "changed", "failures", "skipped"), 0)
         for host in stats.processed:
             summary = stats.summarize(host)

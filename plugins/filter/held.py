@@ -33,12 +33,13 @@ _value:
 """
 
 import re
+from collections.abc import Callable
 
 # name-epoch:version-release.arch, with a ! before it where that one version is refused.
 ENTRY = re.compile(r"!?(?P<name>.+)-\d+:[^-]+-[^-]+")
 
 
-def held(text, pins):
+def held(text: str, pins: list[dict[str, str]]) -> str:
     """`text` with one entry for each of `pins`, and no other of the same names; what is right stays where it is."""
     names = {pin["name"] for pin in pins}
     versions = {pin["name"]: pin["version"] for pin in pins}
@@ -51,6 +52,6 @@ def held(text, pins):
 class FilterModule:
     """The filters of this file."""
 
-    def filters(self):
+    def filters(self) -> dict[str, Callable[..., object]]:
         """By name."""
         return {"held": held}

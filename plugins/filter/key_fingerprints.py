@@ -33,13 +33,14 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Callable, Iterator
 
 ARMOR = re.compile(r"-----BEGIN PGP PUBLIC KEY BLOCK-----\s*?\n(.*?)-----END PGP PUBLIC KEY BLOCK-----", re.DOTALL)
 PUBLIC_KEY = 6
 VERSION = 4
 
 
-def _packets(data):
+def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(tag, body) of each packet, RFC 4880 section 4.2; ValueError where the data ends too early."""
     at = 0
     while at < len(data):
@@ -65,7 +66,7 @@ def _packets(data):
         at = begin + size
 
 
-def _checksum(data):
+def _checksum(data: bytes) -> str:
     """CRC-24 as the last line of an armour has it, RFC 4880 section 6.1."""
     crc = 0xB704CE
     for byte in data:
@@ -75,7 +76,7 @@ def _checksum(data):
     return base64.b64encode((crc & 0xFFFFFF).to_bytes(3, "big")).decode()
 
 
-def _unarmored(block):
+def _unarmored(block: str) -> bytes:
     """The bytes within an armour; ValueError where they are not what its checksum says."""
     # Headers end with an empty line; the checksum's line begins with =.
     lines = block.rpartition("\n\n")[2].split()
@@ -85,7 +86,7 @@ def _unarmored(block):
     return data
 
 
-def key_fingerprints(text):
+def key_fingerprints(text: str) -> list[str]:
     """The fingerprints of the primary keys in `text`."""
     found = []
     for block in ARMOR.findall(text.replace("\r\n", "\n")):
@@ -103,6 +104,6 @@ def key_fingerprints(text):
 class FilterModule:
     """The filters of this file."""
 
-    def filters(self):
+    def filters(self) -> dict[str, Callable[..., object]]:
         """By name."""
         return {"key_fingerprints": key_fingerprints}

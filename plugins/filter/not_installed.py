@@ -41,11 +41,13 @@ _value:
 """
 
 
+from collections.abc import Callable
+
 # Between a package's name and its version.
 SIGNS = {"apt": "=", "dnf": "-"}
 
 
-def not_installed(pins, installed, manager="apt"):
+def not_installed(pins: list[dict[str, str]], installed: dict[str, str], manager: str = "apt") -> list[str]:
     """Name and version of each pin that `installed` does not have at that version, as `manager` takes it."""
     missing = [pin for pin in pins if installed.get(pin["name"]) != pin["version"]]
     return [f"{pin['name']}{SIGNS[manager]}{pin['version']}" for pin in missing]
@@ -54,6 +56,6 @@ def not_installed(pins, installed, manager="apt"):
 class FilterModule:
     """The filters of this file."""
 
-    def filters(self):
+    def filters(self) -> dict[str, Callable[..., object]]:
         """By name."""
         return {"not_installed": not_installed}

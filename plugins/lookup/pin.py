@@ -49,6 +49,7 @@ _raw:
 import difflib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from ansible.errors import AnsibleLookupError
@@ -61,12 +62,13 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @lru_cache(maxsize=4)
-def _read(path: str, changed: float) -> dict:
+def _read(path: str, changed: float) -> dict[str, Any]:
     """The lock at `path`; `changed` makes the cache forget a file that has been written since."""
-    return yaml.load(Path(path).read_text(), Loader)
+    lock: dict[str, Any] = yaml.load(Path(path).read_text(), Loader)
+    return lock
 
 
-def _own_lock(variables: dict, stack: str | None) -> Path:
+def _own_lock(variables: dict[str, Any], stack: str | None) -> Path:
     """The collection's lock for the host that `variables` describe, of `stack` or else of the newest one."""
     facts = variables.get("ansible_facts") or {}
     try:
@@ -89,7 +91,7 @@ def _own_lock(variables: dict, stack: str | None) -> Path:
     return path
 
 
-def _of(lock: dict, roles: list | None, without: list) -> dict:
+def _of(lock: dict[str, Any], roles: list[str] | None, without: list[str]) -> dict[str, Any]:
     """The part of `lock` that an image of `roles` is but for those `without`; all of it where there is no image."""
     if roles is None:
         return lock
@@ -100,11 +102,11 @@ def _of(lock: dict, roles: list | None, without: list) -> dict:
     return {**lock, **parts}
 
 
-def _entry(lock: dict, name: str) -> dict:
+def _entry(lock: dict[str, Any], name: str) -> dict[str, Any]:
     """What `lock` says of component `name`."""
     missing = {each: why for each, why in lock["left_out"].items() if each == name or each.startswith(f"{name}.")}
     if name in missing:
-        empty = {"packages": [], "closure": [], "wheels": [], "facts": {}, "repositories": []}
+        empty: dict[str, Any] = {"packages": [], "closure": [], "wheels": [], "facts": {}, "repositories": []}
         return {"name": name, "left_out": missing[name], "missing": missing, **empty}
     if name not in lock["components"]:
         known = sorted([*lock["components"], *lock["left_out"]])
@@ -143,7 +145,7 @@ def _entry(lock: dict, name: str) -> dict:
 class LookupModule(LookupBase):
     """See DOCUMENTATION."""
 
-    def run(self, terms, variables=None, **kwargs):
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         self.set_options(var_options=variables, direct=kwargs)
         # Ansible hands variables to a plugin's options as they are written, templates and all.
         chosen = self._templar.template(self.get_option("lock"))

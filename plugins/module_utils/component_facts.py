@@ -13,7 +13,9 @@ import lzma
 import mmap
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 UPSTREAM = re.compile(r"^(?:\d+:)?(\d+(?:\.\d+)*)")
@@ -27,18 +29,18 @@ RPM_TAGS = {1000: "name", 1001: "version", 1002: "release", 1003: "epoch"}
 RPM_STRING = 6
 
 
-def upstream(version):
+def upstream(version: str | None) -> str | None:
     """The upstream part of a package's version, `2:24.11.5-4+deb13u1` -> `24.11.5`; None of None."""
     found = UPSTREAM.match(version or "")
     return found.group(1) if found else None
 
 
-def order(version):
+def order(version: str | None) -> list[int]:
     """A key that sorts versions and kernel releases by their numbers."""
     return [int(number) for number in re.findall(r"\d+", version or "")]
 
 
-def dpkg(root):
+def dpkg(root: str | Path) -> dict[str, str]:
     """The Debian packages installed below `root`: name -> version."""
     database = Path(root, "var/lib/dpkg/status")
     if not database.is_file():
@@ -51,7 +53,7 @@ def dpkg(root):
     return packages
 
 
-def rpm(root):
+def rpm(root: str | Path) -> dict[str, str]:
     """The rpm packages installed below `root`: name -> version, as `3:580.126.20-1.el9`; of several the last one.
 
     The format of the database's headers: https://rpm-software-management.github.io/rpm/manual/format_header.html
@@ -78,7 +80,7 @@ def rpm(root):
     return packages
 
 
-def _rpm_fields(header):
+def _rpm_fields(header: bytes) -> dict[str, Any]:
     """Name, version, release and epoch of a header of rpm's database: an index, 16 bytes an entry, then the values."""
     (entries,) = struct.unpack_from(">I", header)
     values = 8 + 16 * entries
@@ -92,17 +94,17 @@ def _rpm_fields(header):
     return fields
 
 
-def installed(root):
+def installed(root: str | Path) -> dict[str, str]:
     """The packages installed below `root`, of either family: name -> version."""
     return {**dpkg(root), **rpm(root)}
 
 
-def _files(root, *patterns):
+def _files(root: str | Path, *patterns: str) -> list[Path]:
     """The paths below `root` that match any of the patterns, sorted within each pattern."""
     return [path for pattern in patterns for path in sorted(Path(root).glob(pattern))]
 
 
-def _in_text(root, pattern, *places):
+def _in_text(root: str | Path, pattern: str, *places: str) -> str | None:
     """What the first group of `pattern` matches in the first of the text files that has it."""
     for path in _files(root, *places):
         found = re.search(pattern, path.read_text(errors="replace"), re.MULTILINE) if path.is_file() else None
@@ -111,37 +113,37 @@ def _in_text(root, pattern, *places):
     return None
 
 
-def _in_name(root, pattern, *places):
+def _in_name(root: str | Path, pattern: str, *places: str) -> str | None:
     """What the first group of `pattern` matches in the file names: of several the newest."""
     found = [re.search(pattern, path.name) for path in _files(root, *places)]
     return max((match.group(1) for match in found if match), key=order, default=None)
 
 
-def _package(packages, *names):
+def _package(packages: dict[str, str], *names: str) -> str | None:
     """The upstream version of the first of the packages that is installed."""
     return next((upstream(packages[name]) for name in names if name in packages), None)
 
 
-def _of_branch(packages, name):
+def _of_branch(packages: dict[str, str], name: str) -> str | None:
     """The version of `name` or, as some releases are called, `name` with the driver's branch behind it."""
     return _package(packages, name, *(each for each in packages if re.fullmatch(rf"{name}-\d+", each)))
 
 
-def _wheel(root, name):
+def _wheel(root: str | Path, name: str) -> str | None:
     """The version of an unpacked Python wheel, in the folder of its component or below the CUDA prefix."""
     depths = [f"opt/ingot/wheels/*/{name}*.dist-info"]
     depths += ["usr/local/cuda*/" + "*/" * depth + f"{name}*.dist-info" for depth in range(4)]
     return _in_name(root, rf"^{name}(?:_cu\d+)?-(\d+(?:\.\d+)*)\.dist-info$", *depths)
 
 
-def _library(root, name):
+def _library(root: str | Path, name: str) -> str | None:
     """The full version of a shared library, from the name of the file behind its links."""
     return _in_name(root, rf"^{name}\.so\.(\d+\.\d+\.\d+)$", *(f"{folder}/{name}.so.*" for folder in LIBRARIES))
 
 
-def _modinfo(path):
+def _modinfo(path: Path) -> dict[str, str]:
     """What a kernel module says of itself: version and vermagic, as far as its compression can be read."""
-    readers = {".ko": open, ".xz": lzma.open, ".gz": gzip.open}
+    readers: dict[str, Callable[..., Any]] = {".ko": open, ".xz": lzma.open, ".gz": gzip.open}
     if path.suffix not in readers:
         return {}
     with readers[path.suffix](path, "rb") as file:
@@ -150,12 +152,12 @@ def _modinfo(path):
     return {key.decode(): value.decode(errors="replace").strip() for key, value in found}
 
 
-def releases(root="/"):
+def releases(root: str | Path = "/") -> list[str]:
     """The kernel releases that have modules below `root`, oldest first."""
     return sorted((path.parent.name for path in _files(root, "lib/modules/*/modules.order")), key=order)
 
 
-def modules(root="/"):
+def modules(root: str | Path = "/") -> list[dict[str, Any]]:
     """Our components' modules for every kernel: file, kernel release, version and vermagic (None if unreadable)."""
     folders = ("updates/**", "extra/**", "kernel/drivers/infiniband/hw/efa")
     found = []
@@ -168,14 +170,14 @@ def modules(root="/"):
     return found
 
 
-def _kernel(root, packages):
+def _kernel(root: str | Path, packages: dict[str, str]) -> str | None:
     """The version of the newest kernel; a Debian release (6.1.0-56) differs from its package's version (6.1.192)."""
     for release in reversed(releases(root)):
         return upstream(packages.get(f"linux-image-{release}")) or upstream(release)
     return None
 
 
-def _nvidia_driver(root, built):
+def _nvidia_driver(root: str | Path, built: list[dict[str, Any]]) -> str | None:
     """The version of the driver that the newest kernel would load; libraries alone are no driver."""
     ours = [
         each for each in built if re.match(r".*/nvidia(-current|-tesla-\d+|-tesla|-legacy[\w-]*)?\.ko", each["file"])
@@ -190,7 +192,7 @@ def _nvidia_driver(root, built):
     )
 
 
-def _cuda(root, packages):
+def _cuda(root: str | Path, packages: dict[str, str]) -> str | None:
     # NVIDIA's own toolkit says its version by its package or in a file; its parts, Debian's package and the wheels are
     # versions of their own.
     return (
@@ -202,7 +204,7 @@ def _cuda(root, packages):
     )
 
 
-def _nccl(root, packages):
+def _nccl(root: str | Path, packages: dict[str, str]) -> str | None:
     return (
         _wheel(root, "nvidia_nccl")
         or _package(packages, "libnccl2", "libnccl")
@@ -211,31 +213,31 @@ def _nccl(root, packages):
     )
 
 
-def _nccl_header(root):
+def _nccl_header(root: str | Path) -> str | None:
     places = ("usr/local/cuda*/include/nccl.h", "usr/include/nccl.h")
     numbers = [_in_text(root, rf"^#define NCCL_{part}\s+(\d+)", *places) for part in ("MAJOR", "MINOR", "PATCH")]
-    return ".".join(numbers) if all(numbers) else None
+    return ".".join(number or "" for number in numbers) if all(numbers) else None
 
 
-def efa_installer(root="/"):
+def efa_installer(root: str | Path = "/") -> str | None:
     """The version of the EFA installer that was run, if one was."""
     return _in_text(root, r"EFA installer version:\s*([\d.]+)", "opt/amazon/efa_installed_packages")
 
 
-def libfabric(root="/", packages=None):
+def libfabric(root: str | Path = "/", packages: dict[str, str] | None = None) -> str | None:
     """The version of libfabric: the EFA installer's, else the distribution's."""
     own = _in_text(root, r"^Version:\s*(\d+(?:\.\d+)*)", "opt/amazon/efa/lib*/pkgconfig/libfabric.pc")
     return own or _package(installed(root) if packages is None else packages, "libfabric1")
 
 
-def open_mpi(root="/", packages=None):
+def open_mpi(root: str | Path = "/", packages: dict[str, str] | None = None) -> str | None:
     """The version of Open MPI: the EFA installer's, else the distribution's."""
     places = [f"opt/amazon/{name}/lib*/pkgconfig/ompi.pc" for name in ("openmpi5", "openmpi")]
     own = _in_text(root, r"^Version:\s*(\d+(?:\.\d+)*)", *places)
     return own or _package(installed(root) if packages is None else packages, "openmpi-bin")
 
 
-def _aws_ofi_nccl(root):
+def _aws_ofi_nccl(root: str | Path) -> str | None:
     """The plugin has no version in its name; it holds the one that it logs when NCCL loads it."""
     folders = [f"{home}/{lib}" for home in OFI_PLUGIN_HOMES for lib in ("lib", "lib64", "lib/*-linux-gnu")]
     for path in _files(root, *(f"{folder}/libnccl-net*.so" for folder in folders)):
@@ -245,34 +247,34 @@ def _aws_ofi_nccl(root):
     return None
 
 
-def _neuron(root, packages):
+def _neuron(root: str | Path, packages: dict[str, str]) -> str | None:
     """The release of the SDK that the packages are of, as the role has written it down; else the driver's version."""
     note = Path(root, "usr/share/ingot/neuron.json")
     release = json.loads(note.read_text()) if note.is_file() else {"packages": {"aws-neuronx-dkms": ""}}
     if all(packages.get(name) == version for name, version in release["packages"].items()):
-        return release["version"]
+        return str(release["version"])
     return _package(packages, "aws-neuronx-dkms", "aws-neuronx-tools")
 
 
-def _aws_cli(root):
+def _aws_cli(root: str | Path) -> str | None:
     """The version that the link of the installation leads to."""
     link = Path(root, "usr/local/aws-cli/v2/current")
     return link.readlink().name if link.is_symlink() else None
 
 
-def _without_build(version):
+def _without_build(version: str | None) -> str | None:
     """A package's version without epoch and build, letters and all: `1.300072.0b1766-1` -> `1.300072.0b1766`."""
     return version.rpartition(":")[2].rpartition("-")[0] if version else None
 
 
-def _program(root, name):
+def _program(root: str | Path, name: str) -> str | None:
     """The version of a program of no package, as the role has noted it beside it; it would have to be run to ask it."""
     if not Path(root, f"usr/local/bin/{name}").is_file():
         return None
     return _in_text(root, r"^(\d+(?:\.\d+)*)$", f"usr/share/ingot/programs/{name}")
 
 
-def _observe(root, packages, built):
+def _observe(root: str | Path, packages: dict[str, str], built: list[dict[str, Any]]) -> dict[str, str | None]:
     slurm = _in_text(root, r"^Version:\s*(\d+(?:\.\d+)*)", "opt/slurm/lib*/pkgconfig/slurm.pc")
     return {
         "base": _package(packages, "base-files") or _in_text(root, r'^VERSION_ID="?([\d.]+)', "etc/os-release"),
@@ -305,7 +307,7 @@ def _observe(root, packages, built):
     }
 
 
-def _details(root, packages, built):
+def _details(root: str | Path, packages: dict[str, str], built: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "efa_installer": efa_installer(root),
         "libfabric": libfabric(root, packages),
@@ -315,17 +317,17 @@ def _details(root, packages, built):
     }
 
 
-def observe(root="/"):
+def observe(root: str | Path = "/") -> dict[str, str | None]:
     """Every component that Ingot knows -> its version below `root`, as a lock writes it, or None where it is absent."""
     return _observe(root, installed(root), modules(root))
 
 
-def details(root="/"):
+def details(root: str | Path = "/") -> dict[str, Any]:
     """What lies behind the versions: EFA's parts, kernels, and modules with their vermagic."""
     return _details(root, installed(root), modules(root))
 
 
-def everything(root="/"):
+def everything(root: str | Path = "/") -> tuple[dict[str, str | None], dict[str, Any], dict[str, str]]:
     """(observe, details, packages), reading everything once."""
     packages, built = installed(root), modules(root)
     return _observe(root, packages, built), _details(root, packages, built), packages

@@ -8,50 +8,58 @@ from __future__ import annotations
 
 import operator
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 SEVERITIES = ("error", "warning", "info")
 COMPARISON = re.compile(r"(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)(\.\*)?")
 OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
-def numbers(version):
+def numbers(version: str) -> list[int]:
     """The numeric parts that a version starts with: `2.7.0amzn2.0` -> [2, 7, 0]."""
     found = re.match(r"\d+(?:\.\d+)*", version)
     return [int(part) for part in found.group().split(".")] if found else []
 
 
-def parse_range(text):
+def parse_range(text: str) -> list[tuple[str, list[int], bool]]:
     """The comparisons of a range such as `>=1.18,<2` or `==2.27.*`; ValueError if it is none."""
-    found = [COMPARISON.fullmatch(part.strip()) for part in text.split(",")]
-    if not all(found) or any(match.group(3) and match.group(1) not in ("==", "!=") for match in found):
+    parts = text.split(",")
+    found = [match for match in (COMPARISON.fullmatch(part.strip()) for part in parts) if match]
+    if len(found) < len(parts) or any(match.group(3) and match.group(1) not in ("==", "!=") for match in found):
         raise ValueError(f"{text!r} is no version range; write for example '>=1.18,<2' or '==2.27.*'")
     return [(match.group(1), numbers(match.group(2)), bool(match.group(3))) for match in found]
 
 
-def within(version, text):
+def within(version: str, text: str) -> bool:
     """Whether a version lies in a range; parts that one of the two lacks count as 0."""
     return all(_holds(numbers(version), *comparison) for comparison in parse_range(text))
 
 
-def _holds(version, sign, bound, is_prefix):
+def _holds(version: list[int], sign: str, bound: list[int], is_prefix: bool) -> bool:
     length = len(bound) if is_prefix else max(len(version), len(bound))
     mine, other = ((parts + [0] * length)[:length] for parts in (version, bound))
     if sign in ("==", "!="):
         return (mine == other) == (sign == "==")
-    return OPERATORS[sign](mine, other)
+    return bool(OPERATORS[sign](mine, other))
 
 
-def _matches(name, globs):
+def _matches(name: str, globs: Iterable[str]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
-def _among(value, patterns):
+def _among(value: str, patterns: Iterable[str]) -> bool:
     """Whether a whole value matches one of the regular expressions, in whatever case."""
     return any(re.fullmatch(pattern, value, re.IGNORECASE) for pattern in patterns)
 
 
-def _conditions(when, versions, instance_type, accelerator):
+def _conditions(
+    when: Mapping[str, Any],
+    versions: Mapping[str, str | None],
+    instance_type: str | None,
+    accelerator: str | None,
+) -> Iterator[tuple[bool | None, str]]:
     """(holds, what is not known) for each condition of a rule; holds is None when it cannot be decided."""
     for name, text in when.get("versions", {}).items():
         yield _version_holds(name, text, versions)
@@ -69,12 +77,17 @@ def _conditions(when, versions, instance_type, accelerator):
         )
 
 
-def _version_holds(name, text, versions):
+def _version_holds(name: str, text: str, versions: Mapping[str, str | None]) -> tuple[bool | None, str]:
     version = versions.get(name)
     return (within(version, text), "") if version else (None, f"unknown version of {name}")
 
 
-def applies(when, versions, instance_type, accelerator):
+def applies(
+    when: Mapping[str, Any],
+    versions: Mapping[str, str | None],
+    instance_type: str | None,
+    accelerator: str | None,
+) -> tuple[bool | None, list[str]]:
     """(True, []) or (False, []) when that is certain, else (None, what is not known)."""
     found = list(_conditions(when, versions, instance_type, accelerator))
     if any(each[0] is False for each in found):
@@ -83,7 +96,7 @@ def applies(when, versions, instance_type, accelerator):
     return (None, unknown) if unknown else (True, [])
 
 
-def _breaks(rule, value):
+def _breaks(rule: Mapping[str, Any], value: str | None) -> bool | None:
     """Whether a value that is set breaks the rule; None when it is known only where the job runs."""
     if rule.get("never"):
         return True
@@ -94,11 +107,13 @@ def _breaks(rule, value):
     if rule.get("only_values"):
         return not _among(value, rule["only_values"])
     if rule.get("must"):
-        return value.lower() != rule["must"].lower()
+        return value.lower() != str(rule["must"]).lower()
     return False
 
 
-def _finding(rule, severity, variable, value, place, message):
+def _finding(
+    rule: Mapping[str, Any], severity: str, variable: str, value: str | None, place: str, message: str
+) -> dict[str, Any]:
     return {
         "rule": rule["id"],
         "severity": severity,
@@ -111,7 +126,7 @@ def _finding(rule, severity, variable, value, place, message):
     }
 
 
-def _judge(rule, setting, holds, unknown):
+def _judge(rule: Mapping[str, Any], setting: Mapping[str, Any], unknown: Sequence[str]) -> dict[str, Any] | None:
     """The finding that one setting gives under a rule that holds or may hold, or None."""
     breaks = _breaks(rule, setting["value"])
     if breaks is False:
@@ -124,20 +139,26 @@ def _judge(rule, setting, holds, unknown):
     return _finding(rule, severity, setting["name"], setting["value"], setting["place"], message)
 
 
-def evaluate(rules, environment, versions, instance_type=None, accelerator=None):
+def evaluate(
+    rules: Iterable[Mapping[str, Any]],
+    environment: Iterable[Mapping[str, Any]],
+    versions: Mapping[str, str | None],
+    instance_type: str | None = None,
+    accelerator: str | None = None,
+) -> list[dict[str, Any]]:
     """What the rules find in an environment, worst first.
 
     `environment` is a list of {name, value, place}; a value of None is one that is known only where the job runs, an
     empty one counts as not set. `versions` maps components to versions; one that is missing or None is not known.
     """
-    findings = []
+    findings: list[dict[str, Any]] = []
     settings = [setting for setting in environment if setting["value"] != ""]
     for rule in rules:
         holds, unknown = applies(rule.get("when") or {}, versions, instance_type, accelerator)
         if holds is False:
             continue
         mine = [setting for setting in settings if _matches(setting["name"], rule["variables"])]
-        findings += [found for found in (_judge(rule, setting, holds, unknown) for setting in mine) if found]
+        findings += [found for found in (_judge(rule, setting, unknown) for setting in mine) if found]
         if rule.get("must") and holds and not mine:
             findings.append(_finding(rule, rule["severity"], rule["variables"][0], None, "", rule["reason"]))
     return sorted(findings, key=lambda found: SEVERITIES.index(found["severity"]))

@@ -60,7 +60,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ingot.ml.plugins.module_utils.component_facts import everything
 
 
-def main():
+def main() -> None:
     """Observe and return."""
     arguments = {"root": {"type": "path", "default": "/"}}
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)

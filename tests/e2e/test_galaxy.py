@@ -50,8 +50,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ansible-core and what it needs, of the digests in requirements/dev.txt, for debian13's Python."""
     folder = tmp_path_factory.mktemp("core")
-    words = ["--require-hashes", "--constraint", paths.ROOT / "requirements" / "dev.txt", "--only-binary", ":all:"]
-    words += ["--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_40", "--target", folder]
+    words: list[str | Path] = ["--require-hashes", "--constraint", paths.ROOT / "requirements" / "dev.txt"]
+    words += ["--only-binary", ":all:", "--python-version", "3.13"]
+    words += ["--python-platform", "x86_64-manylinux_2_40", "--target", folder]
     done = run(BIN / "uv", "pip", "install", "--quiet", *words, f"ansible-core=={version('ansible-core')}")
     assert done.returncode == 0, done.stderr
     return folder
@@ -121,14 +122,14 @@ def test_ansible_doc_shows_all_there_are(bare: str, kind: str) -> None:
 def installed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the archive becomes, below one that has nothing else."""
     home = tmp_path_factory.mktemp("collections")
-    words = ["collection", "install", "--offline", "--no-deps", "-p", home, archive]
+    words: list[str | Path] = ["collection", "install", "--offline", "--no-deps", "-p", home, archive]
     done = run(BIN / "ansible-galaxy", *words, ANSIBLE_COLLECTIONS_PATH=str(home))
     assert done.returncode == 0, done.stdout + done.stderr
     return home / "ansible_collections" / "ingot" / "ml"
 
 
 def test_the_documentation_is_as_galaxy_wants_it(installed: Path) -> None:
-    words = ["lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", installed]
+    words: list[str | Path] = ["lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", installed]
     done = run(BIN / "antsibull-docs", *words, ANSIBLE_COLLECTIONS_PATH=str(installed.parents[2]))
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
@@ -144,8 +145,10 @@ subprocess.check_call([sys.executable, "-m", "pip", "install", *wanted])
 
 def _prepare(home: Path) -> None:
     """Give ansible-test a home: that installer, and what pip is told here, of which it hands on no variable."""
-    (spec,) = find_spec("ansible_test").submodule_search_locations  # type: ignore[union-attr]
-    wanted = re.search(r"pip='([\d.]+)'", (Path(spec) / "_internal" / "python_requirements.py").read_text())
+    spec = find_spec("ansible_test")
+    assert spec and spec.submodule_search_locations
+    (package,) = spec.submodule_search_locations
+    wanted = re.search(r"pip='([\d.]+)'", (Path(package) / "_internal" / "python_requirements.py").read_text())
     assert wanted
     file = home / ".ansible" / "test" / "cache" / f"get_pip_{wanted[1].replace('.', '_')}.py"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +173,7 @@ def test_ansible_tests_of_sanity_pass(installed: Path) -> None:
     shutil.copytree(paths.ROOT / "tests" / "sanity", installed / "tests" / "sanity")
     words = ["sanity", "--lint", "--python", f"{sys.version_info[0]}.{sys.version_info[1]}"]
     given = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.defpath}", "HOME": str(home)}
-    command = [BIN / "ansible-test", *words]
+    command: list[str | Path] = [BIN / "ansible-test", *words]
     done = subprocess.run(command, cwd=installed, env=given, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr[-3000:]
     ran = set(re.findall(r'Running sanity test "([\w-]+)"', done.stderr))

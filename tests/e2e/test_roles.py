@@ -27,7 +27,7 @@ PLAY = """\
 def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the collection installed from its artifact, and no other."""
     folder = tmp_path_factory.mktemp("collections")
-    galaxy = [BIN / "ansible-galaxy", "collection"]
+    galaxy: list[str | Path] = [BIN / "ansible-galaxy", "collection"]
     build = [*galaxy, "build", "--output-path", folder, paths.ROOT]
     install = [*galaxy, "install", "--offline", "--no-deps", "-p", folder]
     # A collection path of its own: galaxy does not install what the checkout's path has already.
@@ -48,7 +48,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[str]:
 def converge(play: str, host: str, collections: Path, folder: Path) -> str:
     """Run the play on the host; what Ansible says."""
     (folder / "play.yml").write_text(play)
-    words = [BIN / "ansible-playbook", "-i", f"{host},", "-c", "community.docker.docker", "play.yml"]
+    words: list[str | Path] = [BIN / "ansible-playbook", "-i", f"{host},", "-c", "community.docker.docker", "play.yml"]
     env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_BECOME_METHOD": "su"}
     done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -104,6 +104,6 @@ SCENARIOS = [
 @pytest.mark.parametrize(("scenario", "system"), SCENARIOS)
 def test_molecule_passes(scenario: str, system: str) -> None:
     env = {**os.environ, "INGOT_OS": system}
-    words = [BIN / "molecule", "test", "-s", scenario]
+    words: list[str | Path] = [BIN / "molecule", "test", "-s", scenario]
     done = subprocess.run(words, cwd=paths.ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]

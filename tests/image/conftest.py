@@ -21,6 +21,7 @@ from ingot.paths import ROOT, own_catalog
 
 MANIFEST = "/usr/share/ingot/manifest.json"
 OF_BASE_IMAGE = "holds where the system is made of the lock: an AMI has what its base image has"
+NO_IMAGE = "tests a finished image: `ingot verify` runs it"
 UNFINISHED = "holds when the image is finished: until then the kernel of the base image runs"
 MARKERS = {
     "booted": "needs a running system: nothing has booted this image",
@@ -44,15 +45,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"own_base: {OF_BASE_IMAGE}")
     config.addinivalue_line("markers", f"finished: {UNFINISHED}")
     config.addinivalue_line("markers", "part(name): tests a part of the component, which the lock may leave out")
+    if not _has_image(config):
+        return
     images, name = read_catalog(own=own_catalog()).images, config.getoption("--image")
     if name not in images:
         raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
     lock, image = load(config.getoption("--lock")), images[name]
     base = lock.base_image(name, image) if config.getoption("--target") != "local" else ""
-    config.stash[BROUGHT] = frozenset(lock.base_images[base].brings if base else [])
-    image = image.without(config.stash[BROUGHT])
+    brought: frozenset[str] = frozenset(lock.base_images[base].brings if base else [])
+    config.stash[BROUGHT] = brought
+    image = image.without(brought)
     config.stash[ROLES] = frozenset(image.roles)
     config.stash[LOCK] = lock.of(image.roles)
+
+
+def _has_image(config: pytest.Config) -> bool:
+    """Whether an image is named: the options are there only where this folder is named on the command line."""
+    return config.getoption("--image", None) is not None
 
 
 LOCK = pytest.StashKey[Lock]()
@@ -61,7 +70,12 @@ BROUGHT = pytest.StashKey[frozenset[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests of components that this lock leaves out or that this image does not have."""
+    """Skip the tests of components that this lock leaves out or that this image does not have; all without an image."""
+    if not _has_image(config):
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=NO_IMAGE))
+        return
     lock, roles, name = config.stash[LOCK], config.stash[ROLES], config.getoption("--image")
     known = {path.name for path in (ROOT / "roles").iterdir()}
     # What must be untouched is looked at before another test leaves something behind.
@@ -236,8 +250,9 @@ def unpacked(host: Host) -> dict[str, str]:
 @pytest.fixture
 def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package], unpacked: dict[str, str]) -> dict[str, str]:
     """The packages and wheels of this file's component that are not as the lock says: name -> what is there instead."""
-    exact = {**lock.packages, **pin.files}
-    wanted = {name: exact[name].version for name in pin.packages if name != pin.facts.get("unpacked")}
+    exact = {name: package.version for name, package in lock.packages.items()}
+    exact |= {name: package.version for name, package in pin.files.items()}
+    wanted = {name: exact[name] for name in pin.packages if name != pin.facts.get("unpacked")}
     wanted |= {name: lock.wheels[name].version for name in pin.wheels}
     found = {name: package.version for name, package in installed.items()} | unpacked
     return {

@@ -15,7 +15,8 @@ FOLDER = "/usr/share/ingot"
 @pytest.fixture(scope="module")
 def manifest(host: Host) -> dict[str, Any]:
     """The image's manifest."""
-    return json.loads(host.check_output(f"cat {FOLDER}/manifest.json"))
+    document: dict[str, Any] = json.loads(host.check_output(f"cat {FOLDER}/manifest.json"))
+    return document
 
 
 def test_every_json_file_beside_it_can_be_read(host: Host) -> None:

@@ -12,7 +12,8 @@ PREFIX = "/opt/nccl-tests"
 
 @pytest.fixture(scope="module")
 def programs(host: Host) -> list[str]:
-    return host.check_output(f"ls {PREFIX}/build/").split()
+    names: list[str] = host.check_output(f"ls {PREFIX}/build/").split()
+    return names
 
 
 def test_they_are_of_the_lock(host: Host, pin: LockedComponent, whole_lock: Lock) -> None:

@@ -47,7 +47,7 @@ def test_every_module_is_of_the_driver_version(modules: dict[str, Any], pin: Loc
 
 
 def test_modules_are_of_the_flavour_of_the_lock(modules: dict[str, Any], pin: LockedComponent) -> None:
-    licence = modules[pin.facts["module_name"]]["license"]
+    licence = modules[str(pin.facts["module_name"])]["license"]
     assert (licence == "NVIDIA") == (pin.facts["module"] == "closed")
 
 

@@ -8,7 +8,8 @@ pytestmark = pytest.mark.sealed
 
 def found(host: Host, *patterns: str) -> list[str]:
     """The files that match the shell patterns."""
-    return host.check_output("ls -1d " + " ".join(patterns) + " 2>/dev/null; true").splitlines()
+    paths: list[str] = host.check_output("ls -1d " + " ".join(patterns) + " 2>/dev/null; true").splitlines()
+    return paths
 
 
 def test_it_has_no_ssh_host_key(host: Host) -> None:

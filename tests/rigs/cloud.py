@@ -86,7 +86,7 @@ class Cloud:
 @contextmanager
 def emulated(folder: Path, simulated: str = "", **given: str) -> Iterator[Cloud]:
     """The emulator while the block runs, with a system's vendors if it is named; `given` are variables of its user."""
-    program = [sys.executable, "-m", "tests.rigs.ec2", "--folder", folder, "--simulated", simulated]
+    program: list[str | Path] = [sys.executable, "-m", "tests.rigs.ec2", "--folder", folder, "--simulated", simulated]
     env = {**os.environ, "PYTHONPATH": str(paths.ROOT)}
     env.pop("AWS_CA_BUNDLE", None)
     errors = folder / "errors.txt"

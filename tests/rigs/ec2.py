@@ -34,13 +34,12 @@ from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses.amis import AmisResponse
 from moto.server import ThreadedMotoServer
-from moto.ssm.models import Parameter, ssm_backends
 
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.types import EC2_ARCH
-from tests.rigs.emulator import mended
+from tests.rigs.emulator import mended, publish_parameter
 from tests.rigs.own_stack import NAME, commit_image, serving_all
 from tests.rigs.systems import SYSTEMS, docker, image, made
 
@@ -140,7 +139,7 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
 
     Those of the system whose vendors are simulated bring what they should; the others are bare.
     """
-    ec2, ssm = ec2_backends[ACCOUNT][REGION], ssm_backends[ACCOUNT][REGION]
+    ec2 = ec2_backends[ACCOUNT][REGION]
     there = [locks.load(path) for path in sorted((paths.LOCKS / stack).iterdir())]
     rows = [(lock, platform, row) for lock in there for platform, row in lock.base_images.items()]
     for number, (lock, platform, row) in enumerate(rows):
@@ -157,9 +156,7 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
             started = machine(lock.os, rig.logins[lock.os])
             rig.bringing[ami.id] = commit_image(started, f"{MADE}:{platform}", mine, row.brings)
         if row.ssm:
-            # Not by PutParameter, which lets nobody write AWS's own.
-            value = Parameter(ACCOUNT, row.ssm, ami.id, "String", None, None, None, datetime.now(UTC), 1, "text")
-            ssm._parameters[row.ssm] = [value]
+            publish_parameter(REGION, row.ssm, ami.id)
 
 
 def machine(system: str, login: str) -> str:
@@ -193,7 +190,7 @@ def _put_behind(rig: Rig) -> None:
         return ami
 
     def register_image(self: Any) -> Any:
-        answer = register(self)
+        answer: Any = register(self)
         rig.again(self.ec2_backend.amis[answer._result["ImageId"]])
         return answer
 
@@ -220,14 +217,18 @@ def _put_behind(rig: Rig) -> None:
             with rig.seconds.open("a") as file:
                 file.write(f"{action} {time.monotonic() - began}\n")
 
-    # So that no image but ours is there.
-    AmiBackend._load_amis = lambda _: None
-    InstanceBackend.run_instances = run_instances
-    InstanceBackend.terminate_instances = terminate_instances
-    AmiBackend.create_image = create_image
-    AmiBackend.deregister_image = deregister_image
-    AmisResponse.register_image = register_image
-    BaseResponse.call_action = call_action
+    replaced: list[tuple[Any, str, Any]] = [
+        # So that no image but ours is there.
+        (AmiBackend, "_load_amis", lambda _: None),
+        (InstanceBackend, "run_instances", run_instances),
+        (InstanceBackend, "terminate_instances", terminate_instances),
+        (AmiBackend, "create_image", create_image),
+        (AmiBackend, "deregister_image", deregister_image),
+        (AmisResponse, "register_image", register_image),
+        (BaseResponse, "call_action", call_action),
+    ]
+    for owner, name, function in replaced:
+        setattr(owner, name, function)
     for name in ("public_ip", "public_ip_address"):
         setattr(Instance, name, property(lambda self: rig.addresses.get(self.id)))
 

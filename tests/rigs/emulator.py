@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.responses import ActionResult
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import AmiBackend
@@ -22,6 +24,7 @@ from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 from moto.kms.models import KmsBackend
+from moto.ssm.models import Parameter, ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 # How long a copy is pending, in seconds.
@@ -45,8 +48,8 @@ def _tags(self: Any) -> list[dict[str, str]]:
     return [{"resource_id": self.id, "key": key, "value": value, "resource_type": kind} for key, value in found.items()]
 
 
-def _copied(self: Any) -> ActionResult:
-    answer = _copy_image(self)
+def _copied(self: Any) -> Any:
+    answer: Any = _copy_image(self)
     ami = self.ec2_backend.amis[answer._result["ImageId"]]
     source = ec2_backends[self.current_account][self._get_param("SourceRegion")].amis[self._get_param("SourceImageId")]
     snapshot = ami.ebs_snapshot
@@ -62,11 +65,11 @@ def _copied(self: Any) -> ActionResult:
     return answer
 
 
-def _pages(self: Any) -> ActionResult:
+def _pages(self: Any) -> Any:
     for ami in self.ec2_backend.amis.values():
         if ami.state == "pending" and time.monotonic() >= ami.ready:
             ami.state = "available"
-    answer = _describe_images(self)
+    answer: Any = _describe_images(self)
     if limit := self._get_int_param("MaxResults"):
         start, size = int(self._get_param("NextToken") or 0), min(limit, PAGE)
         images = answer._result["Images"]
@@ -87,8 +90,8 @@ def _image_made(self: Any, instance: str, name: str, description: str, tag_speci
     return ami
 
 
-def _registered(self: Any) -> ActionResult:
-    answer = _register_image(self)
+def _registered(self: Any) -> Any:
+    answer: Any = _register_image(self)
     ami = self.ec2_backend.amis[answer._result["ImageId"]]
     # Tests make images by their names alone.
     for device in self._get_param("BlockDeviceMappings", []):
@@ -141,6 +144,13 @@ MENDED: list[tuple[Any, str, Any]] = [
     (KmsBackend, "create_grant", _granted),
     (BotocoreStubber, "process_request", _processed),
 ]
+
+
+def publish_parameter(region: str, name: str, value: str) -> None:
+    """Make a parameter of AWS's own, which PutParameter lets nobody write."""
+    own: Any = Parameter
+    parameter = own(DEFAULT_ACCOUNT_ID, name, value, "String", None, None, None, datetime.now(UTC), 1, "text")
+    ssm_backends[DEFAULT_ACCOUNT_ID][region]._parameters[name] = [parameter]
 
 
 @contextmanager

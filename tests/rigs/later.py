@@ -28,7 +28,7 @@ def _moved(name: str, entry: LockedComponent) -> LockedComponent:
         for each, version in entry.exact.items()
     }
     packages = [each.replace(old, new) for each in entry.packages]
-    update = {"version": new, "packages": packages, "exact": exact, "files": {}}
+    update: dict[str, object] = {"version": new, "packages": packages, "exact": exact, "files": {}}
     if entry.artifact:
         # Some tags have dashes: slurm-25-11-8-1.
         url = entry.artifact.url.replace(old, new).replace(old.replace(".", "-"), new.replace(".", "-"))

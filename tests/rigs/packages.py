@@ -17,6 +17,7 @@ from ingot.model.lock import Lock, LockedComponent
 from ingot.model.types import Arch
 from ingot.sources.apt import DEB_ARCH
 
+Kind = Literal["apt", "rpm"]
 # Debian's scripts of a package, and what rpm calls them; the last is rpm's alone, when the whole transaction is done.
 RPM_SCRIPTS = {
     "preinst": "%pre",
@@ -66,7 +67,7 @@ class Wanted:
 
     name: str
     version: str
-    kind: Literal["apt", "rpm"]
+    kind: Kind
     lock: Lock
 
     @property

@@ -20,7 +20,7 @@ from tests.rigs.simulated.open_mpi import OPEN_MPI
 from tests.rigs.suite import suite
 from tests.rigs.systems import SYSTEMS as KINDS
 from tests.rigs.systems import container, docker, gateway, image
-from tests.rigs.vendors import Vendors, serving
+from tests.rigs.vendors import Fault, Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -179,7 +179,7 @@ def test_a_build_that_fails_leaves_the_tests_that_were_there_and_the_next_run_bu
     version = vendors.lock.components["nccl_tests"].version
     header = "mv /usr/include/nccl.h /usr/include/nccl.h.away; echo '#error cut off' >/usr/include/nccl.h"
     # What is broken, and mended again; the fault of the vendor; what is said of it.
-    broken: list[tuple[str, str, list[int | str], str]] = [
+    broken: list[tuple[str, str, list[Fault], str]] = [
         ("mv /opt/amazon /opt/away", "mv /opt/away /opt/amazon", [], "there is no /opt/amazon/openmpi/include/mpi.h"),
         ("true", "true", ["altered"], f"v{version}.tar.gz of nccl_tests"),
         (header, "mv /usr/include/nccl.h.away /usr/include/nccl.h", [], "cut off"),

@@ -102,8 +102,9 @@ def test_a_package_that_its_vendor_has_not_signed_is_refused_though_the_index_na
     shutil.copytree(folder, bare)
     run = tools(tools_image(), vendors.folder, vendors.lock.arch)
     run("rpmsign --delsign *.rpm >&2\ncreaterepo_c --quiet --general-compress-type gz .", bare)
-    sign = ["gpg", "--homedir", vendors.folder / "gnupg", "--batch", "--yes", "--detach-sign", "--armor"]
-    subprocess.run([*sign, bare / "repodata" / "repomd.xml"], check=True, capture_output=True)
+    home = str(vendors.folder / "gnupg")
+    sign = ["gpg", "--homedir", home, "--batch", "--yes", "--detach-sign", "--armor"]
+    subprocess.run([*sign, str(bare / "repodata" / "repomd.xml")], check=True, capture_output=True)
     row = vendors.lock.repositories["cuda_rpm"]
     rows = {"cuda_rpm": row.model_copy(update={"url": row.url.replace("/cuda_rpm", "/bare")})}
     done = moved(host, vendors, vendors.lock.model_copy(update={"repositories": rows}))

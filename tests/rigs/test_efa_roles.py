@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -221,7 +222,7 @@ def test_a_running_system_gets_all_of_it_and_an_installer_that_failed_late_is_ru
     sh(host, f"mkdir -p {drivers} && touch {drivers}/ib_uverbs.ko")
     initramfs = "/usr/local/sbin/update-initramfs"
     sh(host, f"printf '#!/bin/sh\\nexit 1\\n' > {initramfs} && chmod +x {initramfs}")
-    given = {"efa_kmod": True, "efa_kernel": release, "efa_nvidia": True}
+    given: dict[str, Any] = {"efa_kmod": True, "efa_kernel": release, "efa_nvidia": True}
     done = converge(host, vendors, "efa", **given)
     assert done.returncode != 0
     assert "failed to generate new initramfs image" in done.stdout

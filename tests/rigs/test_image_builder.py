@@ -76,7 +76,7 @@ def component(tmp_path: Path) -> tuple[dict[str, Any], Path]:
     text, _ = export(selection, Options(""), catalog, "test")
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listing, cwd=paths.ROOT, capture_output=True, check=True).stdout
-    tar = ["tar", "--create", "--gzip", "--null", "--files-from=-", "--file", tmp_path / "source.tar.gz"]
+    tar = ["tar", "--create", "--gzip", "--null", "--files-from=-", f"--file={tmp_path / 'source.tar.gz'}"]
     subprocess.run(tar, cwd=paths.ROOT, input=names, check=True)
     data = yaml.safe_load(text)["Resources"]["Component"]["Properties"]["Data"]
     return yaml.safe_load(data), tmp_path / "source.tar.gz"

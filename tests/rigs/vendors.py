@@ -138,7 +138,7 @@ def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str,
         name, version = waiting.popitem()
         wanted = Wanted(name, version, kind, lock)
         known = name.replace(kernel, "{kernel}") if kernel else name
-        package = PACKAGES.get(known, lambda _: Package())(wanted)
+        package = PACKAGES[known](wanted) if known in PACKAGES else Package()
         found[name] = (wanted, package)
         waiting |= {name: version for name, version in package.brings.items() if name not in found}
     return found

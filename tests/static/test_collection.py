@@ -17,7 +17,7 @@ GALAXY = Path(sys.executable).parent / "ansible-galaxy"
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("collection")
-    words = [GALAXY, "collection", "build", "--output-path", folder, ROOT]
+    words: list[str | Path] = [GALAXY, "collection", "build", "--output-path", folder, ROOT]
     done = subprocess.run(words, env=_env(folder), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return next(folder.glob("ingot-ml-*.tar.gz"))

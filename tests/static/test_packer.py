@@ -68,7 +68,7 @@ def test_valid_with_an_own_catalog(packer: Path, tmp_path: Path) -> None:
 def test_on_an_instance_the_roles_are_those_that_the_base_image_does_not_bring(
     packer: Path, image: str, system: str
 ) -> None:
-    words = [packer, "console", f"-var=image={image}", f"-var=os={system}", "packer"]
+    words: list[str | Path] = [packer, "console", f"-var=image={image}", f"-var=os={system}", "packer"]
     env = {**os.environ, **packer_environment()}
     asked = "jsonencode(local.without)"
     done = subprocess.run(words, cwd=ROOT, env=env, input=asked, capture_output=True, text=True, check=True)

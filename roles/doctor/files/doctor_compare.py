@@ -3,14 +3,18 @@
 Standard library only, Python 3.9 or later.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # A name of its own is what makes a node one, and how much is free changes while a job runs.
 OWN = {"hostname", "huge_pages_free"}
 
 
-def documents(path):
+def documents(path: str) -> list[dict[str, Any]]:
     """The JSON documents in a file, one after the other, as `srun` writes those of its tasks; ValueError if not."""
     text, reader, at, found = Path(path).read_text().strip(), json.JSONDecoder(), 0, []
     while at < len(text):
@@ -24,7 +28,7 @@ def documents(path):
     return found
 
 
-def named(all_documents):
+def named(all_documents: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, document) of each: the node's name, with the rank behind it where a node ran several."""
     hosts = [each["pytorch"]["facts"]["hostname"] for each in all_documents]
     for number, each in enumerate(all_documents):
@@ -33,7 +37,7 @@ def named(all_documents):
         yield (f"{host}:{rank}" if hosts.count(host) > 1 else host), each
 
 
-def differences(nodes):
+def differences(nodes: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, list[str]]]]:
     """(what, {value: names of nodes}) of each fact, component and variable that is not the same everywhere."""
     flat = {}
     for name, each in nodes:
@@ -45,7 +49,7 @@ def differences(nodes):
         }
     found = []
     for what in dict.fromkeys(key for facts in flat.values() for key in facts):
-        values = {}
+        values: dict[str, list[str]] = {}
         for name, facts in flat.items():
             value = facts.get(what)
             shown = ", ".join(map(str, value)) if isinstance(value, list) else "absent" if value is None else str(value)
@@ -56,7 +60,7 @@ def differences(nodes):
     return found
 
 
-def lines(nodes, found):
+def lines(nodes: list[tuple[str, dict[str, Any]]], found: list[tuple[str, dict[str, list[str]]]]) -> Iterator[str]:
     """What a person reads: of the value that most have the number of nodes, of the others their names."""
     if not found:
         yield f"{len(nodes)} nodes are the same."

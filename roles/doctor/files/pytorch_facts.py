@@ -3,6 +3,8 @@
 Standard library only, Python 3.9 or later. Files are read below a folder; the job's own Python is run for the rest.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -10,7 +12,9 @@ import resource
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 PROBE = str(Path(__file__).with_name("pytorch_probe.py"))
 # Variables that change what PyTorch, NCCL, libfabric or the loader do.
@@ -22,7 +26,7 @@ SMALL_SHM_MIB = 64
 MIB = 1024**2
 
 
-def _text(path):
+def _text(path: Path) -> str | None:
     """A file's text without the space around it, or None where it is not there or unreadable."""
     try:
         return path.read_text(errors="replace").strip()
@@ -30,18 +34,18 @@ def _text(path):
         return None
 
 
-def _limit(name):
+def _limit(name: int) -> int | str:
     soft = resource.getrlimit(name)[0]
     return "unlimited" if soft == resource.RLIM_INFINITY else soft
 
 
-def _meminfo(root):
+def _meminfo(root: Path) -> dict[str, int]:
     """/proc/meminfo as numbers: kB, or pieces where it counts pieces."""
     lines = (line.split(":") for line in (_text(root / "proc/meminfo") or "").splitlines())
     return {name: int(value.split()[0]) for name, value in lines}
 
 
-def _shm_mib(root):
+def _shm_mib(root: Path) -> int | None:
     try:
         found = os.statvfs(root / "dev/shm")
     except OSError:
@@ -49,26 +53,26 @@ def _shm_mib(root):
     return found.f_blocks * found.f_frsize // MIB
 
 
-def _driver_version(root):
+def _driver_version(root: Path) -> str | None:
     # NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.126.20  Release Build ...
     text = _text(root / "proc/driver/nvidia/version") or ""
     found = re.search(r"NVRM version:.*?\s(\d+\.\d+(?:\.\d+)*)\s", text)
     return found.group(1) if found else None
 
 
-def _gpus(root):
+def _gpus(root: Path) -> list[str]:
     """The models of the GPUs that the driver has."""
     texts = [_text(path) or "" for path in sorted(root.glob("proc/driver/nvidia/gpus/*/information"))]
     return [found.group(1).strip() for text in texts for found in [re.search(r"Model:(.*)", text)] if found]
 
 
-def _efa_devices(root):
+def _efa_devices(root: Path) -> list[str]:
     """The names of the RDMA devices that the module efa drives."""
     devices = sorted(root.glob("sys/class/infiniband/*"))
     return [path.name for path in devices if (path / "device/driver").resolve().name == "efa"]
 
 
-def of_node(root=Path("/")):
+def of_node(root: Path = Path("/")) -> dict[str, Any]:
     """What files and limits say: hardware, drivers that run, and room."""
     memory, gpus, devices = _meminfo(root), _gpus(root), _efa_devices(root)
     usable = len(os.sched_getaffinity(0))
@@ -93,7 +97,7 @@ def of_node(root=Path("/")):
     }
 
 
-def probed(python, about):
+def probed(python: str, about: str) -> dict[str, Any]:
     """What the job's Python says; an empty answer where it cannot be run, with the reason."""
     try:
         done = subprocess.run([python, PROBE, about], capture_output=True, text=True, check=False)
@@ -103,10 +107,17 @@ def probed(python, about):
         last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
         return {f"{about}_error": f"{python}: {last}"}
     # A library may print while it is loaded; the answer comes last.
-    return json.loads(done.stdout.splitlines()[-1])
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
-def gathered(python, instance_type, details, observed, root=Path("/")):
+def gathered(
+    python: str,
+    instance_type: str | None,
+    details: dict[str, Any],
+    observed: dict[str, str | None],
+    root: Path = Path("/"),
+) -> dict[str, Any]:
     """All facts of this node, by name."""
     on_disk = ("cuda", "nccl", "aws_ofi_nccl", "gdrcopy")
     return {
@@ -119,11 +130,11 @@ def gathered(python, instance_type, details, observed, root=Path("/")):
     }
 
 
-def expected(lock, found):
+def expected(lock: dict[str, Any], found: dict[str, Any]) -> dict[str, str]:
     """What the facts should be, as far as the lock knows it: name -> version. What is not there has no version."""
-    components = lock["components"]
+    components: dict[str, dict[str, Any]] = lock["components"]
 
-    def version(name):
+    def version(name: str) -> Any:
         return components.get(name, {}).get("version")
 
     efa = components.get("efa", {}).get("facts") or {}
@@ -139,7 +150,7 @@ def expected(lock, found):
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def faults(lock, found, environment):
+def faults(lock: dict[str, Any], found: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
     """Sentences on the facts that will stop or slow training."""
     wanted = expected(lock, found)
     said = [
@@ -170,12 +181,18 @@ def faults(lock, found, environment):
     return said
 
 
-def watched(environment):
+def watched(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that a job's behaviour hangs on."""
     return {name: value for name, value in sorted(environment.items()) if WATCHED.fullmatch(name)}
 
 
-def examine(lock, details, observed, instance_type, python):
+def examine(
+    lock: dict[str, Any],
+    details: dict[str, Any],
+    observed: dict[str, str | None],
+    instance_type: str | None,
+    python: str,
+) -> dict[str, Any]:
     """Facts, what they should be, the environment and what is wrong, as data."""
     found = gathered(python, instance_type, details, observed)
     return {
@@ -187,7 +204,7 @@ def examine(lock, details, observed, instance_type, python):
     }
 
 
-def table(result):
+def table(result: dict[str, Any]) -> list[str]:
     """The lines that a person reads."""
     rows = []
     for name, value in result["facts"].items():

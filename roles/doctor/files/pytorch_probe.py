@@ -4,24 +4,28 @@
 its own along, and as `torch`. Standard library only, Python 3.9 or later.
 """
 
+from __future__ import annotations
+
 import ctypes
 import json
 import platform
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 # What NCCL opens where NCCL_NET_PLUGIN is not set, and what aws-ofi-nccl calls its own.
 PLUGINS = ("libnccl-net.so", "libnccl-net-ofi.so")
 
 
-def opened(name):
+def opened(name: str) -> str | None:
     """The path of a library that is loaded by now, or None."""
     lines = Path("/proc/self/maps").read_text().splitlines()
     paths = [line.split(maxsplit=5)[5] for line in lines if line.count(" ") >= 5 and "/" in line]
     return next((path for path in paths if Path(path).name.startswith(name)), None)
 
 
-def nccl_version(path):
+def nccl_version(path: str) -> str | None:
     """What the library answers: 23102 -> 2.31.2; up to 2.8 the digits were fewer (src/nccl.h.in of NVIDIA/nccl)."""
     number = ctypes.c_int()
     if ctypes.CDLL(path).ncclGetVersion(ctypes.byref(number)) != 0:
@@ -31,7 +35,7 @@ def nccl_version(path):
     return f"{major}.{rest // 100}.{rest % 100}"
 
 
-def loaded(names):
+def loaded(names: Iterable[str]) -> tuple[str | None, str | None]:
     """The first of the libraries that the loader finds, as (name, path)."""
     for name in names:
         try:
@@ -42,7 +46,7 @@ def loaded(names):
     return None, None
 
 
-def of_loader():
+def of_loader() -> dict[str, Any]:
     """What a program finds by the loader's own paths and LD_LIBRARY_PATH."""
     name, path = loaded(["libnccl.so.2"])
     return {
@@ -52,7 +56,7 @@ def of_loader():
     }
 
 
-def of_torch():
+def of_torch() -> dict[str, Any]:
     """What PyTorch is, and what it has brought along."""
     try:
         import torch

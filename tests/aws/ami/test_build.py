@@ -40,7 +40,7 @@ def build(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
     monkeypatch.setattr("ingot.paths.build_dir", lambda *_: tmp_path)
 
     def run(packer: Packer, signing: SigningKey | None = None, boot_mode: str = "uefi-preferred") -> dict[str, Any]:
-        monkeypatch.setattr(ami_build.ec2, "base_image", lambda *_: Base("ami-base", "/dev/xvda", 8, boot_mode))
+        monkeypatch.setattr("ingot.sources.ec2.base_image", lambda *_: Base("ami-base", "/dev/xvda", 8, boot_mode))
         monkeypatch.setattr(capacity, "packer_build", lambda source, variables, **_: packer(source, variables))
         catalog, selection = selected("ec2-cpu")
         return ami_build.build(selection, Options(REGION, signing=signing), catalog, Progress(quiet=True))

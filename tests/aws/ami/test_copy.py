@@ -186,7 +186,8 @@ def test_a_busy_aws_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     said = (
         b"<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>slow</Message></Error></Errors></Response>"
     )
-    processed, refused = BotocoreStubber.process_request, []
+    processed = BotocoreStubber.process_request
+    refused: list[Any] = []
 
     def busy(self: Any, request: Any) -> Any:
         if "CopyImage" in str(request.body) and len(refused) < 3:

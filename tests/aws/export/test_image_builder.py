@@ -5,14 +5,11 @@ ImageRecipe, InfrastructureConfiguration, DistributionConfiguration and ImagePip
 warning. Whether these are as AWS takes them is for cfn-lint to say.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 import yaml
-from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
-from moto.ssm.models import Parameter, ssm_backends
 
 from ingot.ami.capacity import Options
 from ingot.catalog.read import read_catalog
@@ -20,6 +17,7 @@ from ingot.export.image_builder import export
 from ingot.lock import select
 from ingot.sources.ec2 import Base
 from tests.aws.world import REGION
+from tests.rigs.emulator import publish_parameter
 
 UNKNOWN = "Component", "ImageRecipe", "InfrastructureConfiguration", "DistributionConfiguration", "ImagePipeline"
 GIVEN = {
@@ -54,9 +52,7 @@ def deploy(**parameters: str) -> Any:
     client = boto3.client("cloudformation", REGION)
     body = template()
     name = yaml.safe_load(body)["Parameters"]["ParentImage"]["Default"]
-    # Not by PutParameter, which lets nobody write AWS's own.
-    value = Parameter(ACCOUNT_ID, name, "ami-01234567", "String", None, None, None, datetime.now(UTC), 1, "text")
-    ssm_backends[ACCOUNT_ID][REGION]._parameters[name] = [value]
+    publish_parameter(REGION, name, "ami-01234567")
     listed = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
     client.create_stack(StackName="ingot", TemplateBody=body, Parameters=listed, Capabilities=["CAPABILITY_IAM"])
     return client

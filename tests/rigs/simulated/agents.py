@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ingot.model.lock import Lock, LockedComponent
-from tests.rigs.packages import Artifact, Content, Package, Wanted, clean, script, write
+from tests.rigs.packages import Artifact, Content, Kind, Package, Wanted, clean, script, write
 
 Run = Callable[[str, Path], None]
 # A version has a folder of its own; one that is there already counts as installed, even half of one.
@@ -68,7 +68,7 @@ def package(name: str, content: Content) -> Artifact:
     """A package file of the kind that the lock's address ends in."""
 
     def make(entry: LockedComponent, lock: Lock, file: Path, run: Run) -> None:
-        kind = "apt" if file.suffix == ".deb" else "rpm"
+        kind: Kind = "apt" if file.suffix == ".deb" else "rpm"
         wanted = Wanted(name, f"{entry.version}-1", kind, lock)
         run(script(wanted, content(wanted), file.parent), file.parent)
         clean(file.parent)

@@ -311,8 +311,8 @@ PACKAGES: dict[str, Content] = {
     "nvidia-driver-cuda-libs": rpm_library("libcuda.so"),
     "libnvidia-ml": rpm_library("libnvidia-ml.so"),
 }
-RPM_OPEN = rpm_needing("kmod-nvidia-open-dkms", "nvidia-driver", "nvidia-driver-cuda")
-RPM_DRIVER = rpm_needing("nvidia-kmod-common")
+RPM_OPEN: Content = rpm_needing("kmod-nvidia-open-dkms", "nvidia-driver", "nvidia-driver-cuda")
+RPM_DRIVER: Content = rpm_needing("nvidia-kmod-common")
 for of in ("-580", ""):
     PACKAGES |= {
         f"nvidia-driver{of}-open": ubuntu_driver("open"),

@@ -80,7 +80,9 @@ def test_a_floor_of_another_source_or_type_is_refused(catalog: Path) -> None:
 def test_the_floors_of_one_source_are_within_reach_of_the_network_and_of_the_other_are_not() -> None:
     types = module.read_types().types
     for name, floors in module.read_families().floors.items():
-        factor, gigabits = re.fullmatch(r"(?:(\d+)x )?(\d+) Gigabit", types[name].network).groups()
+        speed = re.fullmatch(r"(?:(\d+)x )?(\d+) Gigabit", types[name].network)
+        assert speed, name
+        factor, gigabits = speed.groups()
         reach = int(factor or 1) * int(gigabits) / 8 * 15 / 8
         assert max(floors.get("pcluster", [0])) <= reach < min(floors["awsome"])
 
@@ -244,7 +246,8 @@ def test_a_truncated_entry_is_an_error_and_no_traceback(answer: dict[str, Any]) 
 def test_an_entry_of_another_shape_is_an_error_and_no_traceback(answer: dict[str, Any]) -> None:
     entry = answer["p5.48xlarge"]
     for key in entry:
-        for value in (None, 3, "x", [], {}, [None]):
+        values: tuple[object, ...] = (None, 3, "x", [], {}, [None])
+        for value in values:
             try:
                 module.from_answer({"p5.48xlarge": {**entry, key: value}}, module.read_families(), "test")
             except IngotError as error:

@@ -157,4 +157,4 @@ def test_it_runs_on_the_oldest_python_of_a_target_with_nothing_installed() -> No
     tree = ast.parse(ENGINE.read_text(), feature_version=(3, 9))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    assert imported <= {"__future__", "operator", "re", "fnmatch"}
+    assert imported <= {"__future__", "collections.abc", "fnmatch", "operator", "re", "typing"}

@@ -106,7 +106,7 @@ def test_a_container_goes_with_the_host_of_its_lock(path: Path, roles: tuple[str
 
 
 def test_a_container_of_another_stack_is_refused_with_the_reason(tmp_path: Path) -> None:
-    words = ["pair", OLD, container(tmp_path, UBUNTU, *NVIDIA)]
+    words: list[str | Path] = ["pair", OLD, container(tmp_path, UBUNTU, *NVIDIA)]
     done = ingot(*words)
     assert done.returncode == 1
     shown = " ".join(done.stdout.split())

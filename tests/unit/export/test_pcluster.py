@@ -66,7 +66,7 @@ def pcluster() -> Path:
         if not (folder / digest / "installed").exists():
             uv = [sys.executable, "-m", "uv", "--quiet"]
             subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, python.parents[1]], check=True)
-            install = [*uv, "pip", "install", "--python", python, "--require-hashes", "-r", REQUIREMENTS]
+            install = [*uv, "pip", "install", f"--python={python}", "--require-hashes", "-r", str(REQUIREMENTS)]
             subprocess.run(install, check=True)
             (folder / digest / "installed").touch()
     return python

@@ -130,7 +130,8 @@ BUILDS = ["2.30.7-1+cuda13.3", "2.31.2-1+cuda12.9", "2.31.2-1+cuda13.3"]
 @pytest.mark.parametrize("layout", [{}, {"suites": ["noble"], "components": ["stable"]}], ids=["flat", "suite"])
 def test_packages_of_an_apt_repository_are_recorded(vendor: Vendor, layout: dict[str, list[str]]) -> None:
     fingerprint = vendor.make_key()
-    vendor.apt({"libnccl2": BUILDS, "other": ["1"]}, *(names[0] for names in layout.values()))
+    suite, component = (layout[key][0] if layout else "" for key in ("suites", "components"))
+    vendor.apt({"libnccl2": BUILDS, "other": ["1"]}, suite, component)
     done = resolved(lock_of(vendor, fingerprint, "apt", NCCL, **layout))
     (file,) = done.components["nccl"].files.values()
     assert (file.version, file.path) == ("2.31.2-1+cuda13.3", "libnccl2_2.31.2-1+cuda13.3.deb")
@@ -149,7 +150,7 @@ def test_an_exact_version_is_taken_where_it_is_known(vendor: Vendor) -> None:
 def test_of_a_version_without_its_build_the_newest_build_is_taken(vendor: Vendor) -> None:
     fingerprint = vendor.make_key()
     vendor.apt({"aws-neuronx-runtime-lib": ["2.33.10.0-a1", "2.33.10.0-b2", "2.34.10.0-c3"]})
-    entry = {"version": "2.31.1", "packages": ["aws-neuronx-runtime-lib"]}
+    entry: dict[str, Any] = {"version": "2.31.1", "packages": ["aws-neuronx-runtime-lib"]}
     entry |= {"exact": {"aws-neuronx-runtime-lib": "2.33.10.0"}}
     (file,) = resolved(lock_of(vendor, fingerprint, "apt", entry)).components["nccl"].files.values()
     assert file.version == "2.33.10.0-b2"

@@ -151,7 +151,7 @@ def test_a_manifest_alone_is_judged_by_the_rules_about_versions(tmp_path: Path) 
 
 
 def test_a_driver_that_does_not_drive_the_instance_type_is_an_error(tmp_path: Path) -> None:
-    words = ["--manifest", manifest(tmp_path, {"nvidia_driver": "595.71.05"}), "--instance-type"]
+    words: list[str | Path] = ["--manifest", manifest(tmp_path, {"nvidia_driver": "595.71.05"}), "--instance-type"]
     severity, _, message = findings(*words, "p3dn.24xlarge", about="versions")["instance-type"]
     assert severity == "error"
     assert "nvidia_driver must be <581" in message

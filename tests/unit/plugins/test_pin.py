@@ -20,7 +20,8 @@ FACTS = {"distribution": "Debian", "distribution_major_version": "13", "architec
 
 def ask(term: str, home: Path, **variables: Any) -> subprocess.CompletedProcess[str]:
     """What Ansible says of the lookup, with these variables."""
-    words = [ANSIBLE, "localhost", "-m", "debug", "-a", f"msg={{{{ lookup('ingot.ml.pin', '{term}') }}}}"]
+    asked = f"msg={{{{ lookup('ingot.ml.pin', '{term}') }}}}"
+    words = [str(ANSIBLE), "localhost", "-m", "debug", "-a", asked]
     env = os.environ | {
         "ANSIBLE_COLLECTIONS_PATH": str(paths.ROOT / "build"),
         "ANSIBLE_HOME": str(home),

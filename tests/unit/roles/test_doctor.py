@@ -202,7 +202,7 @@ def test_the_number_of_an_nccl_is_read(doctor: ModuleType, monkeypatch: Any, cod
             number._obj.value = code
             return 0
 
-    monkeypatch.setattr(pytorch_probe.ctypes, "CDLL", lambda path: Library())
+    monkeypatch.setattr("ctypes.CDLL", lambda path: Library())
     assert pytorch_probe.nccl_version("libnccl.so.2") == version
 
 

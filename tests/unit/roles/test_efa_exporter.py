@@ -75,7 +75,7 @@ def rdma(sysfs: Path, name: str, vendor: str = "0x1d0f", number: str = "0xefa2",
 
 def once(sysfs: Path) -> tuple[Samples, str]:
     """What the program prints: samples, and what it says on standard error."""
-    words = [sys.executable, PROGRAM, "--once", "--sysfs", sysfs]
+    words: list[str | Path] = [sys.executable, PROGRAM, "--once", "--sysfs", sysfs]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 0, done.stderr
     return parsed(done.stdout), done.stderr
@@ -98,7 +98,7 @@ def test_every_counter_of_every_device_and_port_is_shown(tmp_path: Path) -> None
     samples, said = once(tmp_path)
     for device, port in (("rdmap0s31", "1"), ("rdmap0s32", "2")):
         name = f'device="{device}"'
-        wanted = {(f"efa_{counter}_total", name): value for value, counter in enumerate(OF_DEVICE)}
+        wanted: Samples = {(f"efa_{counter}_total", name): value for value, counter in enumerate(OF_DEVICE)}
         wanted |= {(f"efa_{counter}_total", name, f'port="{port}"'): value for value, counter in enumerate(OF_PORT)}
         assert of(samples, device) == wanted
         assert samples["efa_read_errors", name] == 0
@@ -166,7 +166,7 @@ class Running:
     def __init__(self, sysfs: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = str(free.getsockname()[1])
-        words = [sys.executable, PROGRAM, "--port", self.port, "--sysfs", sysfs]
+        words: list[str | Path] = [sys.executable, PROGRAM, "--port", self.port, "--sysfs", sysfs]
         self.process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 20
         while not self.answers():
@@ -186,7 +186,7 @@ class Running:
     def stop(self) -> str:
         """End it as systemd does; what it said."""
         self.process.send_signal(signal.SIGTERM)
-        _, said = self.process.communicate(timeout=20)
+        said: str = self.process.communicate(timeout=20)[1]
         assert self.process.returncode == 0
         return said
 
@@ -265,7 +265,8 @@ def test_a_device_that_hangs_is_counted_and_hides_no_other(running: Running, tmp
 
 
 def test_a_port_in_use_is_one_sentence(running: Running, tmp_path: Path) -> None:
-    words = [sys.executable, PROGRAM, "--address", "127.0.0.1", "--port", running.port, "--sysfs", tmp_path]
+    words: list[str | Path] = [sys.executable, PROGRAM, "--address", "127.0.0.1", "--port", running.port]
+    words += ["--sysfs", tmp_path]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1

@@ -16,7 +16,6 @@ from ingot.lock.make import make
 from ingot.lock.record import keep, with_images
 from ingot.model.lock import RecordedImage
 from ingot.model.system import BaseImage
-from ingot.model.types import Platform
 from ingot.sources import ec2
 from tests.commandline import ingot
 
@@ -104,7 +103,7 @@ def test_a_region_that_is_none_is_refused_before_anything_is_asked(
     assert calls == []
 
 
-ROWS: dict[Platform, BaseImage] = {
+ROWS: dict[str, BaseImage] = {
     "ec2": BaseImage(ssm="/ubuntu/arm64/ami-id", source="test", checked=date(2026, 11, 24)),
     "eks": BaseImage(owner="amazon", name="eks-arm64-*", source="test", checked=date(2026, 11, 24)),
 }
