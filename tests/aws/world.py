@@ -15,11 +15,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.ec2.models import ec2_backends
 
-ACCOUNT = "123456789012"
-REGION, OTHER, THIRD = "us-east-1", "us-west-2", "eu-west-1"
-ROW = ("parallelcluster", "al2023", "x86_64")
-STABLE, CANDIDATE = ("/ingot/" + "/".join((channel, *ROW)) for channel in ("stable", "candidate"))
-WORDS = ["parallelcluster", "--os", "al2023"]
+from tests.aws.names import ACCOUNT, REGION
+
 _serial = itertools.count(20261101000000)
 
 

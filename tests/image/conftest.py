@@ -248,6 +248,24 @@ def unpacked(host: Host) -> dict[str, str]:
 
 
 @pytest.fixture
+def settings_of(host: Host, unit_files: dict[str, str]) -> Callable[[str], str]:
+    """What Ingot adds to a unit, which starts at boot."""
+
+    def settings(unit: str) -> str:
+        assert unit_files.get(unit) == "enabled"
+        text: str = host.file(f"/etc/systemd/system/{unit}.d/ingot.conf").content_string
+        return text
+
+    return settings
+
+
+@pytest.fixture
+def outcome_of(host: Host) -> Callable[[str], list[str]]:
+    """Whether a unit runs, and how its last start ended, as systemd says it."""
+    return lambda unit: sorted(host.check_output(f"systemctl show --property ActiveState,Result {unit}").splitlines())
+
+
+@pytest.fixture
 def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package], unpacked: dict[str, str]) -> dict[str, str]:
     """The packages and wheels of this file's component that are not as the lock says: name -> what is there instead."""
     exact = {name: package.version for name, package in lock.packages.items()}

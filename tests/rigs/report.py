@@ -10,6 +10,7 @@ import pytest
 from ingot import paths
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
+from tests.rigs.faults import FAULTS
 from tests.rigs.seen import SHARED
 from tests.rigs.systems import SYSTEMS
 
@@ -17,10 +18,6 @@ from tests.rigs.systems import SYSTEMS
 COLUMNS = ["ubuntu2204", "ubuntu2404", "al2023", "rocky9", "rhel9", "debian12", "debian13"]
 COLUMNS += [f"{name}-aarch64" for name in ("ubuntu2404", "al2023", "debian13")]
 STEPS = {"converged": "c", "unchanged": "2", "verified": "s"}
-FAULTS = [
-    *("404", "403", "500", "altered", "truncated", "key", "signer", "expired", "vanished"),
-    *("slow", "reset", "lock", "full", "killed"),
-]
 LEGEND = """✓ converged, a second run changed nothing, suite green; c2s: which of these were seen; ✗ a test failed;
 - left out by the lock; n needs packages of the distribution, which a simulated system does not have; · not run"""
 FAULT_LEGEND = (

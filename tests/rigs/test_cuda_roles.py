@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from ingot import paths
+from tests.rigs.faults import Fault
 from tests.rigs.locks import locked, with_entry
 from tests.rigs.places import converge, converged_twice
 from tests.rigs.simulated.open_mpi import OPEN_MPI
 from tests.rigs.suite import suite
 from tests.rigs.systems import SYSTEMS as KINDS
 from tests.rigs.systems import container, docker, gateway, image
-from tests.rigs.vendors import Fault, Vendors, serving
+from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

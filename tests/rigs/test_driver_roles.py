@@ -13,6 +13,7 @@ import pytest
 
 from ingot.catalog.instance_types import describe
 from ingot.model.lock import LockedComponent
+from tests.rigs.faults import ANSWERS, Fault, answers
 from tests.rigs.kernels import with_kernel
 from tests.rigs.later import NEWER_DRIVER
 from tests.rigs.locks import DRIVER, locked, with_driver
@@ -219,8 +220,7 @@ def test_another_lock_moves_the_driver_there_and_back_and_never_the_kernel(host:
 def test_a_package_that_is_unpacked_is_the_locks_or_refused(host: str, rig: Rig, release: str) -> None:
     vendors = rig["ubuntu2404", "auto", DRIVER]
     file = Path(vendors.lock.components["nvidia_driver"].files["nvidia-kernel-source-580"].path).name
-    faults: list[int | str] = ["altered", 404]
-    for fault in faults:
+    for fault in (ANSWERS["altered"], ANSWERS["404"]):
         vendors.faults[file] = [fault]
         done = converge(host, vendors, "nvidia_driver")
         assert done.returncode != 0
@@ -230,11 +230,9 @@ def test_a_package_that_is_unpacked_is_the_locks_or_refused(host: str, rig: Rig,
     assert sh(host, f"modinfo -F license /lib/modules/{release}/ingot-nvidia-closed/nvidia.ko*") == "NVIDIA"
 
 
-@pytest.mark.parametrize(
-    "fault", ["altered", *(pytest.param(each, marks=pytest.mark.slow) for each in ("truncated", 404))]
-)
+@pytest.mark.parametrize("fault", answers("altered", "truncated", "404"))
 def test_a_container_takes_gdrcopys_library_alone_from_the_locks_source_or_refuses_it(
-    host: str, rig: Rig, fault: int | str
+    host: str, rig: Rig, fault: Fault
 ) -> None:
     vendors = rig["ubuntu2404", "auto", DRIVER]
     vendors.faults["v2.6.tar.gz"] = [fault]

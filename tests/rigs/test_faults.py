@@ -19,12 +19,13 @@ import pytest
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from tests.rigs import systems
+from tests.rigs.faults import ANSWERS, PASSING, Fault
 from tests.rigs.kernels import with_kernel
 from tests.rigs.locks import locked, with_client
 from tests.rigs.seen import SEEN
 from tests.rigs.simulated.open_mpi import OPEN_MPI
 from tests.rigs.systems import SYSTEMS, container, docker, gateway, image
-from tests.rigs.vendors import Fault, Vendors, serving
+from tests.rigs.vendors import Vendors, serving
 from tests.signing import Key
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
@@ -287,7 +288,7 @@ def test_no_fault_of_a_vendor_passes_in_silence(rig: Rig, other: Key, old: Key) 
         # apt of Debian 13, which stands for Ubuntu's, takes what a key has signed while it was valid.
         if rig.entry.artifact or rig.suffix == ".rpm":
             many["expired"] = ({rig.key: old.public, rig.signature: rig.signed(old)}, rig.pinned(old.fingerprint))
-    for fault, answer in (("404", 404), ("403", 403), ("altered", "altered"), ("truncated", "truncated")):
+    for fault, answer in ANSWERS.items():
         many[fault] = (dict.fromkeys(rig.files, answer), mine)
     if packaged:
         many["vanished"] = ({}, rig.gone())
@@ -317,10 +318,10 @@ def test_no_fault_of_a_vendor_passes_in_silence(rig: Rig, other: Key, old: Key) 
 
     # Whoever is busy, slow or breaks off is asked again, and a package manager that is busy is waited for.
     for path in rig.files:
-        rig.vendors.faults[path] = [500, "reset", "slow"]
+        rig.vendors.faults[path] = list(PASSING.values())
     if rig.entry.artifact and rig.signs:
         rig.vendors.faults |= {rig.key: ["reset"], rig.signature: ["reset"]}
-    passing = ["500", "slow", "reset"]
+    passing = list(PASSING)
     if packaged or rig.files[0].endswith((".deb", ".rpm")):
         docker("exec", "-d", rig.host, "sh", "-euc", HOLD, "sh", HOLDS[SYSTEMS[rig.row.system].kind])
         passing.append("lock")

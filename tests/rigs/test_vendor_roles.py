@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from ingot.lock import file as locks
+from tests.rigs.faults import Fault, answers
 from tests.rigs.locks import locked
 from tests.rigs.places import converge, converged_twice
 from tests.rigs.suite import suite
@@ -103,23 +104,14 @@ def trusted(host: str) -> str:
 
 
 @one_of_each_family
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        pytest.param(404, "404", marks=pytest.mark.slow),
-        pytest.param(403, "403", marks=pytest.mark.slow),
-        ("altered", "is no key, not"),
-        pytest.param("truncated", "is no key, not", marks=pytest.mark.slow),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("fault", answers("404", "403", "altered", "truncated"))
 def test_a_key_that_is_not_the_locks_is_refused_and_nothing_is_left(
-    host: str, vendors: Vendors, family: Family, fault: int | str, said: str
+    host: str, vendors: Vendors, family: Family, fault: Fault
 ) -> None:
     vendors.faults["/key.asc"] = [fault]
     done = converge(host, vendors, "fabricmanager")
     assert done.returncode != 0
-    assert said in done.stdout
+    assert (str(fault) if isinstance(fault, int) else "is no key, not") in done.stdout
     assert family.repository in done.stdout
     assert (installed(host, vendors), trusted(host)) == ({}, "")
     assert converge(host, vendors, "fabricmanager").returncode == 0

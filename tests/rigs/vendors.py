@@ -8,7 +8,6 @@ says that it is simulated. The key is thrown away. What the rig serves, the prod
 
 import gzip
 import hashlib
-import os
 import signal
 import sys
 import tempfile
@@ -18,9 +17,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from socket import SO_LINGER, SOL_SOCKET
-from struct import pack
-from threading import Event
 from typing import Literal
 
 from ingot import paths
@@ -29,18 +25,13 @@ from ingot.lock.record import record
 from ingot.model.lock import Lock, LockedComponent, Repository
 from ingot.model.types import Arch
 from ingot.sources.apt import DEB_ARCH
+from tests.rigs.faults import Faults, Handler
 from tests.rigs.packages import Package, Wanted, clean, control, deb_name, script, tools
 from tests.rigs.simulated import ARTIFACTS, PACKAGES
 from tests.rigs.systems import tools_image
-from tests.serving import Folder, answering
+from tests.serving import answering
 from tests.signing import Key
 
-# path -> what is answered instead, once for each entry: a status, how the file is spoilt, another content, or something
-# that happens while no answer comes.
-Fault = int | str | bytes | Callable[[], None]
-Faults = dict[str, list[Fault]]
-# Seconds for which a slow host says nothing in the middle of a file.
-SLOW = 3
 # A repository's packages, by name and version.
 Made = dict[tuple[str, str], tuple[Wanted, Package]]
 # Each rpm is signed, and an index made; dnf checks both.
@@ -49,53 +40,6 @@ rpmsign --define '_gpg_name {fingerprint}' --addsign ./*.rpm >&2
 createrepo_c --quiet --general-compress-type gz .
 gpgconf --kill all
 """
-
-
-class Handler(Folder):
-    """Serves a folder, with the faults that a test has asked for."""
-
-    def __init__(self, *args: object, faults: Faults, directory: str) -> None:
-        self._faults = faults
-        super().__init__(*args, directory=directory)  # type: ignore[arg-type]
-
-    def do_GET(self) -> None:
-        """Answer as the next fault of the path says, or as it should be."""
-        waiting = next((each for path, each in self._faults.items() if each and self.path.endswith(path)), None)
-        if waiting is None:
-            super().do_GET()
-            return
-        fault = waiting.pop(0)
-        if isinstance(fault, int):
-            self.send_error(fault)
-        elif callable(fault):
-            fault()
-            self._reset()
-        else:
-            self._spoil(fault)
-
-    def _spoil(self, fault: str | bytes) -> None:
-        content = fault if isinstance(fault, bytes) else Path(self.translate_path(self.path)).read_bytes()
-        middle = len(content) // 2
-        first, rest = content[:middle], content[middle:]
-        if fault == "altered":
-            rest = (b"B" if rest[:1] == b"A" else b"A") + rest[1:]
-        elif fault == "truncated":
-            rest = b""
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(first) + len(rest)))
-        self.end_headers()
-        self.wfile.write(first)
-        if fault == "reset":
-            self._reset()
-            return
-        if fault == "slow":
-            Event().wait(SLOW)
-        self.wfile.write(rest)
-
-    def _reset(self) -> None:
-        """End the connection as a host that has died does."""
-        self.connection.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
-        os.close(self.connection.detach())
 
 
 @dataclass

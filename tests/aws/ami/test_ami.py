@@ -5,7 +5,8 @@ from unittest.mock import patch
 import boto3.session
 import pytest
 
-from tests.aws.world import CANDIDATE, OTHER, REGION, STABLE, ami, answer, backend, calls, client, hold, refusing
+from tests.aws.names import CANDIDATE, OTHER, REGION, STABLE
+from tests.aws.world import ami, answer, backend, calls, client, hold, refusing
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")

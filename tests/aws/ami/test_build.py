@@ -19,8 +19,9 @@ from ingot.image.packer import PackerError
 from ingot.lock import select
 from ingot.model.target import ImageSelection
 from ingot.sources.ec2 import Base
-from tests.aws.world import REGION, amis, backend, calls, refusing, snapshots
+from tests.aws.names import REGION
 from tests.aws.world import ami as make_ami
+from tests.aws.world import amis, backend, calls, refusing, snapshots
 from tests.signing import signing_key
 
 PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}

@@ -6,20 +6,8 @@ from typing import Any
 import pytest
 from moto.core.botocore_stubber import BotocoreStubber
 
-from tests.aws.world import (
-    ACCOUNT,
-    OTHER,
-    REGION,
-    THIRD,
-    ami,
-    amis,
-    answer,
-    backend,
-    calls,
-    client,
-    refusing,
-    snapshots,
-)
+from tests.aws.names import ACCOUNT, OTHER, REGION, THIRD
+from tests.aws.world import ami, amis, answer, backend, calls, client, refusing, snapshots
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.aws.world import OTHER, REGION, STABLE, ami, answer, backend, calls, hold
+from tests.aws.names import OTHER, REGION, STABLE
+from tests.aws.world import ami, answer, backend, calls, hold
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -5,24 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.aws.world import (
-    ACCOUNT,
-    OTHER,
-    REGION,
-    STABLE,
-    WORDS,
-    ami,
-    amis,
-    answer,
-    backend,
-    calls,
-    client,
-    hold,
-    node_group,
-    refusing,
-    snapshots,
-    template,
-)
+from tests.aws.names import ACCOUNT, OTHER, REGION, STABLE, WORDS
+from tests.aws.world import ami, amis, answer, backend, calls, client, hold, node_group, refusing, snapshots, template
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")

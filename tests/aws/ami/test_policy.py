@@ -9,22 +9,8 @@ import pytest
 from ingot.ami import policy as ami_policy
 from ingot.ami import promote
 from ingot.errors import IngotError
-from tests.aws.world import (
-    CANDIDATE,
-    OTHER,
-    REGION,
-    STABLE,
-    WORDS,
-    ami,
-    backend,
-    calls,
-    client,
-    hold,
-    left,
-    node_group,
-    refusing,
-    template,
-)
+from tests.aws.names import CANDIDATE, OTHER, REGION, STABLE, WORDS
+from tests.aws.world import ami, backend, calls, client, hold, left, node_group, refusing, template
 from tests.commandline import Completed, ingot
 
 pytestmark = pytest.mark.usefixtures("aws")

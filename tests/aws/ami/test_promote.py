@@ -7,22 +7,8 @@ from botocore.exceptions import ClientError
 
 from ingot.ami import promote
 from ingot.errors import IngotError
-from tests.aws.world import (
-    CANDIDATE,
-    OTHER,
-    REGION,
-    STABLE,
-    THIRD,
-    WORDS,
-    ami,
-    amis,
-    answer,
-    backend,
-    calls,
-    client,
-    held,
-    hold,
-)
+from tests.aws.names import CANDIDATE, OTHER, REGION, STABLE, THIRD, WORDS
+from tests.aws.world import ami, amis, answer, backend, calls, client, held, hold
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")

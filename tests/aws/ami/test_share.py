@@ -5,7 +5,8 @@ import json
 import pytest
 from moto.kms.models import kms_backends
 
-from tests.aws.world import ACCOUNT, OTHER, REGION, ami, answer, calls, client, refusing, snapshots
+from tests.aws.names import ACCOUNT, OTHER, REGION
+from tests.aws.world import ami, answer, calls, client, refusing, snapshots
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -4,20 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.aws.world import (
-    STABLE,
-    ami,
-    amis,
-    answer,
-    backend,
-    calls,
-    client,
-    hold,
-    left,
-    refusing,
-    snapshots,
-    specified,
-)
+from tests.aws.names import STABLE
+from tests.aws.world import ami, amis, answer, backend, calls, client, hold, left, refusing, snapshots, specified
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -16,7 +16,7 @@ from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import export
 from ingot.lock import select
 from ingot.sources.ec2 import Base
-from tests.aws.world import REGION
+from tests.aws.names import REGION
 from tests.rigs.emulator import publish_parameter
 
 UNKNOWN = "Component", "ImageRecipe", "InfrastructureConfiguration", "DistributionConfiguration", "ImagePipeline"

@@ -1,5 +1,8 @@
 """What pytest reports about an image becomes a result that a person can read, or one error that says why not."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from ingot import run as running
 from ingot.errors import IngotError, UsageError
 from ingot.image import verify as module
 from ingot.image.verify import brief, read_report, verify
+from ingot.paths import ROOT
 
 REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest" time="1.5">
 <testcase classname="test_efa" name="test_good"/>
@@ -130,3 +134,12 @@ def test_an_image_is_verified_in_a_container_that_is_removed(tmp_path: Path, mon
     assert (start[:2], stop[:2]) == (["docker", "run"], ["docker", "rm"])
     assert stop[-1] in start
     assert f"--hosts=docker://{stop[-1]}" in suite
+
+
+def test_tests_of_finished_images_are_skipped_where_none_is_named() -> None:
+    others = [f"--ignore={path}" for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "image"]
+    words = [sys.executable, "-m", "pytest", "tests", *others, "-q", "-rs", "-p", "no:cacheprovider"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "test_efa.py: tests a finished image: `ingot verify` runs it" in done.stdout
+    assert re.fullmatch(r"\d+ skipped in .*", done.stdout.splitlines()[-1])
