@@ -19,10 +19,12 @@ def signing_key(folder: Path, name: str = "ingot-test", days: int = 2) -> Signin
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-    made = builder.not_valid_before(now - timedelta(9)).not_valid_after(now + timedelta(days)).sign(key, SHA256())
+    certificate = (
+        builder.not_valid_before(now - timedelta(9)).not_valid_after(now + timedelta(days)).sign(key, SHA256())
+    )
     paths = folder / f"{name}.key", folder / f"{name}.pem"
     paths[0].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    paths[1].write_bytes(made.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(certificate.public_bytes(Encoding.PEM))
     return SigningKey(*paths)
 
 

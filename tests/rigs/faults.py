@@ -6,9 +6,9 @@ from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
 from threading import Event
+from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from tests.serving import Folder
 
@@ -28,14 +28,14 @@ SIGNED, VANISHED, MACHINE = ("key", "signer", "expired"), ("vanished",), ("lock"
 FAULTS = ["404", "403", "500", "altered", "truncated", *SIGNED, *VANISHED, "slow", "reset", *MACHINE]
 
 
-def answers(*names: str) -> list[ParameterSet]:
+def answers(*names: str) -> list[Any]:
     """Answers as values of a test's parameter; all but `altered` are for `make test-all` alone."""
     slow = pytest.mark.slow
     return [pytest.param(ANSWERS[name], id=name, marks=() if name == "altered" else slow) for name in names]
 
 
 class Handler(Folder):
-    """Serves a folder, with the faults that a test has asked for."""
+    """Serves a folder, with the faults that a test wants."""
 
     def __init__(self, *args: object, faults: Faults, directory: str) -> None:
         self._faults = faults
@@ -43,11 +43,11 @@ class Handler(Folder):
 
     def do_GET(self) -> None:
         """Answer as the next fault of the path says, or as it should be."""
-        waiting = next((each for path, each in self._faults.items() if each and self.path.endswith(path)), None)
-        if waiting is None:
+        queue = next((faults for path, faults in self._faults.items() if faults and self.path.endswith(path)), None)
+        if queue is None:
             super().do_GET()
             return
-        fault = waiting.pop(0)
+        fault = queue.pop(0)
         if isinstance(fault, int):
             self.send_error(fault)
         elif callable(fault):

@@ -1,4 +1,4 @@
-"""Locks as tests of roles want them: a system's own, and others with an entry of it changed."""
+"""Locks for tests of roles: a system's own, and copies of it with an entry changed."""
 
 from ingot import paths
 from ingot.catalog.read import read_catalog
@@ -43,13 +43,13 @@ def with_driver(lock: Lock, module: str, version: str) -> Lock:
         for offer in offers
         if facts.items() <= offer.facts.items() and bool(offer.download) == runfile and version in offer.releases
     ]
-    words = {"version": version, "major": version.partition(".")[0], "arch": lock.arch}
+    fields = {"version": version, "major": version.partition(".")[0], "arch": lock.arch}
     return with_entry(
         lock,
         "nvidia_driver",
         version=version,
-        packages=sorted(name.format(**words) for name in (offer.repository.packages if offer.repository else {})),
+        packages=sorted(name.format(**fields) for name in (offer.repository.packages if offer.repository else {})),
         facts=offer.facts,
-        artifact=Artifact(url=offer.download.url.format(**words)) if offer.download else None,
+        artifact=Artifact(url=offer.download.url.format(**fields)) if offer.download else None,
         source=offer.repository.name if offer.repository else "download",
     )

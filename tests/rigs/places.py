@@ -19,16 +19,16 @@ Make = Callable[[Lock], tuple[Vendors, str]]
 @contextmanager
 def served(parts: Sequence[str], folder: Callable[[], Path]) -> Iterator[Serve]:
     """What serves the parts of a lock that it has, each lock once, in a folder of its own."""
-    made: dict[str, Vendors] = {}
+    vendors: dict[str, Vendors] = {}
     with ExitStack() as stack:
 
         def serve(lock: Lock) -> Vendors:
             key = locks.dump(lock)
-            if key not in made:
-                mine = [name for name in parts if name in lock.components]
-                made[key] = stack.enter_context(serving(lock, mine, folder() / "vendors", gateway()))
-            made[key].faults.clear()
-            return made[key]
+            if key not in vendors:
+                components = [name for name in parts if name in lock.components]
+                vendors[key] = stack.enter_context(serving(lock, components, folder() / "vendors", gateway()))
+            vendors[key].faults.clear()
+            return vendors[key]
 
         yield serve
 
@@ -44,8 +44,8 @@ def converge(host: str, vendors: Vendors, *roles: str, check: bool = False, **fa
     """Apply roles by the vendors' lock, or say with `check` what would change; what Ansible prints."""
     play = vendors.folder / "play.yml"
     play.write_text("- hosts: all\n  roles:\n" + "".join(f"    - ingot.ml.{role}\n" for role in roles))
-    words = ["--check", "--diff"] if check else []
-    return systems.run_playbook(host, play, vendors.lock_file, facts, *words)
+    options = ["--check", "--diff"] if check else []
+    return systems.run_playbook(host, play, vendors.lock_file, facts, *options)
 
 
 def converged(host: str, vendors: Vendors, *roles: str, **facts: Any) -> Completed:
@@ -63,5 +63,5 @@ def converged_twice(host: str, vendors: Vendors, *roles: str, **facts: Any) -> N
 
 
 def ask(host: str, script: str) -> str:
-    """What a shell in the container says."""
+    """What a script prints in the container."""
     return docker("exec", host, "sh", "-euc", script).strip()

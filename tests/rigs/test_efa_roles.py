@@ -11,7 +11,7 @@ from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from tests.rigs.faults import Fault, answers
 from tests.rigs.kernels import with_kernel
-from tests.rigs.locks import locked
+from tests.rigs.locks import locked, with_entry
 from tests.rigs.places import converge, converged_twice
 from tests.rigs.suite import suite
 from tests.rigs.systems import container, docker, gateway, image
@@ -178,8 +178,8 @@ def pinned_to(vendors: Vendors, folder: Path, fingerprint: str) -> Vendors:
     entry = vendors.lock.components["efa"]
     assert entry.artifact
     artifact = entry.artifact.model_copy(update={"key_fingerprint": fingerprint})
-    parts = {**vendors.lock.components, "efa": entry.model_copy(update={"artifact": artifact})}
-    changed = Vendors(folder, vendors.url, vendors.lock.model_copy(update={"components": parts}), vendors.faults)
+    lock = with_entry(vendors.lock, "efa", artifact=artifact)
+    changed = Vendors(folder, vendors.url, lock, vendors.faults)
     changed.lock_file.write_text(locks.dump(changed.lock))
     return changed
 
@@ -317,8 +317,7 @@ def test_the_stack_before_builds_the_plugin_on_rocky_where_its_installer_has_non
 @pytest.mark.slow
 def test_a_plugin_of_another_version_than_the_locks_is_named(host: str, vendors: Vendors, tmp_path: Path) -> None:
     assert converge(host, vendors, "efa").returncode == 0
-    entry = vendors.lock.components["aws_ofi_nccl"].model_copy(update={"version": "1.20.0"})
-    lock = vendors.lock.model_copy(update={"components": {**vendors.lock.components, "aws_ofi_nccl": entry}})
+    lock = with_entry(vendors.lock, "aws_ofi_nccl", version="1.20.0")
     changed = Vendors(tmp_path, vendors.url, lock)
     changed.lock_file.write_text(locks.dump(lock))
     done = converge(host, changed, "aws_ofi_nccl")

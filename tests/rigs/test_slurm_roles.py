@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rigs.locks import locked
+from tests.rigs.locks import locked, with_entry
 from tests.rigs.places import Make, Serve, ask, converge, converged_twice, places
 from tests.rigs.suite import suite
 from tests.rigs.systems import docker, image, prepared
@@ -90,8 +90,7 @@ def test_another_slurm_is_built_and_pyxis_with_it(place: Make) -> None:
     ask(host, "/usr/lib/ingot/slurm-node")
     plugin = "stat -c %i /usr/local/lib/slurm/spank_pyxis.so"
     before = ask(host, plugin)
-    newer = lock.components["slurm"].model_copy(update={"version": "26.5.3"})
-    later, _ = place(lock.model_copy(update={"components": {**lock.components, "slurm": newer}}))
+    later, _ = place(with_entry(lock, "slurm", version="26.5.3"))
     done = converge(host, later, "slurm")
     assert done.returncode == 0, done.stdout
     refused = subprocess.run(
