@@ -1,0 +1,89 @@
+"""Reads which environment variables a Dockerfile leaves in the image that it builds."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from ingot.plan.script import Found, pairs
+from ingot.plan.shell import Word, words
+
+FROM = re.compile(r"\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
+NAMED = re.compile(r"\s*(ARG|ENV)\s+", re.IGNORECASE)
+VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?[^}]*\})")
+# https://docs.docker.com/reference/dockerfile/#here-documents
+TAKES_HEREDOCS = re.compile(r"\s*(?:RUN|COPY|ADD)\s", re.IGNORECASE)
+HEREDOC = re.compile(r"(?<!<)<<-?([\"']?)(\w+)\1")
+
+
+@dataclass
+class _Stage:
+    """What a stage sets itself, and the stages before it that it may be FROM."""
+
+    below: list[int]
+    found: list[Found] = field(default_factory=list)
+
+
+def dockerfile(text: str) -> Iterator[Found]:
+    """What the ENV instructions set, of the last stage and of those that it is built on."""
+    stages = [_Stage([])]
+    numbers: dict[str, int] = {}
+    defaults: dict[str, str] = {}
+    for parts, line in _instructions(text):
+        if match := FROM.match(" ".join(part.removesuffix("\\") for part in parts)):
+            stages.append(_Stage(_below(match[1].strip("\"'"), numbers, defaults)))
+            if match[2]:
+                numbers[match[2].lower()] = len(stages) - 1
+        elif match := NAMED.match(parts[0]):
+            arguments = words("\n".join([parts[0][match.end() :], *parts[1:]]), line)
+            if match[1].upper() == "ENV":
+                stages[-1].found += _env(arguments)
+            elif len(stages) == 1:
+                defaults |= {one.name: one.value for word in arguments for one in pairs(word) if one.value}
+    waiting, kept = [len(stages) - 1], set[int]()
+    while waiting:
+        if (number := waiting.pop()) not in kept:
+            kept.add(number)
+            waiting += stages[number].below
+            yield from stages[number].found
+
+
+def _below(image: str, numbers: dict[str, int], defaults: dict[str, str]) -> list[int]:
+    """The stages that FROM may mean with `image`: several, where an argument without default is a part of a name."""
+    image = VARIABLE.sub(lambda name: name[3] or defaults.get(name[1] or name[2], "*"), image).lower()
+    if "*" not in image:
+        return [numbers[image]] if image in numbers else []
+    return [number for name, number in numbers.items() if image.strip("*") and fnmatchcase(name, image)]
+
+
+def _env(arguments: list[Word]) -> Iterator[Found]:
+    """The new form (A=B C=D), or the old one (A B)."""
+    if arguments and "=" in arguments[0].text:
+        for word in arguments:
+            yield from pairs(word)
+    elif len(arguments) > 1:
+        yield Found(arguments[0].text, " ".join(word.text for word in arguments[1:]), arguments[0].line)
+
+
+def _instructions(text: str) -> Iterator[tuple[list[str], int]]:
+    """The lines of each instruction and the number of its first; here-documents are left out."""
+    lines = text.splitlines()
+    ends: dict[str, list[int]] = {}
+    for number in range(len(lines) - 1, -1, -1):
+        ends.setdefault(lines[number].strip(), []).append(number)
+    at = 0
+    while at < len(lines):
+        start, parts = at, [lines[at].rstrip()]
+        while at + 1 < len(lines) and (parts[-1].endswith("\\") or (len(parts) > 1 and not parts[-1])):
+            at += 1
+            # Docker drops comments and empty lines inside an instruction; the line stays, for the count.
+            comment = not lines[at].strip() or lines[at].lstrip().startswith("#")
+            parts.append("\\" if comment else lines[at].rstrip())
+        at += 1
+        yield parts, start + 1
+        if TAKES_HEREDOCS.match(parts[0]):
+            for _, word in HEREDOC.findall("\n".join(parts)):
+                there = ends.get(word, [])
+                while there and there[-1] < at:
+                    there.pop()
+                at = there[-1] + 1 if there else at
