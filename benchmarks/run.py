@@ -37,8 +37,9 @@ from ingot.mirror.mirror import plan
 from ingot.model.target import Target
 from ingot.run import run
 from ingot.sources.apt import Archive
-from ingot.sources.download import CONNECTIONS, File, download
+from ingot.sources.download import File, download
 from ingot.sources.fetch import Fetched, fetch
+from ingot.sources.web import CONNECTIONS
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"

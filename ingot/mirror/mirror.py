@@ -28,8 +28,9 @@ from ingot.model.types import LOCAL_ARCH, Arch
 from ingot.paths import alone, atomic, write_text
 from ingot.sources import pypi
 from ingot.sources.apt import DEB_ARCH, Archive
-from ingot.sources.download import CONNECTIONS, File, Web, download, sha256
+from ingot.sources.download import File, download, sha256, size
 from ingot.sources.indexes import read_index
+from ingot.sources.web import CONNECTIONS, client
 
 # What apt reads of a suite; the archive has each in several compressions.
 INDEX = re.compile(r"^ ([0-9a-f]{64}) +(\d+) (\S+\.(?:xz|bz2))$", re.MULTILINE)
@@ -129,9 +130,9 @@ def _wheel_files(dest: Path, lock: Lock) -> list[File]:
     def file(name: str) -> File:
         wheel = lock.wheels[name]
         url = pypi.address(name, wheel.version, lock.arch)
-        return File(url, _wheels(dest, name) / wheel.filename, wheel.sha256, Web().size(url))
+        return File(url, _wheels(dest, name) / wheel.filename, wheel.sha256, size(web, url))
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    with client() as web, ThreadPoolExecutor(CONNECTIONS) as pool:
         return list(pool.map(file, lock.wheels))
 
 

@@ -10,6 +10,7 @@ import httpx
 
 from ingot.errors import IngotError
 from ingot.run import run
+from ingot.sources.web import Broken, attempts, client, get
 
 CHUNK = 1 << 20
 ARMOR = re.compile(rb"-----BEGIN PGP[^-]+-----.+?-----END PGP[^-]+-----", re.DOTALL)
@@ -18,22 +19,24 @@ Tell = Callable[[str], None]
 
 def download(url: str, path: Path, tell: Tell = lambda _: None) -> str:
     """Fetch `url` into `path`; its SHA-256. IngotError when it cannot be had."""
-    digest, done = hashlib.sha256(), 0
     try:
-        with httpx.stream("GET", url, timeout=60, follow_redirects=True) as answer, path.open("wb") as out:
-            answer.raise_for_status()
-            total = int(answer.headers.get("Content-Length", 0))
-            for chunk in answer.iter_bytes(CHUNK):
-                digest.update(chunk)
-                out.write(chunk)
-                done += len(chunk)
-                tell(f"{url}: {done >> 20} of {total >> 20 or '?'} MiB")
-    except httpx.HTTPStatusError as error:
-        raise IngotError(
-            f"{url} answers {error.response.status_code}", hint="mend its address in the catalog"
-        ) from None
-    except httpx.TransportError as error:
-        raise IngotError(f"{url} cannot be read: {error}", hint="recording needs the vendor's host") from None
+        with client() as web:
+            return attempts()(_fetch, web, url, path, tell)
+    except Broken as broken:
+        raise IngotError(str(broken), hint="recording needs the vendor's host") from None
+
+
+def _fetch(web: httpx.Client, url: str, path: Path, tell: Tell) -> str:
+    digest, done = hashlib.sha256(), 0
+    with get(web, url) as answer, path.open("wb") as out:
+        if not answer.is_success:
+            raise IngotError(f"{url} answers {answer.status_code}", hint="mend its address in the catalog")
+        total = int(answer.headers.get("Content-Length", 0))
+        for chunk in answer.iter_raw(CHUNK):
+            digest.update(chunk)
+            out.write(chunk)
+            done += len(chunk)
+            tell(f"{url}: {done >> 20} of {total >> 20 or '?'} MiB")
     return digest.hexdigest()
 
 

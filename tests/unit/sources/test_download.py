@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,13 +187,41 @@ def test_a_server_that_always_cuts_off_leaves_nothing_under_the_files_name(scrip
     assert left(file) == [".a.deb.part"]
 
 
-@pytest.mark.parametrize(("status", "attempts"), [(404, 1), (403, 1), (500, 4)])
+def test_a_part_is_given_up_when_the_server_has_no_more(script: Script, file: File) -> None:
+    file.path.parent.mkdir()
+    file.part.write_bytes(OTHER[:1000])
+    script.answers = [fails(416), whole]
+    download([file])
+    assert file.path.read_bytes() == CONTENT
+    assert script.ranges == ["bytes=1000-", None]
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(404, 1), (403, 1), (429, 4), (500, 4)])
 def test_an_error_names_the_address_and_the_answer(script: Script, file: File, status: int, attempts: int) -> None:
     script.answers = [fails(status)]
     with pytest.raises(IngotError, match=f"{file.url} answers {status}"):
         download([file])
     assert len(script.ranges) == attempts
     assert not file.path.exists()
+
+
+def test_a_redirection_is_followed(script: Script, file: File) -> None:
+    script.answers = [lambda request: request.answer(302, b"", Location="/elsewhere"), part]
+    download([file])
+    assert file.path.read_bytes() == CONTENT
+
+
+def test_a_proxy_is_asked_where_the_environment_names_one(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = file.url.removesuffix("/a")
+    monkeypatch.setenv("http_proxy", address)
+    monkeypatch.setenv("no_proxy", "unproxied.example")
+    download([replace(file, url="http://archive.example/a")])
+    assert file.path.read_bytes() == CONTENT
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    file.path.unlink()
+    download([file])
+    assert file.path.read_bytes() == CONTENT
 
 
 def test_nothing_listens_is_one_sentence(tmp_path: Path) -> None:

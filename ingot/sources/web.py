@@ -1,0 +1,50 @@
+"""Asks web servers: by one client, through the proxies that the environment names, and more than once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+CONNECTIONS = 8
+ATTEMPTS = 4
+TIMEOUT_SECONDS = 60
+
+
+class Broken(Exception):
+    """The server or the way to it failed; another attempt may succeed."""
+
+
+def client() -> httpx.Client:
+    """Connections that are kept open between files, for several threads; files come as they lie on the server."""
+    return httpx.Client(
+        headers={"Accept-Encoding": "identity"},
+        timeout=TIMEOUT_SECONDS,
+        follow_redirects=True,
+        limits=httpx.Limits(max_connections=CONNECTIONS),
+    )
+
+
+def attempts() -> Retrying:
+    """Try again what raises Broken, soon at first, and raise the last one."""
+    return Retrying(
+        retry=retry_if_exception_type(Broken),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.1, max=5),
+        reraise=True,
+    )
+
+
+@contextmanager
+def get(web: httpx.Client, url: str, offset: int = 0) -> Iterator[httpx.Response]:
+    """The server's answer to a request for `url` from byte `offset` on; its body is still to be read.
+
+    Raises Broken, also for what happens while the body is read.
+    """
+    try:
+        with web.stream("GET", url, headers={"Range": f"bytes={offset}-"} if offset else None) as answer:
+            if answer.status_code >= 500 or answer.status_code == 429:
+                raise Broken(f"{url} answers {answer.status_code}")
+            yield answer
+    except httpx.RequestError as error:
+        raise Broken(f"{url} cannot be read: {error}") from None
