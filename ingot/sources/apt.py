@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ingot.errors import IngotError
@@ -25,7 +25,14 @@ KEYRINGS = [
 ]
 DEB_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
 INST = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) (.*) \[(\S+)\]\)")
+# https://www.debian.org/doc/debian-policy/ch-controlfields.html#syntax-of-control-files
+FIELD = re.compile(r"^([A-Za-z0-9-]+):[ \t]*(.*(?:\n[ \t].*)*)$", re.MULTILINE)
 UPSTREAM = re.compile(r"^(?:\d+:)?(\d+(?:\.\d+)*)")
+
+
+def stanzas(text: str) -> Iterator[dict[str, str]]:
+    """What each paragraph of control fields says; a value of several lines keeps their ends and indentation."""
+    return (dict(FIELD.findall(stanza)) for stanza in text.split("\n\n"))
 
 
 def upstream(version: str) -> str:
@@ -128,8 +135,7 @@ class Archive:
             shown = subprocess.run(asked, capture_output=True, text=True, env=self._env, check=False).stdout
         for name in wanted:
             self._shown[name] = []
-        for stanza in shown.split("\n\n"):
-            fields = dict(re.findall(r"^([A-Za-z0-9-]+): (.*)$", stanza, re.MULTILINE))
+        for fields in stanzas(shown):
             if fields.get("Package") in self._shown:
                 self._shown[fields["Package"]].append(fields)
 

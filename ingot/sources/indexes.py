@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from ingot.errors import IngotError
 from ingot.model.lock import Repository, VendorPackage
 from ingot.model.types import Arch
-from ingot.sources.apt import DEB_ARCH
+from ingot.sources.apt import DEB_ARCH, stanzas
 from ingot.sources.signatures import Keyring, Tell, download
 from ingot.sources.versions import Kind, Relation
 
@@ -24,7 +24,6 @@ RPM = {
 }
 # What signs of versions mean, of Debian's fields and of rpm's index: exactly, at most, less than.
 SIGNS = {"<<": "<", ">>": ">", "<": "<=", ">": ">=", "EQ": "=", "LT": "<", "LE": "<=", "GE": ">=", "GT": ">"}
-FIELD = re.compile(r"^([A-Za-z0-9-]+):[ \t]*(.*(?:\n[ \t].*)*)$", re.MULTILINE)
 RELATION = re.compile(r"([^\s(]+?)(?::any)?\s*(?:\(\s*([<>=]+)\s*([^\s)]+)\s*\))?")
 UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress, ".xml": bytes, "": bytes}
 
@@ -104,8 +103,7 @@ class _Apt(_Reader):
             named = re.findall(r"^ ([0-9a-f]{64}) +\d+ (\S+)$", release, re.MULTILINE)
             digests = {path: digest for digest, path in named}
             for folder in folders:
-                for stanza in self._packages(suite, folder, digests).split("\n\n"):
-                    fields = dict(FIELD.findall(stanza))
+                for fields in stanzas(self._packages(suite, folder, digests)):
                     # A flat repository has packages of other architectures beside these.
                     if {"Package", "Version", "Filename", "SHA256"} <= set(fields) and fields.get(
                         "Architecture", "all"
