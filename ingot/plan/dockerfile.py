@@ -38,7 +38,7 @@ def dockerfile(text: str) -> Iterator[Found]:
             arguments = words("\n".join([parts[0][match.end() :], *parts[1:]]), line)
             if match[1].upper() == "ENV":
                 stages[-1].found += _env(arguments)
-            elif len(stages) == 1:
+            else:
                 defaults |= {one.name: one.value for word in arguments for one in pairs(word) if one.value}
     waiting, kept = [len(stages) - 1], set[int]()
     while waiting:

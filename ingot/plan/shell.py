@@ -75,7 +75,7 @@ def _unquoted(node: Node) -> str | None:
     opening = OPENING.get(node.type)
     if opening is None:
         return text
-    if len(text) <= len(opening) or not text.endswith(opening[-1]) or any(child.is_missing for child in node.children):
+    if len(text) <= len(opening) or not text.endswith(opening[-1]):
         return None
     text = text[len(opening) : -1]
     return ESCAPED.sub(r"\1", text) if opening.endswith('"') else text

@@ -60,11 +60,13 @@ TESTED_BY = {
     "mirror/serve": "tests/unit/mirror/test_mirror.py",
     "paths": "tests/unit/lock/test_file.py",
     "plan/plan": "tests/unit/cli/test_main.py",
+    "plan/shell": "tests/unit/plan/test_script.py",
     "sources/aws": "tests/aws/ami/test_ami.py",
     "sources/indexes": "tests/unit/lock/test_record.py",
     "sources/origins": "tests/unit/mirror/test_mirror.py",
     "sources/pypi": "tests/unit/mirror/test_mirror.py",
     "sources/signatures": "tests/unit/lock/test_record.py",
+    "sources/web": "tests/unit/sources/test_download.py",
     "templates": "tests/unit/export/test_launch.py",
     "yamlfile": "tests/unit/catalog/test_catalog.py",
 }
