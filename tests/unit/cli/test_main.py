@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click import Command
 from jsonschema import Draft202012Validator
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -105,20 +104,20 @@ def test_booting_what_was_never_built_says_how_to_build_it(tmp_path: Path, monke
 SUMMARY_WIDTH = 48
 
 
-def commands(group: TyperGroup, above: str = "ingot") -> Iterator[tuple[str, Command]]:
-    """Every command and group below `group`, with the words that call it."""
+def summaries(group: TyperGroup, above: str = "ingot") -> Iterator[tuple[str, str]]:
+    """The words that call every command and group below `group`, and its summary."""
     for name, command in group.commands.items():
-        yield f"{above} {name}", command
+        yield f"{above} {name}", command.get_short_help_str(200)
         if isinstance(command, TyperGroup):
-            yield from commands(command, f"{above} {name}")
+            yield from summaries(command, f"{above} {name}")
 
 
 def test_every_summary_fits_its_column_and_is_a_sentence() -> None:
     group = get_command(app)
     assert isinstance(group, TyperGroup)
-    summaries = {words: command.get_short_help_str(200) for words, command in commands(group)}
-    assert {words: text for words, text in summaries.items() if not 0 < len(text) <= SUMMARY_WIDTH} == {}
-    assert {words: text for words, text in summaries.items() if not text.endswith(".")} == {}
+    texts = dict(summaries(group))
+    assert {words: text for words, text in texts.items() if not 0 < len(text) <= SUMMARY_WIDTH} == {}
+    assert {words: text for words, text in texts.items() if not text.endswith(".")} == {}
 
 
 @pytest.mark.parametrize("kind", ["component", "stack", "images"])

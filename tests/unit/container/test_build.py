@@ -171,7 +171,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, str], l
         assert (context / dockerfile).is_file()
         called.append((dockerfile, arguments, rest.get("options", [])))
 
-    monkeypatch.setattr(containers.buildkit, "build", build)
+    monkeypatch.setattr("ingot.container.buildkit.build", build)
     return called
 
 

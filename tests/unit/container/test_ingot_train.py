@@ -27,7 +27,7 @@ class Tensor:
     def cpu(self) -> "Tensor":
         return Tensor(self.values, f"{self.place} cpu")
 
-    def numpy(self) -> array:
+    def numpy(self) -> "array[float]":
         assert self.place == "detached cpu"
         return array("f", self.values)
 

@@ -5,7 +5,6 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from commandline import ingot
 
 from ingot import paths
 from ingot.catalog.read import read_catalog
@@ -15,6 +14,7 @@ from ingot.image import build
 from ingot.image.build import inputs_digest, local
 from ingot.lock import select
 from ingot.model.target import ImageSelection
+from tests.commandline import ingot
 
 CATALOG = read_catalog()
 Usage = namedtuple("Usage", "total used free")
