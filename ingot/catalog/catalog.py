@@ -1,6 +1,5 @@
 """What people wrote, as one object that answers by name."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,21 +56,6 @@ class Catalog:
         """The name of the newest stack, which commands use when none is named; of a team's own ones if it has any."""
         own = [name for name in self.stacks if self.own and self.files[f"stacks/{name}"].is_relative_to(self.own)]
         return max(own or self.stacks)
-
-    def digest(self, stack: str) -> str:
-        """SHA-256 over the files that decide a lock: components, operating systems, repositories and the stack."""
-        decisive = {key: file for key, file in self.files.items() if key.startswith("components/")}
-        chain = stack
-        while chain:
-            decisive[f"stacks/{chain}"] = self.files[f"stacks/{chain}"]
-            chain = self.stacks[chain].extends
-        for name in ("operating_systems.yml", "repositories.yml"):
-            for number, file in enumerate(files_named([self.path, self.own] if self.own else [self.path], name)):
-                decisive[f"{name}/{number}"] = file
-        total = hashlib.sha256()
-        for key, file in sorted(decisive.items()):
-            total.update(f"{key}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-        return total.hexdigest()
 
     def target(self, stack: str, os_name: str, arch: str, *, local: bool = False) -> Target:
         """The target of these names; UsageError on one that is unknown.

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from ingot import paths
 from ingot.catalog.catalog import Catalog
+from ingot.catalog.digest import digest_of
 from ingot.errors import IngotError, UsageError
 from ingot.model.lock import Lock
 from ingot.model.target import Target
@@ -93,8 +94,9 @@ def _block(key: str, table: Mapping[str, Any]) -> list[str]:
 
 def check(lock: Lock, catalog: Catalog) -> None:
     """Offline: the lock was made from the catalog as it is. IngotError when it was not."""
-    if lock.catalog_sha256 != catalog.digest(lock.stack):
-        raise _stale(path_of(Target(lock.stack, lock.os, lock.arch)), lock.os, lock.arch)
+    target = Target(lock.stack, lock.os, lock.arch)
+    if lock.catalog_sha256 != digest_of(catalog, target):
+        raise _stale(path_of(target), target)
 
 
 def check_file(path: Path, catalog: Catalog) -> None:
@@ -104,15 +106,16 @@ def check_file(path: Path, catalog: Catalog) -> None:
     head, _ = parse(path, path.read_text().partition("\ncomponents:")[0])
     if not isinstance(head, dict) or head.get("stack") not in catalog.stacks or not set(head) >= HEAD:
         raise IngotError("is no lock", place=str(path), hint="run `ingot lock`, or restore it from git")
-    if head["catalog_sha256"] != catalog.digest(head["stack"]):
-        raise _stale(path, head["os"], head["arch"])
+    target = Target(head["stack"], head["os"], head["arch"])
+    if head["catalog_sha256"] != digest_of(catalog, target):
+        raise _stale(path, target)
 
 
-def _stale(path: Path, os_name: str, arch: str) -> IngotError:
+def _stale(path: Path, target: Target) -> IngotError:
     return IngotError(
         "the catalog has changed since this lock was made",
         place=str(path),
-        hint=f"run `ingot lock --os {os_name} --arch {arch}` and read its diff",
+        hint=f"run `ingot lock --os {target.os} --arch {target.arch}` and read its diff",
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from ingot.catalog.catalog import Catalog
+from ingot.catalog.digest import digest_of
 from ingot.catalog.rules import Context, Need, contains
 from ingot.errors import IngotError
 from ingot.lock import vendor
@@ -15,6 +16,7 @@ from ingot.lock.world import Candidate, Rejected, World
 from ingot.model.component import Component, Offer
 from ingot.model.lock import Lock, LockedComponent, Package, Repository
 from ingot.model.stack import Stack
+from ingot.model.system import ContainerImage
 from ingot.model.target import Target
 from ingot.model.types import Arch
 from ingot.sources import pypi
@@ -175,10 +177,10 @@ def make(
         stack=target.stack,
         os=os_name,
         arch=arch,
-        catalog_sha256=catalog.digest(target.stack),
+        catalog_sha256=digest_of(catalog, target),
         base=system.base,
         base_images=vendor.base_images(system, chosen, arch),
-        container_image=system.container_image,
+        container_image=ContainerImage(image=system.container_image.image) if system.container_image else None,
         repositories=repositories,
         components={
             name: _locked(candidate, sorted(asked[name]), stack.pins[name].why, catalog, rejected.get(name, []), arch)

@@ -49,12 +49,12 @@ def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: 
     found: dict[str, BaseImage] = {}
     for image, row in system.base_images.items():
         try:
-            update = {"name": row.name.format(**names), "ssm": row.ssm.format(**names)}
+            name, ssm = row.name.format(**names), row.ssm.format(**names)
         except KeyError as lacking:
             raise IngotError(
                 f"the base image of {image} on {system.name} names {lacking}, which the stack does not have"
             ) from None
-        found[image] = row.model_copy(update=update)
+        found[image] = BaseImage(owner=row.owner, name=name, ssm=ssm, brings=row.brings)
     return found
 
 

@@ -1,12 +1,12 @@
 """The shape of a component: where it can be had, in which versions, and the rules about it."""
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import model_validator
 
 from ingot.model.rule import Rule
-from ingot.model.types import Arch, Facts, Sha256, Spec, Strict, VersionText
+from ingot.model.types import UNLOCKED, Arch, Facts, Sha256, Spec, Strict, VersionText
 
 
 class AptOffer(Strict):
@@ -75,8 +75,8 @@ class Release(Strict):
     os: list[str] = []
     sha256: dict[Arch | Literal["any"], Sha256] = {}
     facts: Facts = {}
-    source: str
-    checked: date
+    source: Annotated[str, UNLOCKED]
+    checked: Annotated[date, UNLOCKED]
 
 
 class Offer(Strict):
@@ -94,8 +94,8 @@ class Offer(Strict):
     releases: dict[VersionText, Release] = {}
     facts: Facts = {}
     facts_from_package: dict[str, str] = {}
-    source: str
-    checked: date
+    source: Annotated[str, UNLOCKED]
+    checked: Annotated[date, UNLOCKED]
 
     @model_validator(mode="after")
     def _one_source(self) -> "Offer":
@@ -112,7 +112,7 @@ class Component(Strict):
     """A component file: where it can be had, what it needs, and why it is missing elsewhere."""
 
     component: str
-    summary: str
+    summary: Annotated[str, UNLOCKED]
     hold: bool = False
     offers: list[Offer]
     rules: list[Rule] = []

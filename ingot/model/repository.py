@@ -1,9 +1,9 @@
 """The shapes of vendors' package repositories and of the keys that sign them."""
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
-from ingot.model.types import Fingerprint, Strict
+from ingot.model.types import UNLOCKED, Fingerprint, Strict
 
 
 class Key(Strict):
@@ -11,8 +11,8 @@ class Key(Strict):
 
     url: str
     fingerprint: Fingerprint | None = None
-    source: str
-    checked: date
+    source: Annotated[str, UNLOCKED]
+    checked: Annotated[date, UNLOCKED]
 
 
 class VendorRepository(Strict):
@@ -26,8 +26,8 @@ class VendorRepository(Strict):
     urls: dict[str, str]
     suite: str = ""
     components: list[str] = []
-    source: str
-    checked: date
+    source: Annotated[str, UNLOCKED]
+    checked: Annotated[date, UNLOCKED]
 
 
 class Repositories(Strict):

@@ -1,11 +1,22 @@
 """The shapes of rules: which versions go together, in one image or between a host and a container."""
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ingot.model.types import Accelerator, Arch, Facts, Platform, RuleSpec, Severity, Spec, Strict, VersionText
+from ingot.model.types import (
+    UNLOCKED,
+    Accelerator,
+    Arch,
+    Facts,
+    Platform,
+    RuleSpec,
+    Severity,
+    Spec,
+    Strict,
+    VersionText,
+)
 
 
 class Where(Strict):
@@ -57,9 +68,9 @@ class Rule(Strict):
     forbidden: bool = False
     severity: Severity = "error"
     reason: str
-    source: str = Field(min_length=1)
-    checked: date
-    examples: Examples
+    source: Annotated[str, UNLOCKED] = Field(min_length=1)
+    checked: Annotated[date, UNLOCKED]
+    examples: Annotated[Examples, UNLOCKED]
 
     @model_validator(mode="after")
     def _says_something(self) -> "Rule":

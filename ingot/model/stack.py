@@ -1,8 +1,9 @@
 """The shape of a stack: what is wanted of each component, and why."""
 
 from datetime import date
+from typing import Annotated
 
-from ingot.model.types import Facts, Spec, Strict
+from ingot.model.types import UNLOCKED, Facts, Spec, Strict
 
 
 class Pin(Strict):
@@ -16,7 +17,7 @@ class Pin(Strict):
     by_os: dict[str, Spec] = {}
     facts: Facts = {}
     why: str
-    review_after: date
+    review_after: Annotated[date, UNLOCKED]
 
     def spec(self, os_name: str) -> str:
         """The range on an operating system."""
@@ -31,8 +32,8 @@ class Stack(Strict):
     """
 
     stack: str
-    summary: str
-    extends: str = ""
-    systems: list[str] = []
+    summary: Annotated[str, UNLOCKED]
+    extends: Annotated[str, UNLOCKED] = ""
+    systems: Annotated[list[str], UNLOCKED] = []
     pins: dict[str, Pin]
     accept: dict[str, str] = {}

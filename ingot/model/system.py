@@ -1,12 +1,12 @@
 """The shape of an operating system, and of where images of it are built."""
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ingot.errors import IngotError
-from ingot.model.types import Arch, Fingerprint, Strict
+from ingot.model.types import UNLOCKED, Arch, Fingerprint, Strict
 
 
 class Base(Strict):
@@ -29,8 +29,6 @@ class BaseImage(Strict):
     name: str = ""
     ssm: str = ""
     brings: list[str] = []
-    source: str
-    checked: date
 
     @model_validator(mode="after")
     def _can_be_found(self) -> "BaseImage":
@@ -39,12 +37,24 @@ class BaseImage(Strict):
         return self
 
 
+class SourcedBaseImage(BaseImage):
+    """A base image in the catalog, with who says so."""
+
+    source: Annotated[str, UNLOCKED]
+    checked: Annotated[date, UNLOCKED]
+
+
 class ContainerImage(Strict):
     """The system's own container image, by the digest that its registry has it under; the tag says which that was."""
 
     image: str = Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")
-    source: str
-    checked: date
+
+
+class SourcedContainerImage(ContainerImage):
+    """A container image in the catalog, with who says so."""
+
+    source: Annotated[str, UNLOCKED]
+    checked: Annotated[date, UNLOCKED]
 
 
 class OperatingSystem(Strict):
@@ -55,18 +65,18 @@ class OperatingSystem(Strict):
     Containers start from `container_image`, where there is no `base`.
     """
 
-    name: str
-    family: Literal["Debian", "RedHat"]
-    distribution: str
-    version: str
+    name: Annotated[str, UNLOCKED]
+    family: Annotated[Literal["Debian", "RedHat"], UNLOCKED]
+    distribution: Annotated[str, UNLOCKED]
+    version: Annotated[str, UNLOCKED]
     architectures: list[Arch]
     suites: list[str] = []
     base: Base | None = None
     keys: dict[str, Fingerprint] = {}
-    base_images: dict[str, BaseImage] = {}
-    container_image: ContainerImage | None = None
-    source: str
-    checked: date
+    base_images: dict[str, SourcedBaseImage] = {}
+    container_image: SourcedContainerImage | None = None
+    source: Annotated[str, UNLOCKED]
+    checked: Annotated[date, UNLOCKED]
 
     @model_validator(mode="after")
     def _has_a_base(self) -> "OperatingSystem":

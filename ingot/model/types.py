@@ -49,6 +49,14 @@ Severity = Literal["error", "warning", "info"]
 DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"
 
 
+class Unlocked:
+    """Marks a field that no lock depends on: prose that locks do not quote, sources, dates, facts for people alone."""
+
+
+# A field without this mark is part of the digest that makes locks stale (`ingot.catalog.digest`).
+UNLOCKED = Unlocked()
+
+
 class Strict(BaseModel):
     """A frozen record that rejects keys it does not know."""
 

@@ -55,7 +55,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("nvidia")
     started = bare("ubuntu2404")
     digest = docker("image", "inspect", "--format", "{{.Id}}", started)
-    simulated = ContainerImage(image=f"simulated/ubuntu@{digest}", source="The rig's.", checked="2026-11-29")
+    simulated = ContainerImage(image=f"simulated/ubuntu@{digest}")
     lock = own_stack.whole("ubuntu2404").model_copy(update={"container_image": simulated})
     system = containers.system_tag(lock, simulated.image)
     tags = [system, *(container_tag(name, "nvidia", Target(lock.stack, lock.os, lock.arch)) for name in NAMES)]

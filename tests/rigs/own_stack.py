@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingot import paths
+from ingot.catalog.digest import digest_of
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Lock, LockedComponent
@@ -16,6 +17,7 @@ from tests.rigs.kernels import with_kernel
 from tests.rigs.locks import locked, with_client
 from tests.rigs.systems import STACK, container, docker, gateway, run_playbook
 from tests.rigs.vendors import Vendors, serving
+from ingot.model.target import Target
 
 NAME = f"{STACK}-simulated"
 
@@ -39,7 +41,7 @@ def write(vendors: Vendors, own: Path) -> None:
     (own / "stacks").mkdir(parents=True)
     row = {"stack": NAME, "summary": "Simulated vendors.", "extends": vendors.lock.stack, "systems": [vendors.lock.os]}
     (own / "stacks" / f"{NAME}.yml").write_text(json.dumps({**row, "pins": {}}))
-    digest = read_catalog(own=own).digest(NAME)
+    digest = digest_of(read_catalog(own=own), Target(NAME, vendors.lock.os, vendors.lock.arch))
     lock = vendors.lock.model_copy(update={"stack": NAME, "catalog_sha256": digest})
     folder = own / "locks" / NAME
     folder.mkdir(parents=True)

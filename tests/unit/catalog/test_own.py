@@ -101,7 +101,10 @@ def test_its_locks_lie_beside_it_and_plans_are_made_from_them(own: Path) -> None
     assert done.returncode == 0, done.stderr
     assert (own / "locks" / "ours" / "ourlinux-x86_64.yml").exists()
     assert ingot_process("lock", "check", own=own).returncode == 0
-    (own / "components" / "lower.yml").write_text((own / "components" / "lower.yml").read_text() + "# changed\n")
+    lower = own / "components" / "lower.yml"
+    lower.write_text(lower.read_text() + "# a remark\n")
+    assert ingot_process("lock", "check", own=own).returncode == 0
+    lower.write_text(lower.read_text().replace("'1.0'", "'1.1'"))
     stale = ingot_process("lock", "check", own=own)
     assert stale.returncode == 1
     assert str(own / "locks" / "ours" / "ourlinux-x86_64.yml") in stale.stderr

@@ -95,7 +95,9 @@ def test_a_changed_catalog_is_noticed(tmp_path: Path, debian_lock: Lock) -> None
     copy = tmp_path / "catalog"
     shutil.copytree(paths.CATALOG, copy)
     kernel = copy / "components" / "kernel.yml"
-    kernel.write_text(kernel.read_text() + "# changed\n")
+    kernel.write_text(kernel.read_text() + "# a remark\n")
+    locks.check(debian_lock, read_catalog(copy))
+    kernel.write_text(kernel.read_text().replace("hold: true", "hold: false"))
     with pytest.raises(IngotError, match="the catalog has changed"):
         locks.check(debian_lock, read_catalog(copy))
     with pytest.raises(IngotError, match="the catalog has changed"):

@@ -104,8 +104,8 @@ def test_a_region_that_is_none_is_refused_before_anything_is_asked(
 
 
 ROWS: dict[str, BaseImage] = {
-    "ec2": BaseImage(ssm="/ubuntu/arm64/ami-id", source="test", checked=date(2026, 11, 24)),
-    "eks": BaseImage(owner="amazon", name="eks-arm64-*", source="test", checked=date(2026, 11, 24)),
+    "ec2": BaseImage(ssm="/ubuntu/arm64/ami-id"),
+    "eks": BaseImage(owner="amazon", name="eks-arm64-*"),
 }
 
 

@@ -1,0 +1,167 @@
+"""A lock is stale when what decides it, or what it quotes, changes; not for a remark, a source or another system."""
+
+import re
+import shutil
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from ingot import paths
+from ingot.catalog.digest import decisive, digest_of
+from ingot.catalog.read import read_catalog
+from ingot.lock.file import targets
+from ingot.model.component import Component
+from ingot.model.repository import Repositories
+from ingot.model.stack import Stack
+from ingot.model.system import OperatingSystem
+
+STACK = read_catalog().newest_stack
+# What locks depend on, by model. A field that stands in neither is marked UNLOCKED: decide which, for every new one.
+DECISIVE = {
+    "AptOffer": {"version_of", "packages", "follow"},
+    "Base": {"suite", "components", "packages"},
+    "Component": {"component", "hold", "offers", "rules", "left_out", "parts_left_out"},
+    "DownloadOffer": {"url", "signature", "key"},
+    "Key": {"url", "fingerprint"},
+    "Offer": {
+        "os", "arch", "apt", "wheels", "repository", "download", "releases", "facts", "facts_from_package",
+    },
+    "OperatingSystem": {"architectures", "suites", "base", "keys", "base_images", "container_image"},
+    "Pin": {"version", "by_os", "facts", "why"},
+    "Release": {"os", "sha256", "facts"},
+    "Repositories": {"keys", "repositories"},
+    "RepositoryOffer": {"name", "packages"},
+    "Rule": {"id", "when", "facts", "where", "requires", "refuses", "needs", "forbidden", "severity", "reason"},
+    "SourcedBaseImage": {"owner", "name", "ssm", "brings"},
+    "SourcedContainerImage": {"image"},
+    "Stack": {"stack", "pins", "accept"},
+    "VendorRepository": {"kind", "key", "urls", "suite", "components"},
+    "WheelOffer": {"version_of", "packages", "tools", "spec"},
+    "Where": {"os", "arch", "platform", "accelerator", "generation", "family", "nvswitch"},
+}  # fmt: skip
+UNLOCKED = {
+    "Component": {"summary"},
+    "Key": {"source", "checked"},
+    "Offer": {"source", "checked"},
+    "OperatingSystem": {"name", "family", "distribution", "version", "source", "checked"},
+    "Pin": {"review_after"},
+    "Release": {"source", "checked"},
+    "Rule": {"source", "checked", "examples"},
+    "SourcedBaseImage": {"source", "checked"},
+    "SourcedContainerImage": {"source", "checked"},
+    "Stack": {"summary", "extends", "systems"},
+    "VendorRepository": {"source", "checked"},
+}
+
+
+def models(annotation: object) -> set[type[BaseModel]]:
+    """Every model that locks may depend on, from those that an annotation names."""
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return {model for part in typing.get_args(annotation) for model in models(part)}
+    below = (annotation.model_fields[name].annotation for name, _ in decisive(annotation))
+    return {annotation}.union(*map(models, below))
+
+
+@pytest.mark.parametrize(
+    "model",
+    sorted({m for root in (Component, OperatingSystem, Repositories, Stack) for m in models(root)}, key=str),
+    ids=lambda model: model.__name__,
+)
+def test_every_field_is_decided_on(model: type[BaseModel]) -> None:
+    counts = {name for name, _ in decisive(model)}
+    assert counts == DECISIVE[model.__name__]
+    assert set(model.model_fields) - counts == UNLOCKED.get(model.__name__, set())
+
+
+def digests(catalog: Path) -> dict[str, str]:
+    read = read_catalog(catalog)
+    return {target.key: digest_of(read, target) for target in targets(read, [STACK])}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the catalog. Files that have not changed are parsed once."""
+    return shutil.copytree(paths.CATALOG, tmp_path_factory.mktemp("digest") / "catalog")
+
+
+@pytest.fixture(scope="module")
+def before(copy: Path) -> dict[str, str]:
+    return digests(copy)
+
+
+Stale = Callable[..., set[str]]
+
+
+@pytest.fixture
+def stale(copy: Path, before: dict[str, str]) -> Iterator[Stale]:
+    """The locks that edits of a file of the catalog make stale."""
+    originals: dict[Path, str] = {}
+
+    def edited(name: str, *edits: tuple[str, str]) -> set[str]:
+        file = copy / name
+        text = originals.setdefault(file, file.read_text())
+        for old, new in edits:
+            assert old in text, old
+            text = text.replace(old, new, 1)
+        file.write_text(text)
+        after = digests(copy)
+        return {key for key in before if before[key] != after[key]}
+
+    yield edited
+    for file, text in originals.items():
+        file.write_text(text)
+
+
+EVERY = {target.key for target in targets(read_catalog(), [STACK])}
+PIN = f"stacks/{STACK}.yml"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("components/grafana.yml", "component:", "# A remark.\ncomponent:"),
+        ("components/grafana.yml", "summary: ", "summary: Now. "),
+        ("components/grafana.yml", "[ubuntu2204, ubuntu2404]", "\n      - ubuntu2204\n      - ubuntu2404"),
+        ("components/grafana.yml", "    checked: 2026-11-24", "    checked: 2026-11-25"),
+        ("components/grafana.yml", "source: https://grafana.com/grafana/download", "source: https://grafana.com"),
+        ("components/cuda.yml", "severity: warning\n    reason: ", "severity: warning\n    reason: Now, "),
+        ("repositories.yml", "    checked: ", "    # A remark.\n    checked: "),
+        ("images.yml", "roles:\n      - base\n", "roles:\n"),
+        (PIN, "review_after: 2", "review_after: 3"),
+        (PIN, "summary: ", "summary: Now. "),
+    ],
+)
+def test_what_decides_nothing_makes_no_lock_stale(stale: Stale, file: str, old: str, new: str) -> None:
+    assert stale(file, (old, new)) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "systems"),
+    [
+        ("components/docker.yml", "[docker.io, docker-cli,", "[docker.io, docker-compose,", "debian13-"),
+        ("components/docker.yml", "docker_noble\n", "docker_jammy\n", "ubuntu2404-"),
+        ("components/aws_cli.yml", "sha256: {x86_64: a", "sha256: {x86_64: b", "(?!debian).*-x86_64"),
+        ("components/grafana.yml", "  debian12: a local", "  debian12: one local", "debian12-"),
+        ("components/cuda.yml", "    when: '>=13,<14'", "    when: '>=13,<15'", ""),
+        ("components/kernel.yml", "hold: true", "hold: false", ""),
+        ("repositories.yml", "rocky9-x86_64: ", "rocky9-x86_64: x", "rocky9-x86_64"),
+        ("repositories.yml", "fingerprint: 4E9091", "fingerprint: 4E9092", "(?!debian)"),
+        ("operating_systems.yml", "packages: [apt,", "packages: [apt, bash,", "debian12-"),
+        (PIN, "why: The bare system", "why: The bare one", ""),
+        (PIN, "by_os: {al2023: '>=6.12,<6.13'}", "by_os: {al2023: '>=6.12,<6.14'}", "al2023-"),
+        (PIN, "by_os: {al2023: '>=6.12,<6.13'}", "by_os: {al2023: '*'}", "al2023-"),
+        (PIN, "version: '>=580.126,<580.127'", "version: '>=580.126,<580.128'", "(?!debian)"),
+    ],
+)
+def test_what_decides_a_lock_makes_it_stale_and_no_other(
+    stale: Stale, file: str, old: str, new: str, systems: str
+) -> None:
+    assert stale(file, (old, new)) == {key for key in EVERY if re.match(systems, key)}
+
+
+def test_the_order_of_decisions_counts(stale: Stale) -> None:
+    swap = ("\n  fabricmanager:", "\n  was:"), ("\n  imex:", "\n  fabricmanager:"), ("was:", "imex:")
+    assert stale(PIN, *swap) == EVERY
