@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import ArchOption, JsonOption, OsOption, StackOption, at, print_json
+from ingot.cli.options import ArchOption, JsonOption, OsOption, StackOption, at, images, print_json
 
 app = typer.Typer()
 
@@ -18,6 +18,9 @@ def mirror(
     os_name: OsOption = "debian13",
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
+    image: Annotated[
+        str, typer.Option("--image", help="Only for builds of it.", autocompletion=images, show_default=False)
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Download all that builds of a lock need.
@@ -33,7 +36,7 @@ def mirror(
     catalog, target = at(os_name, arch, stack)
     lock = locks.load(locks.path_of(target))
     locks.check(lock, catalog)
-    made = make(folder, catalog, lock, Progress())
+    made = make(folder, catalog, lock.of(catalog.image(image).parts) if image else lock, Progress())
     if as_json:
         print_json(asdict(made))
         return

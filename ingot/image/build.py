@@ -99,7 +99,7 @@ def unchanged(selection: ImageSelection) -> dict[str, Any] | None:
 def refresh(
     selection: ImageSelection, catalog: Catalog, archive: Archive, progress: Progress, *, frozen: bool = False
 ) -> tuple[ImageSelection, list[str]]:
-    """The selection with those pins renewed that the archive no longer holds, and what changed."""
+    """The selection with those pins renewed that it needs and the archive no longer holds, and what changed."""
     archive.update()
     gone = archive.gone(selection.lock.packages)
     if not gone:

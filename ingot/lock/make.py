@@ -1,7 +1,7 @@
 """Turns a stack into a lock: one version of each component, and the exact packages that bring it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from packaging.version import Version
@@ -20,7 +20,7 @@ from ingot.model.system import ContainerImage
 from ingot.model.target import Target
 from ingot.model.types import Arch
 from ingot.sources import pypi
-from ingot.sources.apt import DEB_ARCH, Archive, upstream
+from ingot.sources.apt import DEB_ARCH, Archive, Wanted, upstream
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,23 @@ def world_of(
     return World(candidates, catalog.components, context, stack.accept), left_out
 
 
+def _closure(
+    archive: Archive, bare: Wanted, asked: Mapping[str, Wanted], kept: Mapping[str, str]
+) -> dict[str, Package]:
+    """All packages of the bare system and of the components together, each with the components that bring it.
+
+    What a component brings is what apt, of these packages, installs for it alone on the bare system.
+    """
+    together = dict(bare)
+    for packages in asked.values():
+        together |= packages
+    whole = archive.closure(together, kept)
+    names = sorted(name for name, packages in asked.items() if packages)
+    parts = archive.parts(whole, {"": bare, **{name: {**bare, **asked[name]} for name in names}})
+    by = {each: [] if each in parts[""] else [name for name in names if each in parts[name]] for each in whole}
+    return {each: package.model_copy(update={"by": by[each]}) for each, package in whole.items()}
+
+
 def make(
     catalog: Catalog,
     target: Target,
@@ -159,11 +176,8 @@ def make(
         repositories["debian"] = Repository(
             kind="apt", suites=system.suites, components=base.components, key_fingerprints=signers
         )
-        wanted: dict[str, str | None] = dict.fromkeys(base.packages)
-        for packages in asked.values():
-            wanted |= packages
         kept = {name: package.version for name, package in keep.packages.items()} if keep else {}
-        closure = archive.closure({"?essential": None, **wanted}, kept)
+        closure = _closure(archive, {"?essential": None, **dict.fromkeys(base.packages)}, asked, kept)
     else:
         unresolved |= {f"base_image.{name}": vendor.UNKNOWN_IMAGE for name in system.base_images}
     wheels = {

@@ -229,7 +229,8 @@ def vendors_plan(dest: Path, lock: Lock, tell: Callable[[str], None]) -> tuple[d
 
 
 def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made:
-    """Make `dest` hold what a build of any image of `lock` reads from the network, all of it verified.
+    """Make `dest` hold what a build of any image of `lock`, or of the one whose part it is, reads from the network, all
+    of it verified.
 
     What is there already is kept, and files that broke off are continued. Raises UsageError where `dest` can be no
     folder, IngotError where something cannot be had as the lock says, where room lacks, or while another run fills it.

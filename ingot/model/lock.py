@@ -21,7 +21,10 @@ class RecordedImage(Strict):
 
 
 class Package(Strict):
-    """One package of the distribution, exact; `size` is in bytes, `installed` in KiB as the archive states it."""
+    """One package of the distribution, exact; `size` is in bytes, `installed` in KiB as the archive states it.
+
+    `by` are the components that bring it; none do where the bare system has it.
+    """
 
     version: str
     suite: str
@@ -29,6 +32,7 @@ class Package(Strict):
     size: int
     installed: int
     sha256: Sha256
+    by: list[str] = Field([])
 
 
 class Wheel(Strict):
@@ -92,7 +96,8 @@ class LockedComponent(Strict):
 
 
 class Lock(Strict):
-    """A stack resolved for one operating system and architecture. `packages` is the closure of all components.
+    """A stack resolved for one operating system and architecture. `packages` are those of the bare system, and all that
+    components bring.
 
     `unresolved` says for each component what nobody has published and a lock with network access must record; a build
     does not begin before. `accepted` are the rules that the stack breaks knowingly, with its reason.
@@ -140,11 +145,19 @@ class Lock(Strict):
         return {name: what for name, what in self.unresolved.items() if not name.startswith("base_image.")}
 
     def of(self, roles: Collection[str]) -> "Lock":
-        """The part of the lock that an image of these roles is: its components, and what is left out of them.
-
-        `packages` stays the closure of all components; an image has some of them.
-        """
+        """The part of the lock that an image of these roles is: the bare system, its components with the packages and
+        wheels that they bring, and what is left out of them."""
         components = {name: entry for name, entry in self.components.items() if name in roles}
         left_out = {name: why for name, why in self.left_out.items() if name.split(".")[0] in roles}
         unresolved = {name: what for name, what in self.unresolved.items() if name in roles or "." in name}
-        return self.model_copy(update={"components": components, "left_out": left_out, "unresolved": unresolved})
+        packages = {n: each for n, each in self.packages.items() if not each.by or components.keys() & each.by}
+        names = {name for entry in components.values() for name in entry.wheels}
+        return self.model_copy(
+            update={
+                "components": components,
+                "left_out": left_out,
+                "packages": packages,
+                "wheels": {name: wheel for name, wheel in self.wheels.items() if name in names},
+                "unresolved": unresolved,
+            }
+        )

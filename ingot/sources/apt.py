@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ingot.errors import IngotError
@@ -27,6 +28,8 @@ DEB_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
 INST = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) (.*) \[(\S+)\]\)")
 # https://www.debian.org/doc/debian-policy/ch-controlfields.html#syntax-of-control-files
 FIELD = re.compile(r"^([A-Za-z0-9-]+):[ \t]*(.*(?:\n[ \t].*)*)$", re.MULTILINE)
+NAME = re.compile(r"^Inst (\S+) ", re.MULTILINE)
+Wanted = Mapping[str, str | None]
 UPSTREAM = re.compile(r"^(?:\d+:)?(\d+(?:\.\d+)*)")
 
 
@@ -152,22 +155,46 @@ class Archive:
                 return re.split(r"[ ,(|]", stanza["Depends"])[0]
         raise IngotError(f"the archive has no {name} {version}")
 
-    def closure(self, packages: Mapping[str, str | None], keep: Mapping[str, str] | None = None) -> dict[str, Package]:
+    def closure(self, packages: Wanted, keep: Mapping[str, str] | None = None) -> dict[str, Package]:
         """Every package that installing `packages` (name to version or None) on an empty system brings.
 
         `keep` names versions to prefer where the archive still has them, so that a refresh changes only what it must.
         """
         pins = "".join(f"Package: {n}\nPin: version {v}\nPin-Priority: 990\n\n" for n, v in (keep or {}).items())
-        words = [f"{name}={version}" if version else name for name, version in sorted(packages.items())]
         with alone(self.root):
             (self.root / "preferences.d" / "keep").write_text(pins)
-            simulated = run(["apt-get", "install", "-s", *words], env=self._env, doing="working out dependencies")
+            simulated = self._simulate(packages)
         chosen = {m[1]: (m[2], m[3]) for line in simulated.splitlines() if (m := INST.match(line))}
         self.read(chosen)
         return {name: self._package(name, version, origin) for name, (version, origin) in sorted(chosen.items())}
 
+    def parts(self, whole: Mapping[str, Package], wanted: Mapping[str, Wanted]) -> dict[str, set[str]]:
+        """The names in `whole` that each of several installations on an empty system brings.
+
+        apt reads nothing but `whole`, which takes it a hundredth of the time that all of the archive does.
+        """
+        self.read(whole)
+        stanzas = (self._stanza(name, package.version) for name, package in whole.items())
+        text = "\n".join("".join(f"{key}: {value}\n" for key, value in stanza.items()) for stanza in stanzas)
+        with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
+            (Path(folder) / "Packages").write_text(text)
+            options = ["-o", f"Dir::State::lists={folder}", "-o", "Dir::Etc::sourcelist=/dev/null"]
+            # What apt has worked out of the archive stays for the next question about it.
+            options += ["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="]
+            options += ["-o", "Dir::Etc::preferencesparts=/dev/null", "--with-source", f"{folder}/Packages"]
+            return {part: set(NAME.findall(self._simulate(asked, options))) for part, asked in wanted.items()}
+
+    def _simulate(self, packages: Wanted, options: Sequence[str] = ()) -> str:
+        """What apt says that it would do to install `packages`."""
+        words = [f"{name}={version}" if version else name for name, version in sorted(packages.items())]
+        return run(["apt-get", "install", "-s", *options, *words], env=self._env, doing="working out dependencies")
+
+    def _stanza(self, name: str, version: str) -> dict[str, str]:
+        """What the archive says of a package at a version."""
+        return next(stanza for stanza in self._shown[name] if stanza["Version"] == version)
+
     def _package(self, name: str, version: str, origin: str) -> Package:
-        stanza = next(s for s in self._shown[name] if s["Version"] == version)
+        stanza = self._stanza(name, version)
         security = stanza["Filename"].startswith("pool/updates/")
         updates = "-updates" in origin and not security
         kind = "-security" if security else "-updates" if updates else ""

@@ -33,7 +33,7 @@ def deb_name(name: str, package: Package) -> str:
 
 
 def fetch(lock: Lock, archive: Archive, *, on_progress: Progress | None = None, log: Path | None = None) -> Fetched:
-    """Make every package and wheel of `lock` present and verified in the cache.
+    """Make every package and wheel of `lock`, or of an image's part of it, present and verified in the cache.
 
     `on_progress(done, total)` is told bytes of packages. Raises IngotError at the first artifact that cannot
     be had as the lock says; what was complete stays for the next run.

@@ -10,8 +10,8 @@ description:
   - Returns a component's entry in the lock of the host's operating system and architecture.
   - The lock is the file that O(lock) or the variable C(ingot_lock) names; else the collection's own, found by the
     variable C(ingot_stack) (the newest stack by default) and the host's facts.
-  - Where the variable C(ingot_roles) lists the roles of an image, C(*) is the lock without the components of others
-    and of C(ingot_without), which the base image brings.
+  - Where the variable C(ingot_roles) lists the roles of an image, C(*) is the lock without the components and wheels
+    of others and of C(ingot_without), which the base image brings.
 options:
   _terms:
     description: Names of components, or C(*) for the whole lock.
@@ -92,14 +92,18 @@ def _own_lock(variables: dict[str, Any], stack: str | None) -> Path:
 
 
 def _of(lock: dict[str, Any], roles: list[str] | None, without: list[str]) -> dict[str, Any]:
-    """The part of `lock` that an image of `roles` is but for those `without`; all of it where there is no image."""
+    """The part of `lock` that an image of `roles` is but for those `without`; all of it where there is no image.
+
+    Packages are those of all: what apt happens to choose besides an image's own comes in the lock's version, too.
+    """
     if roles is None:
         return lock
     parts = {
         key: {n: v for n, v in lock[key].items() if n.split(".")[0] in set(roles) - set(without)}
         for key in ("components", "left_out")
     }
-    return {**lock, **parts}
+    wheels = {name for entry in parts["components"].values() for name in entry.get("wheels", [])}
+    return {**lock, **parts, "wheels": {name: wheel for name, wheel in lock["wheels"].items() if name in wheels}}
 
 
 def _entry(lock: dict[str, Any], name: str) -> dict[str, Any]:

@@ -68,6 +68,15 @@ def test_the_archive_holds_what_was_just_resolved(fresh: Lock, archive: Archive)
     assert archive.gone(fresh.packages) == []
 
 
+@pytest.mark.parametrize("image", ["parallelcluster-cpu", "eks"])
+def test_what_the_lock_has_of_an_image_is_what_apt_installs_for_it(fresh: Lock, archive: Archive, image: str) -> None:
+    mine = fresh.of(CATALOG.image(image).roles)
+    asked = {name for entry in mine.components.values() for name in entry.packages}
+    versions = {name: package.version for name, package in fresh.packages.items()}
+    bare = {"?essential": None, **dict.fromkeys(fresh.archive.packages)}
+    assert set(archive.closure({**bare, **dict.fromkeys(asked)}, versions)) == set(mine.packages)
+
+
 def test_a_package_that_is_gone_is_renewed_and_no_other(
     fresh: Lock, archive: Archive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

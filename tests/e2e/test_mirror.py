@@ -91,7 +91,8 @@ def test_a_lock_is_renewed_from_a_mirror_alone(checkout: Path, small: Lock, tmp_
     system = ["--os", "debian13", "--arch", "x86_64"]
     done = ingot_process("lock", *system, "--keep", checkout=checkout, env=env, prefix=CUT)
     assert done.returncode == 0, done.stderr
-    assert small.packages.items() <= locks.load(path).packages.items()
+    renewed = locks.load(path).packages
+    assert small.packages == {name: renewed[name].model_copy(update={"by": []}) for name in small.packages}
 
     release = folder / "debian" / "dists" / "trixie" / "InRelease"
     release.write_text(release.read_text().replace("Codename: trixie", "Codename: other "))
@@ -108,7 +109,7 @@ def test_an_image_is_built_from_a_mirror_alone(
     checkout: Path, tmp_path: Path, cut: None, images: None, system: str
 ) -> None:
     folder, cache = tmp_path / "mirror", tmp_path / "cache"
-    made(str(folder), "--os", system, checkout=checkout)
+    made(str(folder), "--os", system, "--image", IMAGE, checkout=checkout)
     # Nothing of what other builds have fetched or made: no packages, and no base of the same recipe.
     cache.mkdir()
     (cache / "packer").symlink_to(paths.cache_dir("packer"))

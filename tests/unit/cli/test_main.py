@@ -11,8 +11,10 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from ingot import paths
+from ingot.catalog.read import read_catalog
 from ingot.cli.main import app
 from tests.commandline import ingot
+from ingot.lock import file as locks
 
 LOCK = paths.LOCKS / "2026.11" / "debian13-x86_64.yml"
 
@@ -62,6 +64,18 @@ def test_a_plan_for_people_shows_the_rule_that_decided() -> None:
     done = ingot("plan", "parallelcluster")
     assert done.returncode == 0
     assert "[driver-550-kernel" in " ".join(done.stdout.split()) or "driver-550" in done.stdout
+
+
+def test_a_plan_counts_the_packages_of_its_image() -> None:
+    lock = locks.load(LOCK)
+    counted = {}
+    for name, image in read_catalog().images.items():
+        plan = json.loads(ingot("plan", name, "--os", "debian13", "--json").stdout)
+        mine = lock.of(image.parts).packages.values()
+        assert plan["packages"] == len(mine)
+        assert plan["download_bytes"] == sum(package.size for package in mine)
+        counted[name] = plan["download_bytes"]
+    assert counted["ec2-cpu"] < counted["parallelcluster-cpu"] < counted["parallelcluster"] / 2
 
 
 def test_list_names_every_image_and_system() -> None:

@@ -11,7 +11,8 @@ from ingot.catalog.read import read_catalog
 from ingot.catalog.rules import Context, broken, locked_parts
 from ingot.errors import IngotError, UsageError
 from ingot.lock import file as locks
-from ingot.lock.make import offers_of
+from ingot.lock import record
+from ingot.lock.make import make, offers_of
 from ingot.model.lock import Lock
 from ingot.model.target import Target
 from ingot.model.types import Arch
@@ -19,6 +20,7 @@ from ingot.sources.apt import DEB_ARCH, upstream
 
 LOCKS = sorted(paths.LOCKS.glob("*/*.yml"))
 DEBIAN = [path for path in LOCKS if path.stem.startswith("debian")]
+VENDORS = [path for path in LOCKS if path not in DEBIAN]
 
 
 def name(path: Path) -> str:
@@ -42,6 +44,37 @@ def test_every_lock_of_the_checkout_matches_its_catalog(lock: Lock) -> None:
 
 def test_a_lock_is_written_as_it_was_read(lock: Lock) -> None:
     assert locks.dump(lock) == locks.path_of(Target(lock.stack, lock.os, lock.arch)).read_text()
+
+
+@pytest.mark.parametrize("path", VENDORS, ids=name)
+def test_a_lock_that_is_current_would_be_made_again_as_it_is(path: Path) -> None:
+    """Of Debian's, whose archive moves on, a test with network says the same."""
+    lock = locks.load(path)
+    again = make(read_catalog(), Target(lock.stack, lock.os, lock.arch)).lock
+    assert locks.dump(record.keep(again, lock)) == path.read_text()
+
+
+def test_an_image_gets_the_bare_system_and_what_its_components_bring(debian_lock: Lock) -> None:
+    lock, images = debian_lock, read_catalog().images
+    bare = {name for name, package in lock.packages.items() if not package.by}
+    assert set(lock.archive.packages) <= bare
+    for image in images.values():
+        mine = lock.of(image.roles)
+        asked = {name for entry in mine.components.values() for name in entry.packages}
+        assert bare | asked <= set(mine.packages)
+        assert {name for entry in mine.components.values() for name in entry.wheels} == set(mine.wheels)
+    assert set(lock.of([]).packages) == bare
+    assert set(lock.of(images["parallelcluster-cpu"].roles).packages).isdisjoint(
+        lock.components["nvidia_driver"].packages
+    )
+    assert lock.of(lock.components).packages == lock.packages
+
+
+def test_every_package_is_the_bare_system_s_or_says_which_components_bring_it(debian_lock: Lock) -> None:
+    for component, entry in debian_lock.components.items():
+        brought = {name for name, package in debian_lock.packages.items() if not package.by or component in package.by}
+        assert set(entry.packages) <= brought
+    assert {name for package in debian_lock.packages.values() for name in package.by} <= set(debian_lock.components)
 
 
 def test_every_package_that_a_component_asks_for_is_in_the_closure(debian_lock: Lock) -> None:

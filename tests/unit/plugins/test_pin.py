@@ -82,6 +82,16 @@ def test_an_image_gets_the_part_of_its_roles(tmp_path: Path) -> None:
     found = entry("*", tmp_path, ingot_lock=str(LOCK), ingot_roles=["base", "efa", "doctor"])
     assert set(found["components"]) == {"base", "efa"}
     assert set(found["left_out"]) == {"efa.kmod"}
+    assert set(found["packages"]) == set(locks.load(LOCK).packages)
+
+
+def test_an_image_gets_the_wheels_of_its_own_components(tmp_path: Path) -> None:
+    path = paths.LOCKS / "2026.11" / "debian12-x86_64.yml"
+    lock = locks.load(path)
+    for roles in (["base", "nccl"], ["base", "efa"]):
+        found = entry("*", tmp_path, ingot_lock=str(path), ingot_roles=roles)
+        assert set(found["wheels"]) == set(lock.of(roles).wheels)
+    assert lock.of(["base", "nccl"]).wheels.keys() == set(lock.components["nccl"].wheels) > set()
 
 
 def test_what_the_base_image_brings_is_not_of_an_images_part(tmp_path: Path) -> None:
