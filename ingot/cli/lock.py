@@ -1,4 +1,4 @@
-"""The commands about locks: lock, lock check, lock record, lock containers."""
+"""The commands about locks: lock, lock check, lock record, lock images, lock containers."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,11 +47,14 @@ def check(os_name: SystemOption = "", arch: ArchOption = "", stack: StackOption 
     """
     from ingot.console import out
     from ingot.lock import file as locks
+    from ingot.lock import images
 
     whole = catalog()
     stacks = _stacks(whole, stack, every)
     for target in locks.targets(whole, stacks, os_name, arch):
         locks.check_file(locks.path_of(target), whole)
+    for each in stacks:
+        images.check(whole, each)
     out.print(f"The locks of stack {', '.join(stacks)} match the catalog.")
 
 
@@ -72,6 +75,20 @@ def record(
     the newest base images are recorded, which needs AWS credentials.
     """
     _resolve(os_name, arch, stack, every, recording=True, region=region)
+
+
+@app.command("images", epilog="Example: ingot lock images --all")
+def list_images(stack: StackOption = "", every: AllOption = False) -> None:
+    """Write the digests of images anew, offline.
+
+    IMAGES.txt beside a stack's locks has a digest per image of what it is made of. Every command that writes a lock
+    writes it too; after changes of catalog/images.yml alone, no lock has to be resolved for it.
+    """
+    from ingot.lock import images
+
+    whole = catalog()
+    for each in _stacks(whole, stack, every):
+        images.write(whole, each)
 
 
 @app.command(epilog="Example: ingot lock containers")
@@ -116,6 +133,7 @@ def _resolve(
     from ingot.console import Progress, err, out
     from ingot.errors import IngotError
     from ingot.lock import file as locks
+    from ingot.lock import images
     from ingot.lock import record as recorder
     from ingot.lock.make import make
     from ingot.paths import write_text
@@ -123,7 +141,8 @@ def _resolve(
 
     whole = catalog()
     failed: dict[str, IngotError] = {}
-    for target in locks.targets(whole, _stacks(whole, stack, every), os_name, arch):
+    stacks = _stacks(whole, stack, every)
+    for target in locks.targets(whole, stacks, os_name, arch):
         path = locks.path_of(target)
         old = locks.load(path) if path.exists() else None
         progress = Progress()
@@ -139,6 +158,8 @@ def _resolve(
         for line in locks.changes(before, {**new.components, **new.packages, **new.wheels}):
             out.print(f"  {line}", markup=False)
         write_text(path, locks.dump(new))
+    for each in stacks:
+        images.write(whole, each)
     for what, why in failed.items():
         err.print(f"not recorded: {what}: {why}", markup=False, soft_wrap=True)
     if failed:

@@ -26,7 +26,7 @@ from ingot.image.packer import packer_build
 from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.image.verify import Result, verify
 from ingot.lock import file as locks
-from ingot.lock import select
+from ingot.lock import images, select
 from ingot.lock.make import make
 from ingot.model.target import ImageSelection
 from ingot.run import container, run
@@ -119,6 +119,7 @@ def refresh(
     for line in changed:
         progress.note(f"  {line}")
     paths.write_text(path, locks.dump(new))
+    images.write(catalog, target.stack)
     return select.image_of_lock(catalog, target, selection.name, new), changed
 
 

@@ -1,12 +1,9 @@
 """The shape of a machine image: platform, accelerator, roles."""
 
 from collections.abc import Collection
+from typing import Annotated
 
-from ingot.model.types import (
-    Accelerator,
-    Platform,
-    Strict,
-)
+from ingot.model.types import UNLOCKED, Accelerator, Platform, Strict
 
 # What an accelerator cannot do without.
 DRIVERS = {"nvidia": "nvidia_driver", "neuron": "neuron"}
@@ -20,7 +17,7 @@ class Image(Strict):
 
     platform: Platform
     accelerator: Accelerator
-    summary: str
+    summary: Annotated[str, UNLOCKED]
     roles: list[str]
     given: list[str] = []
 

@@ -140,7 +140,7 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
     Those of the system whose vendors are simulated bring what they should; the others are bare.
     """
     ec2 = ec2_backends[ACCOUNT][REGION]
-    there = [locks.load(path) for path in sorted((paths.LOCKS / stack).iterdir())]
+    there = [locks.load(path) for path in sorted((paths.LOCKS / stack).glob("*.yml"))]
     rows = [(lock, platform, row) for lock in there for platform, row in lock.base_images.items()]
     for number, (lock, platform, row) in enumerate(rows):
         name = row.name.replace("*", "2026-11-01") or f"{lock.os}-{platform}-{lock.arch}-2026-11-01"

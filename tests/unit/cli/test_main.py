@@ -48,8 +48,14 @@ def test_an_architecture_that_is_not_built_here_exits_2_with_one_sentence(words:
 
 
 def test_lock_check_passes_on_the_checkout() -> None:
-    done = ingot("lock", "check")
+    done = ingot("lock", "check", "--all")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_digests_of_images_are_written_offline_as_they_are_in_the_checkout() -> None:
+    there = {path: path.read_text() for path in paths.LOCKS.glob("*/IMAGES.txt")}
+    assert ingot("lock", "images", "--all").returncode == 0
+    assert {path: path.read_text() for path in there} == there != {}
 
 
 def test_a_plan_says_what_is_left_out_and_why_newer_versions_are_not_taken() -> None:
@@ -58,12 +64,6 @@ def test_a_plan_says_what_is_left_out_and_why_newer_versions_are_not_taken() -> 
     assert "driver-550-kernel-6.12.107" in plan["components"]["nvidia_driver"]["why"]
     assert "cuda-13-driver" in plan["components"]["cuda"]["why"]
     assert plan["download_bytes"] > 0
-
-
-def test_a_plan_for_people_shows_the_rule_that_decided() -> None:
-    done = ingot("plan", "parallelcluster")
-    assert done.returncode == 0
-    assert "[driver-550-kernel" in " ".join(done.stdout.split()) or "driver-550" in done.stdout
 
 
 def test_a_plan_counts_the_packages_of_its_image() -> None:
@@ -76,6 +76,12 @@ def test_a_plan_counts_the_packages_of_its_image() -> None:
         assert plan["download_bytes"] == sum(package.size for package in mine)
         counted[name] = plan["download_bytes"]
     assert counted["ec2-cpu"] < counted["parallelcluster-cpu"] < counted["parallelcluster"] / 2
+
+
+def test_a_plan_for_people_shows_the_rule_that_decided() -> None:
+    done = ingot("plan", "parallelcluster")
+    assert done.returncode == 0
+    assert "[driver-550-kernel" in " ".join(done.stdout.split()) or "driver-550" in done.stdout
 
 
 def test_list_names_every_image_and_system() -> None:
