@@ -3,7 +3,7 @@
 import difflib
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,6 +81,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
 
 
+def closest(name: str, known: Iterable[str]) -> str:
+    """The one of `known` that `name` is the most like; empty if there is none."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)), "")
+
+
 def _fields(model: type[BaseModel], where: Where) -> list[str]:
     """The names that a key at `where` below `model` may have, found by following the annotations."""
     annotation: Any = model
@@ -110,6 +115,11 @@ def load(path: Path, model: type[Model]) -> Model:
 @functools.lru_cache(maxsize=256)
 def _load(path: Path, text: str, model: type[Model]) -> Model:
     data, lines = parse(path, text)
+    return validated(path, data, lines, model)
+
+
+def validated(path: Path, data: Any, lines: Mapping[Where, int], model: type[Model]) -> Model:
+    """`data`, which is from `path` with its keys on these lines, as `model`; what is wrong is one error."""
     try:
         return model.model_validate(data if data is not None else {})
     except ValidationError as error:
@@ -125,6 +135,17 @@ def _load(path: Path, text: str, model: type[Model]) -> Model:
             hint = nearest(str(where[-1]), _fields(model, where[:-1]))
             raise IngotError(f"unknown key {key!r}", place=place, hint=hint) from None
         raise IngotError(f"{key}: {problem['msg']}", place=place) from None
+
+
+def missing(data: Any, model: type[BaseModel]) -> list[str]:
+    """The keys that `data` lacks to be `model`; none where something else is wrong with it, which comes first."""
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        problems = error.errors()
+        if all(each["type"] == "missing" for each in problems):
+            return [".".join(str(step) for step in each["loc"]) for each in problems]
+    return []
 
 
 def _scalar(value: str | int | bool) -> str:

@@ -36,7 +36,7 @@ source "amazon-ebs" "image" {
   spot_price          = length(var.spot_instance_types) == 0 ? null : "auto"
   subnet_id           = var.subnet
 
-  ssh_username            = coalesce(var.user, local.builders.logins[var.os])
+  ssh_username            = coalesce(var.user, local.lock.system.login)
   temporary_key_pair_type = "ed25519"
   iam_instance_profile    = var.instance_profile
   ssh_interface           = var.instance_profile != "" ? "session_manager" : "public_ip"

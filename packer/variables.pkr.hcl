@@ -10,11 +10,11 @@ variable "image" {
 
 variable "os" {
   type        = string
-  description = "The operating system: a row of catalog/operating_systems.yml."
+  description = "The operating system: a file of catalog/operating_systems."
   default     = "debian13"
   validation {
     condition     = can(regex("^[a-z0-9]+$", var.os))
-    error_message = "An operating system is named as in catalog/operating_systems.yml."
+    error_message = "An operating system is named as in catalog/operating_systems."
   }
 }
 
@@ -164,7 +164,7 @@ variable "volume_gib" {
 
 variable "user" {
   type        = string
-  description = "AMI: whom the base image lets log in; empty takes whom catalog/builders.yml names."
+  description = "AMI: whom the base image lets log in; empty takes the user that the lock names."
   default     = ""
 }
 

@@ -57,9 +57,6 @@ def build(selection: ImageSelection, options: Options, catalog: Catalog, progres
     # Of what is built upon the base image; what that brings need not be resolved.
     built, target = selection.on_base, selection.target
     select.require_complete(selection, built.lock)
-    login = catalog.builders.logins.get(target.os)
-    if login is None:
-        raise IngotError(f"no login name is known for an image of {target.os}", place="builders.yml: logins")
     if options.signing:
         options.signing.check()
     folder = folder_of(selection)
@@ -98,7 +95,6 @@ def build(selection: ImageSelection, options: Options, catalog: Catalog, progres
             # Another one takes the name, when it is registered with keys.
             "ami_name": f"{name}-keyless" if options.signing else name,
             **_signing(options, folder),
-            "user": login,
             "instance_profile": options.instance_profile,
             "kms_key": options.kms_key,
             "deprecate_at": f"{now + DEPRECATED_AFTER:%Y-%m-%dT%H:%M:%SZ}",
@@ -181,7 +177,7 @@ def require_base(selection: ImageSelection) -> None:
         lock = selection.lock
         raise IngotError(
             f"there is no base image of {selection.image.platform} for {lock.os}",
-            place="operating_systems.yml",
+            place=f"operating_systems/{lock.os}.yml: base_images",
             hint=f"base images of {lock.os}: {', '.join(lock.base_images) or 'none'}",
         )
 

@@ -51,6 +51,13 @@ class Catalog:
         """The stack `name`; UsageError with the known names if there is none."""
         return _known("stack", name, self.stacks)
 
+    def lineage(self, os_name: str) -> list[str]:
+        """An operating system and those that it is like, the nearest first."""
+        found = [os_name]
+        while other := self.operating_systems[found[-1]].like:
+            found.append(other)
+        return found
+
     @property
     def newest_stack(self) -> str:
         """The name of the newest stack, which commands use when none is named; of a team's own ones if it has any."""

@@ -40,7 +40,8 @@ def digest_of(catalog: Catalog, target: Target) -> str:
 
 def _pin(pin: Pin, os_name: str) -> Pin:
     """A pin without what it says of other systems."""
-    return pin.model_copy(update={"version": pin.spec(os_name), "by_os": {}})
+    here = pin.on(os_name)
+    return pin.model_copy(update={"version": here.version, "why": here.why, "by_os": {}})
 
 
 def _component(component: Component, os_name: str, arch: Arch) -> Component:

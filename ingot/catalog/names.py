@@ -6,8 +6,9 @@ from typing import get_args
 from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.errors import UsageError
-from ingot.model.component import Component
+from ingot.model.component import Component, Offer
 from ingot.model.image import DRIVERS
+from ingot.model.system import OperatingSystem
 from ingot.model.types import BASE_IMAGE, DISTRIBUTION, Platform
 from ingot.yamlfile import nearest, place
 
@@ -41,6 +42,12 @@ def check_names(catalog: Catalog) -> None:
             if used not in catalog.components:
                 hint = nearest(used, catalog.components)
                 raise UsageError(f"unknown component {used!r}", place=place(file, "pins", used), hint=hint)
+        for pinned, pin in stack.pins.items():
+            for used in pin.by_os:
+                if used not in catalog.operating_systems:
+                    hint = nearest(used, catalog.operating_systems)
+                    at = place(file, "pins", pinned, "by_os", used)
+                    raise UsageError(f"unknown operating system {used!r}", place=at, hint=hint)
         for number, used in enumerate(stack.systems):
             if used not in catalog.operating_systems:
                 hint = nearest(used, catalog.operating_systems)
@@ -51,9 +58,12 @@ def check_names(catalog: Catalog) -> None:
                 raise UsageError(f"unknown rule {used!r}", place=place(file, "accept", used), hint=nearest(used, rules))
     for name, system in catalog.operating_systems.items():
         file = catalog.files[f"operating_systems/{name}"]
+        for kind, where, used, table in _used_by_system(system, catalog):
+            if used not in table:
+                raise UsageError(f"unknown {kind} {used!r}", place=place(file, *where), hint=nearest(used, table))
         starts = {*get_args(Platform), *catalog.images}
         for start, base in system.base_images.items():
-            at = place(file, "operating_systems", name, "base_images", start)
+            at = place(file, "base_images", start)
             if start not in starts:
                 raise UsageError(f"{start!r} is no platform and no image", place=at, hint=nearest(start, starts))
             for used in base.brings:
@@ -88,8 +98,8 @@ def check_names(catalog: Catalog) -> None:
                     at = place(file, "containers", name, "roles", accelerator, number)
                     raise UsageError(f"unknown role {used!r} of container {name}", place=at, hint=nearest(used, roles))
     for name, row in catalog.repositories.repositories.items():
+        file = catalog.files[f"repositories/{name}"]
         if row.key not in catalog.repositories.keys:
-            file = catalog.files[f"repositories/{name}"]
             hint = nearest(row.key, catalog.repositories.keys)
             raise UsageError(f"unknown key {row.key!r}", place=place(file, "repositories", name, "key"), hint=hint)
 
@@ -110,19 +120,38 @@ def lineage(name: str, catalog: Catalog) -> list[str]:
 Used = tuple[str, tuple[str | int, ...], str, Collection[str]]
 
 
+def _used_by_offer(offer: Offer, at: tuple[str | int, ...], catalog: Catalog) -> Iterator[Used]:
+    systems, repositories = catalog.operating_systems, catalog.repositories
+    for i, os in enumerate(offer.os):
+        yield "operating system", (*at, "os", i), os, systems
+    for version, release in offer.releases.items():
+        for i, os in enumerate(release.os):
+            yield "operating system", (*at, "releases", version, "os", i), os, systems
+    if offer.repository:
+        known = [*repositories.repositories, DISTRIBUTION, BASE_IMAGE]
+        yield "repository", (*at, "repository", "name"), offer.repository.name, known
+    if offer.download and offer.download.key:
+        yield "key", (*at, "download", "key"), offer.download.key, repositories.keys
+
+
+def _used_by_system(system: OperatingSystem, catalog: Catalog) -> Iterator[Used]:
+    for key, names in (("offers", system.offers), ("left_out", system.left_out), ("unresolved", system.unresolved)):
+        for name in names:
+            yield "component", (key, name), name, catalog.components
+    for name in system.signed_by:
+        yield "repository", ("signed_by", name), name, catalog.repositories.repositories
+    for name, offers in system.offers.items():
+        for number, offer in enumerate(offers):
+            yield from _used_by_offer(offer, ("offers", name, number), catalog)
+
+
 def _used(component: Component, catalog: Catalog) -> Iterator[Used]:
     """The names that a component's file uses: of what kind, the key's place, the name, and the names there are."""
     systems, components = catalog.operating_systems, catalog.components
-    repositories = [*catalog.repositories.repositories, DISTRIBUTION, BASE_IMAGE]
     for number, offer in enumerate(component.offers):
-        yield from (("operating system", ("offers", number, "os", i), os, systems) for i, os in enumerate(offer.os))
-        for version, release in offer.releases.items():
-            where = ("offers", number, "releases", version, "os")
-            yield from (("operating system", (*where, i), os, systems) for i, os in enumerate(release.os))
-        if offer.repository:
-            yield "repository", ("offers", number, "repository", "name"), offer.repository.name, repositories
-        if offer.download and offer.download.key:
-            yield "key", ("offers", number, "download", "key"), offer.download.key, catalog.repositories.keys
+        yield from _used_by_offer(offer, ("offers", number), catalog)
+    for number, name in enumerate(component.brings):
+        yield "component", ("brings", number), name, components
     for os in component.left_out:
         yield "operating system", ("left_out", os), os, systems
     for number, rule in enumerate(component.rules):

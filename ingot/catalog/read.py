@@ -1,18 +1,30 @@
 """Reads the catalog's files into one checked object; the only module that knows where in it a fact stands."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ingot import paths
+from ingot.catalog.addresses import address
 from ingot.catalog.catalog import Catalog, files_named
 from ingot.catalog.names import check_names
+from ingot.catalog.systems import (
+    FOLDER,
+    files_of,
+    incomplete,
+    lineages,
+    read_systems,
+    settled,
+    settled_stack,
+    unoffered,
+)
 from ingot.errors import IngotError, UsageError
 from ingot.model.component import Component
 from ingot.model.container import Container, Containers, ContainerSystem
 from ingot.model.image import Image, Images
 from ingot.model.repository import Repositories
 from ingot.model.stack import Stack
-from ingot.model.system import BuildersFile, OperatingSystem, OperatingSystems
+from ingot.model.system import BuildersFile, OperatingSystem
 from ingot.model.types import Accelerator
 from ingot.yamlfile import load, nearest, place
 
@@ -42,10 +54,10 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
                 )
             components[file.stem] = component
     written = {file.stem: load(file, Stack) for key, file in files.items() if key.startswith("stacks/")}
-    systems: dict[str, OperatingSystem] = {}
-    for file in files_named(folders, "operating_systems.yml"):
-        systems |= (there := load(file, OperatingSystems).operating_systems)
-        files |= {f"operating_systems/{name}": file for name in there}
+    system_files = files_of(folders)
+    files |= {f"{FOLDER}/{name}": file for name, file in system_files.items()}
+    systems, lacking = read_systems(system_files)
+    systems = {name: _with_brought(system, components) for name, system in systems.items()}
     images: dict[str, Image] = {}
     for file in files_named(folders, "images.yml"):
         images |= (found := load(file, Images).images)
@@ -71,7 +83,64 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
         path, components, systems, images, stacks, repositories, builders, containers, container_systems, own, files
     )
     check_names(catalog)
+    catalog = _settled(catalog)
+    _check_complete(catalog, lacking)
     return catalog
+
+
+def _with_brought(system: OperatingSystem, components: Mapping[str, Component]) -> OperatingSystem:
+    """The system with what base images of a platform bring, where its own file does not say it."""
+    images = {
+        name: row.model_copy(update={"brings": components[name].brings})
+        if "brings" not in row.model_fields_set and name in components
+        else row
+        for name, row in system.base_images.items()
+    }
+    return system.model_copy(update={"base_images": images})
+
+
+def _settled(catalog: Catalog) -> Catalog:
+    """The catalog in which all that is for a system is for those that are like it."""
+    lines = lineages(catalog.operating_systems)
+    components = {name: settled(each, catalog.operating_systems, lines) for name, each in catalog.components.items()}
+    stacks = {name: settled_stack(stack, lines) for name, stack in catalog.stacks.items()}
+    return replace(catalog, components=components, stacks=stacks)
+
+
+def _check_complete(catalog: Catalog, lacking: Mapping[str, Sequence[str]]) -> None:
+    """UsageError that names all that a system lacks of what a stack that has it asks for."""
+    complete = {name: each for name, each in catalog.operating_systems.items() if name not in lacking}
+    for name, system in catalog.operating_systems.items():
+        file = catalog.files[f"{FOLDER}/{name}"]
+        pins = dict.fromkeys(pin for stack in _stacks_of(catalog, name) for pin in stack.pins)
+        parts = unoffered(system, (catalog.components[pin] for pin in pins))
+        keys = [*lacking.get(name, ()), *_unaddressed(catalog, name, pins)]
+        if keys or parts:
+            raise incomplete(name, file, list(dict.fromkeys(keys)), parts, complete)
+
+
+def _stacks_of(catalog: Catalog, system: str) -> list[Stack]:
+    """The stacks that name a system, and those for all systems where both are of one catalog."""
+    home = catalog.files[f"{FOLDER}/{system}"].parents[1]
+    return [
+        stack
+        for name, stack in catalog.stacks.items()
+        if (system in stack.systems if stack.systems else catalog.files[f"stacks/{name}"].parents[1] == home)
+    ]
+
+
+def _unaddressed(catalog: Catalog, system: str, pins: Collection[str]) -> list[str]:
+    """The keys that a system lacks to fill the addresses of the repositories that it takes components from."""
+    rows = catalog.repositories.repositories
+    names = {
+        offer.repository.name
+        for pin in pins
+        for offer in catalog.components[pin].offers
+        if offer.repository and system in offer.os and offer.repository.name in rows
+    }
+    arches = catalog.operating_systems[system].architectures
+    found = [address(rows[name], catalog, system, arch) for name in sorted(names) for arch in arches]
+    return [key for each in found for key in each.lacking]
 
 
 def extended(name: str, written: Mapping[str, Stack], files: Mapping[str, Path], after: tuple[str, ...] = ()) -> Stack:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ingot.catalog.systems import MERGED, OWN
 from ingot.errors import UsageError
 from ingot.model.component import Component
 from ingot.model.container import Containers
@@ -9,7 +10,7 @@ from ingot.model.image import Images
 from ingot.model.repository import Repositories
 from ingot.model.rule import Pairs
 from ingot.model.stack import Stack
-from ingot.model.system import BuildersFile, OperatingSystems
+from ingot.model.system import BuildersFile, OperatingSystem
 from ingot.model.types import Strict
 from ingot.yamlfile import nearest
 
@@ -19,7 +20,7 @@ SHAPES: dict[str, type[Strict]] = {
     "component": Component,
     "containers": Containers,
     "images": Images,
-    "operating-systems": OperatingSystems,
+    "operating-system": OperatingSystem,
     "pairs": Pairs,
     "repositories": Repositories,
     "stack": Stack,
@@ -30,4 +31,11 @@ def schema(kind: str) -> dict[str, Any]:
     """The JSON Schema of one kind of file; UsageError with the nearest kind where there is no such."""
     if kind not in SHAPES:
         raise UsageError(f"unknown kind of file {kind!r}", hint=nearest(kind, SHAPES))
-    return {"$schema": DIALECT, **SHAPES[kind].model_json_schema()}
+    found = SHAPES[kind].model_json_schema()
+    if kind == "operating-system":
+        # All else it may have of the system that it is like, or not (~).
+        found["required"] = [key for key in found["required"] if key in OWN]
+        for key in MERGED:
+            table = found["properties"][key]
+            table["additionalProperties"] = {"anyOf": [table["additionalProperties"], {"type": "null"}]}
+    return {"$schema": DIALECT, **found}

@@ -83,19 +83,13 @@ def platforms(systems: Iterable[OperatingSystem]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for system in systems:
         if system.family == "Debian":
-            platform, release = system.distribution, _code_name(system)
+            platform, release = system.distribution, system.codename or system.version
         else:
             platform, release = "Amazon Linux" if system.distribution == "Amazon" else "EL", system.version
         releases = found.setdefault(platform, [])
         if release not in releases:
             releases.append(release)
     return found
-
-
-def _code_name(system: OperatingSystem) -> str:
-    if match := re.search(r"\((\w+)", system.name):
-        return match[1].lower()
-    raise IngotError(f"the name {system.name!r} has no code name", hint="write it in parentheses, as in (bookworm)")
 
 
 def oldest_ansible() -> str:

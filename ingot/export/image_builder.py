@@ -127,7 +127,7 @@ def _base(selection: ImageSelection, region: str) -> Base:
 
 def component(selection: ImageSelection, catalog: Catalog, own: str, lacks: Mapping[str, str]) -> dict[str, Any]:
     """The component's document: how the instance builds itself, and how one that was started from the AMI is tested."""
-    target, python = selection.target, catalog.builders.pythons[selection.target.os]
+    target, python = selection.target, selection.lock.system.python
     lock_path = f"{SOURCE}/{selection.lock_path.relative_to(paths.ROOT)}"
     settings = {
         "ROOT": ROOT,
@@ -245,7 +245,7 @@ def dump(document: dict[str, Any]) -> str:
 def _remarks(selection: ImageSelection, catalog: Catalog, lacks: Mapping[str, str], commit: str) -> list[str]:
     """What who deploys the template should know."""
     lock, remarks = selection.lock, []
-    if (distribution := catalog.operating_system(lock.os).distribution) not in LISTED:
+    if (distribution := lock.system.distribution) not in LISTED:
         remarks.append(f"warning: AWS does not list {distribution} among the systems that Image Builder works on")
     if lacks:
         remarks.append(

@@ -16,9 +16,6 @@ from ingot.plan.plan import of_selection
 from ingot.templates import environment
 
 PLATFORM = "parallelcluster"
-# What ParallelCluster calls systems that Ingot calls otherwise:
-# https://docs.aws.amazon.com/parallelcluster/latest/ug/Image-section.html
-OS_NAMES = {"al2023": "alinux2023"}
 # The head node starts from the same AMI, so that it is of the same architecture; a GPU would be idle there.
 HEAD_NODES: dict[Arch, str] = {"x86_64": "m7i.xlarge", "aarch64": "m7g.xlarge"}
 # Ids are of 8 digits, or of 17 since 2016: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
@@ -73,7 +70,7 @@ def export(cluster: Cluster, catalog: Catalog, command_line: str) -> tuple[str, 
             stack=target.stack,
             release=lock.components[PLATFORM].version,
             region=cluster.region,
-            pcluster_os=OS_NAMES.get(target.os, target.os),
+            pcluster_os=lock.system.pcluster,
             ami=cluster.ami,
             head_instance_type=head,
             head_subnet=cluster.head_subnet or cluster.subnet,

@@ -17,8 +17,8 @@ QUERY = "${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\n"
 RPM_QUERY = "%{NAME}\\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\tinstalled\\n"
 # For a shell on either family.
 LIST = f"if command -v rpm >/dev/null; then rpm -qa --qf '{RPM_QUERY}'; else dpkg-query -W -f '{QUERY}'; fi"
-# Namespaces of packages' URLs: https://github.com/package-url/purl-spec, its types deb and rpm.
-NAMESPACES = {"al2023": "amzn", "rhel9": "redhat", "rocky9": "rocky"}
+# The types of packages' URLs: https://github.com/package-url/purl-spec.
+TYPES = {"Debian": "deb", "RedHat": "rpm"}
 
 
 def make(lock: Lock, image: str, listed: str, wheels: Iterable[tuple[str, str]], inputs_sha256: str) -> str:
@@ -32,8 +32,7 @@ def make(lock: Lock, image: str, listed: str, wheels: Iterable[tuple[str, str]],
     bom.metadata.component = Component(
         type=ComponentType.OPERATING_SYSTEM, name=f"ingot-{image}", version=f"{lock.stack}-{lock.key}"
     )
-    family = "rpm" if lock.os in NAMESPACES else "deb"
-    namespace = NAMESPACES.get(lock.os, lock.os.rstrip("0123456789"))
+    kind, purl = TYPES[lock.system.family], lock.system.purl
     files = {name: file for entry in lock.components.values() for name, file in entry.files.items()}
     for line in listed.splitlines():
         name, version, arch, status = line.split("\t")
@@ -41,7 +40,7 @@ def make(lock: Lock, image: str, listed: str, wheels: Iterable[tuple[str, str]],
             continue
         locked = lock.packages.get(name) or files.get(name)
         same = locked is not None and locked.version == version
-        url = PackageURL(family, namespace, name, version, {"arch": arch, "distro": lock.os})
+        url = PackageURL(kind, purl.namespace, name, version, {"arch": arch, "distro": purl.distro})
         hashes = [HashType(alg=HashAlgorithm.SHA_256, content=locked.sha256)] if locked and same else []
         bom.components.add(
             Component(type=ComponentType.LIBRARY, name=name, version=version, purl=url, bom_ref=str(url), hashes=hashes)

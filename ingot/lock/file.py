@@ -52,6 +52,7 @@ def dump(lock: Lock) -> str:
     data = lock.model_dump(mode="json", by_alias=True, exclude_defaults=False)
     lines = [HEADER.rstrip()]
     lines += [f"{key}: {flow(data[key])}" for key in ("schema", "stack", "os", "arch", "catalog_sha256")]
+    lines.append(f"system: {flow(_said(data['system']))}")
     lines += [f"base: {flow(data['base'])}"] if data["base"] else []
     for key in ("base_images", "images"):
         lines += _block(key, data[key]) if data[key] else []

@@ -9,6 +9,7 @@ from packaging.version import Version
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.digest import digest_of
 from ingot.catalog.rules import Context, Need, contains
+from ingot.catalog.systems import FOLDER, incomplete, unoffered
 from ingot.errors import IngotError
 from ingot.lock import vendor
 from ingot.lock.resolve import rejections, resolve
@@ -16,7 +17,7 @@ from ingot.lock.world import Candidate, Rejected, World
 from ingot.model.component import Component, Offer
 from ingot.model.lock import Lock, LockedComponent, Package, Repository
 from ingot.model.stack import Stack
-from ingot.model.system import ContainerImage
+from ingot.model.system import ContainerImage, LockedSystem, OperatingSystem
 from ingot.model.target import Target
 from ingot.model.types import Arch
 from ingot.sources import pypi
@@ -86,8 +87,9 @@ def _wheel_version(name: str, candidate: Candidate, arch: Arch) -> str:
 def wishes_of(stack: Stack, os_name: str) -> list[Need]:
     """What the stack's pins ask for on an operating system."""
     return [
-        Need(name, pin.spec(os_name), f"stack {stack.stack}: {pin.why}", facts=pin.facts)
+        Need(name, wanted.version, f"stack {stack.stack}: {wanted.why}", facts=pin.facts)
         for name, pin in stack.pins.items()
+        for wanted in [pin.on(os_name)]
     ]
 
 
@@ -111,17 +113,17 @@ def world_of(
     stack, os_name = catalog.stack(target.stack), target.os
     candidates: dict[str, list[Candidate]] = {}
     left_out: dict[str, str] = {}
+    system = catalog.operating_system(os_name)
+    if lacks := unoffered(system, (catalog.components[name] for name in stack.pins)):
+        raise incomplete(os_name, catalog.files[f"{FOLDER}/{os_name}"], [], lacks, catalog.operating_systems)
     for name in stack.pins:
         component = catalog.components[name]
         offers = offers_of(component, target)
         left_out |= {f"{name}.{part}": why[os_name] for part, why in component.parts_left_out.items() if os_name in why}
         if os_name in component.left_out:
             left_out[name] = component.left_out[os_name]
-        elif not offers and any(os_name in offer.os for offer in component.offers):
-            left_out[name] = f"there is none for {target.arch}"
         elif not offers:
-            hint = f"add an offer or a reason under 'left_out' in components/{name}.yml"
-            raise IngotError(f"{name} has neither an offer for {os_name} nor a reason to be left out", hint=hint)
+            left_out[name] = f"there is none for {target.arch}"
         else:
             candidates[name] = _candidates(name, offers, target, archive)
     return World(candidates, catalog.components, context, stack.accept), left_out
@@ -186,18 +188,20 @@ def make(
         if candidate.offer.wheels
         for name in candidate.offer.wheels.packages
     }
+    whys = {name: _reason(stack.pins[name].on(os_name).why, rejected.get(name, [])) for name in chosen}
     lock = Lock(
         schema=1,
         stack=target.stack,
         os=os_name,
         arch=arch,
         catalog_sha256=digest_of(catalog, target),
+        system=LockedSystem.model_validate(system.model_dump(include=set(LockedSystem.model_fields))),
         base=system.base,
         base_images=vendor.base_images(system, chosen, arch),
         container_image=ContainerImage(image=system.container_image.image) if system.container_image else None,
         repositories=repositories,
         components={
-            name: _locked(candidate, sorted(asked[name]), stack.pins[name].why, catalog, rejected.get(name, []), arch)
+            name: _locked(candidate, sorted(asked[name]), whys[name], catalog, system, arch)
             for name, candidate in chosen.items()
         },
         left_out=left_out,
@@ -209,8 +213,19 @@ def make(
     return Resolution(lock, rejected)
 
 
+def _reason(why: str, rejected: list[Rejected]) -> str:
+    """Why a version was taken, and the newest one not."""
+    newest = f" Not {rejected[0].candidate.text}: {rejected[0].need}." if rejected else ""
+    return f"{why.removesuffix('.')}.{newest}"
+
+
 def _locked(
-    candidate: Candidate, packages: list[str], why: str, catalog: Catalog, rejected: list[Rejected], arch: Arch
+    candidate: Candidate,
+    packages: list[str],
+    why: str,
+    catalog: Catalog,
+    system: OperatingSystem,
+    arch: Arch,
 ) -> LockedComponent:
     offer = candidate.offer
     facts = dict(candidate.facts)
@@ -219,11 +234,9 @@ def _locked(
         if len(found) != 1:
             raise IngotError(f"{candidate.component}: {pattern!r} matches {len(found)} packages, not one")
         facts[fact] = found[0]
-    newest = f" Not {rejected[0].candidate.text}: {rejected[0].need}." if rejected else ""
-    why = f"{why.removesuffix('.')}."
     hold = catalog.components[candidate.component].hold
     if offer.repository or offer.download:
-        return vendor.locked(candidate, catalog.repositories, arch, hold=hold, why=why + newest)
+        return vendor.locked(candidate, catalog.repositories, system, arch, hold=hold, why=why)
     return LockedComponent(
         version=candidate.text,
         source="debian" if offer.apt else "pypi",
@@ -231,5 +244,5 @@ def _locked(
         wheels=offer.wheels.packages if offer.wheels else [],
         hold=hold,
         facts=facts,
-        why=why + newest,
+        why=why,
     )

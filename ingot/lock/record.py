@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ingot.errors import IngotError
 from ingot.lock.closure import Closures, Need
-from ingot.lock.vendor import DIGEST, DIGESTS
+from ingot.lock.vendor import DIGEST, DIGESTS, UNSEEN
 from ingot.model.lock import Artifact, Lock, LockedComponent, RecordedImage, VendorPackage
 from ingot.sources.apt import upstream
 from ingot.sources.indexes import read_index
@@ -123,7 +123,9 @@ def _with(lock: Lock, found: Mapping[str, LockedComponent]) -> Lock:
         entry = components.get(name)
         done = {DIGEST} if entry and entry.artifact and entry.artifact.sha256 else set()
         done |= {DIGESTS} if entry and entry.files else set()
-        if rest := [part for part in what.split(", ") if part not in done]:
+        rest = [part for part in what.split(", ") if part not in done]
+        rest = [part for part in rest if not (part.startswith(UNSEEN) and DIGESTS in done)]
+        if rest:
             unresolved[name] = ", ".join(rest)
     return lock.model_copy(update={"components": components, "unresolved": unresolved})
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from packaging.version import Version
 
+from ingot.catalog.addresses import address, key_of
 from ingot.catalog.catalog import Catalog
 from ingot.errors import IngotError
 from ingot.lock.world import Candidate
-from ingot.model.component import Offer
+from ingot.model.component import InheritedOffer, Offer
 from ingot.model.lock import Artifact, LockedComponent, Repository
 from ingot.model.repository import Repositories
 from ingot.model.system import BaseImage, OperatingSystem
@@ -16,6 +17,9 @@ from ingot.sources.apt import DEB_ARCH
 
 # What is said under `unresolved`, and recording resolves.
 DIGEST, DIGESTS = "the file's SHA-256", "its packages' digests"
+# What is said of a version that is known of another system only, whose packages come from another address; recording
+# its packages resolves it.
+UNSEEN = "that its repository has"
 UNKNOWN_IMAGE = "the newest image's name, which says its date"
 
 
@@ -58,9 +62,12 @@ def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: 
     return found
 
 
-def locked(candidate: Candidate, known: Repositories, arch: Arch, *, hold: bool, why: str) -> LockedComponent:
+def locked(
+    candidate: Candidate, known: Repositories, system: OperatingSystem, arch: Arch, *, hold: bool, why: str
+) -> LockedComponent:
     """A candidate of a vendor as the lock has it."""
-    offer, names = candidate.offer, words(candidate.text, arch)
+    offer = candidate.offer
+    names = words(candidate.text, arch) | {"codename": system.codename, "os_version": system.version}
     packages: dict[str, str] = {}
     artifact, source = None, "download"
     if offer.repository:
@@ -94,7 +101,7 @@ def repositories(
     """The vendors' repositories that the candidates come from, and for each candidate what nobody has published."""
     found: dict[str, Repository] = {}
     unresolved: dict[str, str] = {}
-    lock_key = f"{os_name}-{arch}"
+    system = catalog.operating_systems[os_name]
     for name, candidate in chosen.items():
         missing = [] if candidate.version else ["its version"]
         offer = candidate.offer
@@ -107,18 +114,23 @@ def repositories(
             pass
         elif offer.repository:
             row = catalog.repositories.repositories[offer.repository.name]
-            key = catalog.repositories.keys[row.key]
+            key = key_of(offer.repository.name, catalog, os_name)
+            place = address(row, catalog, os_name, arch)
             missing.append(DIGESTS)
             missing += [] if key.fingerprint else ["the repository's key"]
-            missing += [] if lock_key in row.urls else [f"the repository's address for {lock_key}"]
+            missing += [] if place.url else [f"the repository's address for {os_name}-{arch}"]
+            if isinstance(offer, InheritedOffer) and candidate.text and candidate.text not in offer.seen:
+                there = address(row, catalog, offer.origin, arch)
+                missing += [] if there == place else [f"{UNSEEN} {candidate.text} as that for {offer.origin} has"]
             found[offer.repository.name] = Repository(
                 kind=row.kind,
-                suites=[row.suite] if row.suite else [],
+                suites=[place.suite] if place.suite else [],
                 components=row.components,
-                url=row.urls.get(lock_key, ""),
+                url=place.url,
                 key_url=key.url,
                 key_fingerprint=key.fingerprint or "",
             )
+        missing += [system.unresolved[name]] if name in system.unresolved else []
         if missing and (offer.download or offer.repository):
             unresolved[name] = ", ".join(missing)
     return found, unresolved

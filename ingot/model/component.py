@@ -47,8 +47,9 @@ class RepositoryOffer(Strict):
     """Packages of a vendor's repository, or of the system's own one where `name` is `distribution`.
 
     `packages` maps a package to its exact version, without the build where only the repository's index says it, and
-    empty where the version is the component's. `{version}`, `{major}` (580) and `{dashed}` (13-0) are replaced. What
-    the platform's base image brings (`name` is `base_image`) has none.
+    empty where the version is the component's. `{version}`, `{major}` (580) and `{dashed}` (13-0) are replaced, and
+    the system's `{os_version}` and `{codename}`. What the platform's base image brings (`name` is `base_image`) has
+    none.
     """
 
     name: str
@@ -108,12 +109,27 @@ class Offer(Strict):
         return self
 
 
+class InheritedOffer(Offer):
+    """An offer that a system has because it is like another one, `origin`; of its versions, `seen` are known on the
+    system itself.
+
+    It is in no file: the catalog makes it of an offer for the other system.
+    """
+
+    origin: str
+    seen: list[str] = []
+
+
 class Component(Strict):
-    """A component file: where it can be had, what it needs, and why it is missing elsewhere."""
+    """A component file: where it can be had, what it needs, and why it is missing elsewhere.
+
+    `brings` are the components that the base images of the platform of that name have already.
+    """
 
     component: str
     summary: Annotated[str, UNLOCKED]
     hold: bool = False
+    brings: list[str] = []
     offers: list[Offer]
     rules: list[Rule] = []
     left_out: dict[str, str] = {}

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ingot.errors import IngotError
 from ingot.model.image import Image
-from ingot.model.system import Base, BaseImage, ContainerImage
+from ingot.model.system import Base, BaseImage, ContainerImage, LockedSystem
 from ingot.model.types import Arch, Facts, Fingerprint, Sha256, Strict
 
 
@@ -108,6 +108,7 @@ class Lock(Strict):
     os: str
     arch: Arch
     catalog_sha256: Sha256
+    system: LockedSystem
     base: Base | None = None
     base_images: dict[str, BaseImage] = Field({})
     images: dict[str, RecordedImage] = Field({})

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from ingot.model.types import UNLOCKED, Fingerprint, Strict
+from ingot.model.types import UNLOCKED, Arch, Fingerprint, Strict
 
 
 class Key(Strict):
@@ -16,14 +16,19 @@ class Key(Strict):
 
 
 class VendorRepository(Strict):
-    """A vendor's package repository: its address for each lock that has it (`ubuntu2404-x86_64`), and its key.
+    """A vendor's package repository: its address, and its key.
 
-    `suite` and `components` are those of an apt repository that is not flat.
+    In `url`, `{arch}` stands for what the vendor calls the architecture (`arch`, where that is another name),
+    `{deb_arch}` for amd64 or arm64, and `{version}`, `{codename}` and the name of a folder for those of the system.
+    `urls` has the address for a lock (`al2023-x86_64`) that the scheme does not fit; an empty one says that no source
+    has it. `suite` and `components` are those of an apt repository that is not flat.
     """
 
     kind: Literal["apt", "rpm"]
     key: str
-    urls: dict[str, str]
+    url: str = ""
+    urls: dict[str, str] = {}
+    arch: dict[Arch, str] = {}
     suite: str = ""
     components: list[str] = []
     source: Annotated[str, UNLOCKED]

@@ -6,22 +6,29 @@ from typing import Annotated
 from ingot.model.types import UNLOCKED, Facts, Spec, Strict
 
 
+class PinOnSystem(Strict):
+    """What is wanted on one operating system in place of the pin's range, and why."""
+
+    version: Spec
+    why: str
+
+
 class Pin(Strict):
     """What a stack wants of one component, and until when that may stand unquestioned.
 
-    `by_os` has another range for an operating system that numbers the component otherwise; `facts` are those that the
-    offer must have.
+    `by_os` has another range, with its own reason, for an operating system that numbers the component otherwise or has
+    other versions of it; `facts` are those that the offer must have.
     """
 
     version: Spec
-    by_os: dict[str, Spec] = {}
+    by_os: dict[str, PinOnSystem] = {}
     facts: Facts = {}
     why: str
     review_after: Annotated[date, UNLOCKED]
 
-    def spec(self, os_name: str) -> str:
-        """The range on an operating system."""
-        return self.by_os.get(os_name, self.version)
+    def on(self, os_name: str) -> PinOnSystem:
+        """The range on an operating system, and the reason for it."""
+        return self.by_os.get(os_name, PinOnSystem(version=self.version, why=self.why))
 
 
 class Stack(Strict):

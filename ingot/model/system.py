@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ingot.errors import IngotError
+from ingot.model.component import Offer
+from ingot.model.repository import Key
 from ingot.model.types import UNLOCKED, Arch, Fingerprint, Strict
 
 
@@ -22,7 +24,8 @@ class BaseImage(Strict):
 
     In the catalog's `name` and `ssm`, `{arch}` stands for x86_64 or arm64, `{deb_arch}` for amd64 or arm64, and the
     name of a component for its version; a lock has them replaced. `brings` are the components that it has already, and
-    that stay as they are: their roles do not run on it.
+    that stay as they are: their roles do not run on it. Where the catalog does not say it, it is what the component of
+    the platform's name says.
     """
 
     owner: str = ""
@@ -57,34 +60,76 @@ class SourcedContainerImage(ContainerImage):
     checked: Annotated[date, UNLOCKED]
 
 
-class OperatingSystem(Strict):
-    """A row of `operating_systems.yml`.
+class Python(Strict):
+    """A Python of the distribution that runs Ansible and the suite (3.11 or newer, with venv): its command, and the
+    packages that bring it."""
+
+    command: str
+    packages: list[str]
+
+
+class Purl(Strict):
+    """What a bill of materials calls the system: the namespace of its packages' URLs, and their qualifier `distro`.
+
+    https://github.com/package-url/purl-spec, its types deb and rpm.
+    """
+
+    namespace: str
+    distro: str
+
+
+class LockedSystem(Strict):
+    """What a lock carries of its system for builds, roles and exports.
+
+    `login` is the user that its base images let log in, `pcluster` what ParallelCluster calls it, and `folders` what
+    vendors call it in the addresses of their repositories and in their archives, by vendor: `cuda: ubuntu2404`.
+    """
+
+    family: Literal["Debian", "RedHat"]
+    distribution: str
+    version: str
+    login: str
+    python: Python
+    purl: Purl
+    pcluster: str = ""
+    folders: dict[str, str] = {}
+
+
+class OwnOffer(Offer):
+    """An offer in the file of the system that it is for."""
+
+    os: list[str] = Field([], max_length=0)
+
+
+class OperatingSystem(LockedSystem):
+    """A file of `operating_systems/`.
+
+    A system that is `like` another one has all of it but what its own file says (`ingot.catalog.systems`). `left_out`
+    are components that the other one has and this one does not, each with the reason; `offers` come in the place of a
+    component's offers for the other one; `unresolved` says of a component what no source says on this system.
+    `signed_by` has the keys of repositories whose packages for this system another key signs than elsewhere.
 
     With `base`, a local image is made from the distribution's archive, whose index one of the primary fingerprints in
     `keys` must have signed. `base_images` are the base images in EC2 by platform, or by image where one has its own.
     Containers start from `container_image`, where there is no `base`.
     """
 
+    os: str
     name: Annotated[str, UNLOCKED]
-    family: Annotated[Literal["Debian", "RedHat"], UNLOCKED]
-    distribution: Annotated[str, UNLOCKED]
-    version: Annotated[str, UNLOCKED]
+    like: Annotated[str, UNLOCKED] = ""
+    codename: Annotated[str, UNLOCKED] = ""
     architectures: list[Arch]
     suites: list[str] = []
     base: Base | None = None
     keys: dict[str, Fingerprint] = {}
     base_images: dict[str, SourcedBaseImage] = {}
     container_image: SourcedContainerImage | None = None
+    offers: dict[str, list[OwnOffer]] = {}
+    left_out: dict[str, str] = {}
+    unresolved: dict[str, str] = {}
+    signed_by: dict[str, Key] = {}
     source: Annotated[str, UNLOCKED]
     checked: Annotated[date, UNLOCKED]
-
-    @model_validator(mode="after")
-    def _has_a_base(self) -> "OperatingSystem":
-        if self.base is not None and not (self.suites and self.keys):
-            raise ValueError("an operating system with 'base' needs 'suites' and 'keys'")
-        if self.base is None and not self.base_images:
-            raise ValueError("an operating system needs 'base' or 'base_images'")
-        return self
 
     @property
     def archive(self) -> Base:
@@ -94,33 +139,15 @@ class OperatingSystem(Strict):
         return self.base
 
 
-class Python(Strict):
-    """A Python of the distribution that runs Ansible and the suite: its command, and the packages that bring it."""
-
-    command: str
-    packages: list[str]
-
-
 class Builders(Strict):
-    """Where AMIs are built: instance types by architecture in the order that they are tried, the size of the root
-    volume in GiB where the base image has no larger one, by operating system whom its base image lets log in, and the
-    Python that an instance which builds itself gets."""
+    """Where AMIs are built: instance types by architecture in the order that they are tried, and the size of the root
+    volume in GiB where the base image has no larger one."""
 
     instance_types: dict[Arch, list[str]]
     volume_gib: int
-    logins: dict[str, str]
-    pythons: dict[str, Python]
-    source: str
-    checked: date
 
 
 class BuildersFile(Strict):
     """The file `builders.yml`."""
 
     builders: Builders
-
-
-class OperatingSystems(Strict):
-    """The file `operating_systems.yml`."""
-
-    operating_systems: dict[str, OperatingSystem]

@@ -122,7 +122,7 @@ class Archive:
             if not accepted:
                 raise IngotError(
                     f"the index of {suite} is signed by {', '.join(primaries) or 'no known key'}",
-                    place=f"operating_systems.yml: {self.system.name}: keys",
+                    place=f"operating_systems/{self.system.os}.yml: keys",
                     hint="accept a key only after comparing its fingerprint with Debian's published ones",
                 )
             signers[suite] = accepted

@@ -36,7 +36,7 @@ HINTS = {
     "UnauthorizedOperation": ALLOW,
     "AccessDenied": ALLOW,
     "AccessDeniedException": ALLOW + "; a key's own policy has to allow its part as well",
-    "ParameterNotFound": "mend the parameter in operating_systems.yml",
+    "ParameterNotFound": "mend the parameter in the system's file of operating_systems/",
     "EndpointConnectionError": "is there a network?",
     "RequestLimitExceeded": AGAIN,
     "Throttling": AGAIN,

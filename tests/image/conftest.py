@@ -205,7 +205,7 @@ RPM = f"%{{NAME}}\\t%|EPOCH?{{%{{EPOCH}}:}}|%{{VERSION}}-%{{RELEASE}}\\t{RPM_NEE
 @pytest.fixture(scope="session")
 def family(lock: Lock) -> str:
     """The family of the image's system, as Ansible calls it: `Debian` or `RedHat`."""
-    return read_catalog(own=own_catalog()).operating_systems[lock.os].family
+    return lock.system.family
 
 
 @pytest.fixture(scope="session")

@@ -240,7 +240,8 @@ def ec2_rig(folder: Path, simulated: str = "") -> Iterator[dict[str, str]]:
     `simulated` is the system whose vendors are served as well.
     """
     catalog = read_catalog()
-    rig = Rig(folder / "calls.jsonl", folder / "faults.txt", folder / "seconds.txt", catalog.builders.logins)
+    logins = {name: system.login for name, system in catalog.operating_systems.items()}
+    rig = Rig(folder / "calls.jsonl", folder / "faults.txt", folder / "seconds.txt", logins)
     with ExitStack() as stack:
         stack.callback(rig.close)
         own = stack.enter_context(serving_all(simulated, folder)) if simulated else None

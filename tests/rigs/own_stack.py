@@ -13,11 +13,11 @@ from ingot.catalog.digest import digest_of
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.lock import Lock, LockedComponent
+from ingot.model.target import Target
 from tests.rigs.kernels import with_kernel
 from tests.rigs.locks import locked, with_client
 from tests.rigs.systems import STACK, container, docker, gateway, run_playbook
 from tests.rigs.vendors import Vendors, serving
-from ingot.model.target import Target
 
 NAME = f"{STACK}-simulated"
 

@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from ingot import paths
+from ingot.catalog.read import read_catalog
 from ingot.image.base import ensure_base
 from ingot.image.setup import ensure_docker, ensure_local_tools, packer_environment
 from ingot.lock import file as locks
+from ingot.model.system import OperatingSystem
 from ingot.model.types import Arch
 from tests.rigs.foreign import can_run
 from tests.rigs.seen import SEEN
@@ -49,6 +51,12 @@ apt-get clean
 """
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
+# How systems of rpm call themselves: the name, the id, and the file that says it.
+REDHATS = {
+    "Amazon": ("Amazon Linux", "amzn", "/etc/system-release"),
+    "RedHat": ("Red Hat Enterprise Linux", "rhel", "/etc/redhat-release"),
+    "Rocky": ("Rocky Linux", "rocky", "/etc/rocky-release"),
+}
 # What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian. The triggers are
 # those of Red Hat's glibc (https://gitlab.com/redhat/centos-stream/rpms/glibc, glibc.spec).
 RPM_HAS = ["/bin/sh", "bash", "dkms", "gcc", "kmod", "make", "dnf-command(versionlock)", "systemd"]
@@ -89,12 +97,15 @@ class System:
     files: Mapping[str, str] | None = None
 
 
-def _ubuntu(version: str, codename: str) -> System:
-    words = {"version": version, "codename": codename}
+def _ubuntu(row: OperatingSystem) -> System:
+    words = {"version": row.version, "codename": row.codename}
     return System("apt", files={"/etc/os-release": UBUNTU.format(**words), "/etc/lsb-release": LSB.format(**words)})
 
 
-def _redhat(name: str, ident: str, version: str, release: str) -> System:
+def _redhat(row: OperatingSystem) -> System:
+    name, ident, release = REDHATS[row.distribution]
+    # A minor release, where there are some.
+    version = row.version if ident == "amzn" else f"{row.version}.6"
     text = f'NAME="{name}"\nID="{ident}"\nID_LIKE="fedora"\nVERSION="{version}"\nVERSION_ID="{version}"\n'
     # Whatever else a system has, Ansible asks this file whether it is one of Red Hat's family; Amazon Linux has none.
     releases = {release, "/etc/redhat-release"} if ident != "amzn" else {release}
@@ -111,15 +122,13 @@ def _redhat(name: str, ident: str, version: str, release: str) -> System:
     return System("rpm", files=files)
 
 
-SYSTEMS = {
-    "debian12": System("apt", real=True),
-    "debian13": System("apt", real=True),
-    "ubuntu2204": _ubuntu("22.04", "jammy"),
-    "ubuntu2404": _ubuntu("24.04", "noble"),
-    "al2023": _redhat("Amazon Linux", "amzn", "2023", "/etc/system-release"),
-    "rocky9": _redhat("Rocky Linux", "rocky", "9.6", "/etc/rocky-release"),
-    "rhel9": _redhat("Red Hat Enterprise Linux", "rhel", "9.6", "/etc/redhat-release"),
-}
+def _system(row: OperatingSystem) -> System:
+    if row.base:
+        return System("apt", real=True)
+    return _ubuntu(row) if row.distribution == "Ubuntu" else _redhat(row)
+
+
+SYSTEMS = {name: _system(row) for name, row in read_catalog().operating_systems.items()}
 
 
 def docker(*words: str, stdin: str | None = None) -> str:

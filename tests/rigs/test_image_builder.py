@@ -85,7 +85,7 @@ def component(tmp_path: Path) -> tuple[dict[str, Any], Path]:
 @pytest.fixture
 def base() -> Iterator[str]:
     """The image of an instance of the base AMI; what a test makes of it is removed."""
-    made = machine(SYSTEM, read_catalog().builders.logins[SYSTEM])
+    made = machine(SYSTEM, read_catalog().operating_systems[SYSTEM].login)
     yield made
     listed = ["docker", "ps", "-aq", "--filter", "name=^ingot-image-builder-"]
     for each in subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split():

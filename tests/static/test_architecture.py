@@ -34,6 +34,7 @@ TESTED_BY = {
     "container/buildkit": "tests/containers/test_reproducible.py",
     "container/probe": "tests/unit/container/test_pair.py",
     "container/smoke": "tests/unit/container/test_build.py",
+    "catalog/addresses": "tests/unit/catalog/test_systems.py",
     "catalog/schema": "tests/unit/cli/test_main.py",
     "catalog/names": "tests/unit/catalog/test_catalog.py",
     "catalog/read": "tests/unit/catalog/test_catalog.py",

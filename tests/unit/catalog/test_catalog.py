@@ -113,14 +113,15 @@ def test_a_container_is_made_from_another_one_that_is_there(catalog_copy: Path, 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("      eks-cpu:", "      eks-cpus:", "'eks-cpus' is no platform and no image"),
+        ("  eks-cpu:", "  eks-cpus:", "'eks-cpus' is no platform and no image"),
         ("brings: [kernel]", "brings: [kernal]", "unknown component 'kernal' in 'brings'"),
     ],
 )
 def test_a_base_image_is_of_a_platform_or_an_image_and_brings_components(
     catalog_copy: Path, old: str, new: str, said: str
 ) -> None:
-    spoil(catalog_copy / "operating_systems.yml", old, new)
+    file = catalog_copy / "operating_systems" / "al2023.yml"
+    spoil(file, old, new)
     with pytest.raises(IngotError, match=said) as caught:
         read_catalog(catalog_copy)
-    assert caught.value.place.startswith(f"{catalog_copy / 'operating_systems.yml'}:")
+    assert caught.value.place.startswith(f"{file}:")

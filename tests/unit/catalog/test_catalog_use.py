@@ -1,5 +1,6 @@
-"""Nothing stands in the catalog that nothing reads."""
+"""Nothing stands in the catalog that nothing reads, and no reason speaks of what is not there."""
 
+import re
 from collections import Counter
 
 from ingot import paths
@@ -54,6 +55,25 @@ def test_every_release_is_of_systems_of_its_offer() -> None:
 def test_every_lock_that_there_should_be_is_there_and_no_other() -> None:
     wanted = {locks.path_of(target) for target in TARGETS}
     assert wanted == {path for stack in CATALOG.stacks for path in paths.lock_dir(stack).glob("*.yml")}
+
+
+def said_of(version: str) -> set[str]:
+    """How a sentence may speak of a version: as it is, by its minor release, and by its branch if that is a number."""
+    parts = version.split(".")
+    return {version, ".".join(parts[:2])} | ({parts[0]} if len(parts[0]) > 2 else set())
+
+
+def test_no_pins_reason_speaks_of_a_version_that_the_lock_has_not() -> None:
+    releases = {text for part in CATALOG.components.values() for offer in part.offers for text in offer.releases}
+    known = {text for version in releases for text in said_of(version)}
+    for target in TARGETS:
+        lock = locks.load(locks.path_of(target))
+        there = {text for entry in lock.components.values() for text in said_of(entry.version)}
+        for name in lock.components:
+            why = CATALOG.stack(target.stack).pins[name].on(target.os).why
+            spoken = {each for each in re.findall(r"(?<![\w.])\d+(?:\.\d+)*", why) if each in known}
+            assert spoken <= there, f"{target.stack} {lock.key} {name}: {why}"
+            assert lock.components[name].why.startswith(why.removesuffix("."))
 
 
 def test_a_vendors_lock_is_made_anew_with_the_same_bytes() -> None:

@@ -13,17 +13,19 @@ from ingot.model.lock import Lock
 from tests.commandline import ingot_process
 
 SYSTEM = """
-operating_systems:
-  ourlinux:
-    name: Our Linux
-    family: Debian
-    distribution: Our
-    version: '1'
-    architectures: [x86_64]
-    base_images:
-      ec2: {owner: '123456789012', name: 'our-linux-*', source: https://example.org, checked: 2026-11-24}
-    source: https://example.org
-    checked: 2026-11-24
+os: ourlinux
+name: Our Linux
+family: Debian
+distribution: Our
+version: '1'
+architectures: [x86_64]
+login: us
+python: {command: python3, packages: [python3-venv]}
+purl: {namespace: our, distro: ourlinux}
+base_images:
+  ec2: {owner: '123456789012', name: 'our-linux-*', source: https://example.org, checked: 2026-11-24}
+source: https://example.org
+checked: 2026-11-24
 """
 COMPONENT = """
 component: {name}
@@ -67,7 +69,8 @@ def own(tmp_path: Path) -> Path:
     """A team's catalog with a system, two components, a rule between them and a stack."""
     (tmp_path / "components").mkdir()
     (tmp_path / "stacks").mkdir()
-    (tmp_path / "operating_systems.yml").write_text(SYSTEM)
+    (tmp_path / "operating_systems").mkdir()
+    (tmp_path / "operating_systems" / "ourlinux.yml").write_text(SYSTEM)
     for name, rules in (("lower", ""), ("upper", RULE)):
         text = COMPONENT.format(name=name, rules=rules, digest="a" * 64)
         (tmp_path / "components" / f"{name}.yml").write_text(text)
@@ -132,6 +135,18 @@ def test_a_pin_that_breaks_a_rule_is_refused_until_the_rule_is_accepted(own: Pat
     lock = made(own)
     assert lock.components["lower"].version == "2.0"
     assert lock.accepted == {"upper-lower": "we patched it"}
+
+
+def test_a_range_for_one_system_has_its_own_reason(own: Path) -> None:
+    stack = own / "stacks" / "ours.yml"
+    text = STACK.format(lower=">=2", more="").replace("so we like it", "2.0 is what all have", 1)
+    stack.write_text(text.replace("why: 2.0", "by_os: {ourlinux: {version: '<2', why: ours is older}}, why: 2.0", 1))
+    lower = made(own).components["lower"]
+    assert lower.version == "1.0"
+    assert lower.why.startswith("ours is older. Not 2.0")
+    stack.write_text(text.replace("why: 2.0", "by_os: {ourlinx: {version: '<2', why: ours is older}}, why: 2.0", 1))
+    with pytest.raises(IngotError, match="unknown operating system 'ourlinx'"):
+        read_catalog(own=own)
 
 
 def test_a_plan_shows_what_is_accepted(own: Path) -> None:

@@ -13,8 +13,8 @@ from typer.main import get_command
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.cli.main import app
-from tests.commandline import ingot
 from ingot.lock import file as locks
+from tests.commandline import ingot
 
 LOCK = paths.LOCKS / "2026.11" / "debian13-x86_64.yml"
 
@@ -140,11 +140,12 @@ def test_every_summary_fits_its_column_and_is_a_sentence() -> None:
     assert {words: text for words, text in texts.items() if not text.endswith(".")} == {}
 
 
-@pytest.mark.parametrize("kind", ["component", "stack", "images"])
+@pytest.mark.parametrize("kind", ["component", "stack", "images", "operating-system"])
 def test_a_schema_of_a_catalog_file_is_json_schema(kind: str) -> None:
     schema = json.loads(ingot("catalog", "schema", kind).stdout)
     Draft202012Validator.check_schema(schema)
     files = {"component": "components/efa.yml", "stack": "stacks/2026.11.yml", "images": "images.yml"}
+    files["operating-system"] = "operating_systems/rocky9.yml"
     content = json.loads(json.dumps(yaml.safe_load((paths.CATALOG / files[kind]).read_text()), default=str))
     validator = Draft202012Validator(schema)
     assert list(validator.iter_errors(content)) == []

@@ -170,7 +170,7 @@ def with_(option: str, value: str) -> tuple[str, ...]:
         (with_("--instance-type", "p3dn.24xlarge"), "V100 needs the closed kernel module"),
         (with_("--head-instance-type", "hpc7g.4xlarge"), "hpc7g.4xlarge is aarch64, the AMI is x86_64"),
         (with_("--head-instance-type", "big"), "'big' is no instance type\n  hint: as m7i.xlarge"),
-        (with_("--os", "rocky9"), "no base image of parallelcluster for rocky9\n  hint: --os ubuntu2204 or"),
+        (with_("--os", "rocky9"), "no base image of parallelcluster for rocky9\n  hint: --os al2023 or rhel9 or"),
         (with_("--os", "debian14"), "unknown operating system 'debian14'"),
         (with_("--arch", "arm64"), "ubuntu2404 has no architecture 'arm64'"),
         (with_("--stack", "2026.12"), "unknown stack '2026.12'"),
