@@ -103,4 +103,4 @@ def test_the_digest_of_the_inputs_changes_with_an_own_image_and_its_lock(
 def test_the_documentation_says_how_much_disk_is_asked_for() -> None:
     gpus, cpus = build.FREE_GIB["nvidia"], build.FREE_GIB["cpu"]
     text = (paths.ROOT / "docs" / "setup.md").read_text()
-    assert f"A local build needs {gpus} GB of free disk, one for CPUs {cpus} GB;" in text
+    assert f"A local build needs {gpus} GB of free disk, a CPU image {cpus} GB;" in text
