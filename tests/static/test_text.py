@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import textwrap
+import tomllib
 
 import pytest
 from typer.core import TyperGroup
@@ -80,6 +82,45 @@ def test_named_commands_and_options_exist() -> None:
             unknown += [] if known else [(name, line)]
     assert named
     assert unknown == []
+
+
+def test_the_readme_fits_on_a_page() -> None:
+    assert len(_text("README.md").splitlines()) <= 100
+
+
+def test_the_index_of_the_documentation_links_every_page() -> None:
+    pages = {name.removeprefix("docs/") for name in DOCS if name.startswith("docs/")} - {"README.md"}
+    assert pages
+    assert pages - set(LINK.findall(_text("docs/README.md"))) == set()
+
+
+def test_the_drawing_of_the_architecture_has_the_rooms_in_their_order() -> None:
+    contracts = tomllib.loads(_text("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    layers = [each["layers"] for each in contracts if each["type"] == "layers"]
+    section = _text("ARCHITECTURE.md").partition("## The rooms")[2].partition("\n## ")[0]
+    drawn = [re.split(" {3,}", line)[0].replace("/", "") for line in re.findall("^ {4}(.+)", section, re.MULTILINE)]
+    assert [[" ".join(line.split()) for line in drawn]] == layers
+
+
+def _hunks(name: str) -> list[tuple[str, str]]:
+    """(file, added lines) of the diffs in a page."""
+    hunks: list[tuple[str, str]] = []
+    for block in re.findall(r"^ *```diff\n(.*?)^ *```$", _text(name), re.MULTILINE | re.DOTALL):
+        file = ""
+        for line in textwrap.dedent(block).splitlines():
+            if line.startswith("+++ b/"):
+                file = line.removeprefix("+++ b/")
+            elif line == "@@":
+                hunks.append((file, ""))
+            else:
+                hunks[-1] = (file, f"{hunks[-1][1]}{line[1:]}\n")
+    return hunks
+
+
+def test_diffs_in_the_documentation_are_of_the_files_as_they_are() -> None:
+    hunks = [hunk for name in DOCS for hunk in _hunks(name)]
+    assert hunks
+    assert [f"{file}: {added}" for file, added in hunks if added not in _text(file)] == []
 
 
 def test_generated_documentation_is_current() -> None:
