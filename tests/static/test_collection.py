@@ -7,7 +7,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
+from linters import check
 
+from ingot import __version__
 from ingot.paths import ROOT
 
 UNWANTED = {".venv", "build", ".git", ".cache", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
@@ -46,3 +49,21 @@ def test_every_role_has_argument_specs_and_a_readme() -> None:
         if not (role / name).exists()
     ]
     assert lacking == []
+
+
+def test_the_collection_and_the_changelog_have_the_version_of_the_command_line() -> None:
+    galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+    releases = yaml.safe_load((ROOT / "changelogs" / "changelog.yaml").read_text())["releases"]
+    exporter = (ROOT / "roles" / "efa_exporter" / "files" / "ingot-efa-exporter").read_text()
+    assert galaxy["version"] == __version__
+    assert __version__ in releases
+    assert f'VERSION = "{__version__}"' in exporter
+
+
+def test_the_changelog_is_valid_and_its_page_is_generated_from_it(tmp_path: Path) -> None:
+    env = {"ANSIBLE_HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build")}
+    check("antsibull-changelog", "lint", **env)
+    check("antsibull-changelog", "lint-changelog-yaml", "changelogs/changelog.yaml", **env)
+    page = tmp_path / "CHANGELOG.md"
+    check("antsibull-changelog", "generate", "--output", str(page), "--output-format", "md", **env)
+    assert page.read_text() == (ROOT / "CHANGELOG.md").read_text(), "run `antsibull-changelog generate`"
