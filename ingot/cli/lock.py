@@ -144,8 +144,10 @@ def _resolve(
     stacks = _stacks(whole, stack, every)
     for target in locks.targets(whole, stacks, os_name, arch):
         path = locks.path_of(target)
-        old = locks.load(path) if path.exists() else None
         progress = Progress()
+        old = locks.earlier(path)
+        if old is None and path.exists():
+            progress.note(f"{path.name} is of another release of Ingot; nothing of it is kept")
         with progress.phase(f"lock {target}"):
             new = make(whole, target, keep=old if keep else None).lock
             new = recorder.keep(new, old)

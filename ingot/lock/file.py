@@ -47,6 +47,14 @@ def load(path: Path) -> Lock:
     return load_yaml(path, Lock)
 
 
+def earlier(path: Path) -> Lock | None:
+    """The lock at `path`, of which a new one keeps what it can; None if there is none of the format of this release."""
+    try:
+        return load(path)
+    except IngotError:
+        return None
+
+
 def dump(lock: Lock) -> str:
     """The lock's text: keys sorted, one package a line, the same bytes for the same lock."""
     data = lock.model_dump(mode="json", by_alias=True, exclude_defaults=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from linters import check
+from tests.linters import check
 
 from ingot import __version__
 from ingot.paths import ROOT

@@ -2,7 +2,7 @@
 
 import re
 
-from linters import check, tracked
+from tests.linters import check, tracked
 
 from ingot.paths import ROOT
 

@@ -149,6 +149,17 @@ def test_a_range_for_one_system_has_its_own_reason(own: Path) -> None:
         read_catalog(own=own)
 
 
+def test_a_lock_of_an_earlier_format_is_replaced_and_said_to_be(own: Path) -> None:
+    assert ingot_process("lock", own=own).returncode == 0
+    path = own / "locks" / "ours" / "ourlinux-x86_64.yml"
+    current = path.read_text()
+    path.write_text(current.replace("components:", "parts:"))
+    done = ingot_process("lock", own=own)
+    assert done.returncode == 0, done.stderr
+    assert "ourlinux-x86_64.yml is of another release of Ingot" in done.stderr
+    assert path.read_text() == current
+
+
 def test_a_plan_shows_what_is_accepted(own: Path) -> None:
     (own / "stacks" / "ours.yml").write_text(STACK.format(lower=">=2", more="accept: {upper-lower: we patched it}\n"))
     images = "{platform: ec2, accelerator: cpu, summary: Our image., roles: [base], given: [lower, upper]}"
