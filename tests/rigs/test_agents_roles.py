@@ -1,4 +1,4 @@
-"""The AWS command line and the agents of Systems Manager and CloudWatch, whose vendor publishes single files."""
+"""The AWS command line and the agents of Systems Manager and CloudWatch are those of the lock, and the only ones."""
 
 import pytest
 

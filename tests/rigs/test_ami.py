@@ -1,4 +1,4 @@
-"""AMIs, built by the product's own command against an emulated EC2 whose instances are containers.
+"""`ingot ami build` makes an AMI that passes the suite, or fails with the reason and leaves nothing in the account.
 
 Most tests build an image of their own on Debian 12, with the roles that every image ends with; one builds all nine
 against simulated vendors.

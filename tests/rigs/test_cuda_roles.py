@@ -1,4 +1,4 @@
-"""CUDA, NCCL, its tests, Docker and NVIDIA's container toolkit from simulated vendors, and the toolkit's real programs.
+"""CUDA, NCCL, its tests, Docker and NVIDIA's container toolkit work together, and what the owner has set stays.
 
 Open MPI comes with the installer of EFA, of which the tests of NCCL need a header and a library: both are made here.
 """

@@ -1,4 +1,4 @@
-"""What dnf promises beyond installing: what is held stays, a lock moves it and back, and nothing unsigned comes in.
+"""With dnf as well, what is held stays, a lock moves it there and back, and nothing unsigned comes in.
 
 The system is a Debian container that presents itself as another; dnf, rpm, keys, signatures and packages are real.
 """

@@ -1,4 +1,4 @@
-"""NVIDIA's driver from its own repository, simulated, with modules that are compiled for a real kernel.
+"""NVIDIA's driver of the lock is built for the image's kernel, in the flavour that the machine's GPU takes.
 
 The kernel is that of the headers in the rig's image; nothing loads the modules, but depmod, modinfo and modprobe's
 plans are real.

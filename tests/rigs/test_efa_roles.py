@@ -1,4 +1,4 @@
-"""EFA by AWS' installer, and its plugin for NCCL, converged against a simulated AWS."""
+"""EFA and its plugin for NCCL come from AWS' installer, verified, whole, and again where it was cut off."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Roles on systems where no other test applies them: our own on each, and Debian's for real."""
+"""Our own roles converge on every system, and Debian's roles on the real Debian."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

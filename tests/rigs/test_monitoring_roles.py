@@ -1,4 +1,4 @@
-"""What gathers and shows metrics, converged against simulated vendors; its settings are checked by real programs."""
+"""What gathers and shows metrics is the lock's, and the real Prometheus accepts its settings."""
 
 import pytest
 import yaml

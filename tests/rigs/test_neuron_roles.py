@@ -1,4 +1,4 @@
-"""AWS Neuron and the Lustre client, converged against simulated vendors: their modules are real, for a real kernel."""
+"""AWS Neuron and the Lustre client get modules for the kernel of the lock, or are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Services of roles on a machine that runs systemd: started and listening after converge, or an error that says why."""
+"""A service listens when its role has converged on a running machine, or the role says why it does not."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Slurm, Enroot and pyxis, converged against simulated vendors; on Debian 13 pyxis is loaded by Debian's real Slurm."""
+"""Slurm, Enroot and pyxis are built of the lock's sources; on Debian 13 Debian's real Slurm loads pyxis."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Roles whose packages come from vendors' repositories, converged against a simulated vendor on simulated systems.
+"""Packages of a vendor's repository are installed and held as the lock has them, once the vendor's key is the lock's.
 
 A system is a Debian container that presents itself as Ubuntu 24.04, Amazon Linux 2023 and so on; apt, dnf, rpm, keys,
 signatures and packages are real. What goes wrong with a package itself, test_faults.py has for every role.

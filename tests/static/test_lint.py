@@ -1,4 +1,4 @@
-"""Runs every linter over what it understands; each failure shows what the linter said."""
+"""Every linter is content with what it understands; a failure shows what it prints."""
 
 from pathlib import Path
 
