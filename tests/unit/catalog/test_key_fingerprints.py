@@ -1,23 +1,15 @@
 """A key file is judged by the fingerprints of the keys in it, before anything trusts it."""
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
 
-from ingot import paths
+from plugins.filter.key_fingerprints import key_fingerprints
 from tests.signing import Key
 
 MakeKey = Callable[..., tuple[str, str]]
-
-SOURCE = paths.ROOT / "plugins" / "filter" / "key_fingerprints.py"
-spec = importlib.util.spec_from_file_location("key_fingerprints", SOURCE)
-assert spec and spec.loader
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-key_fingerprints = module.key_fingerprints
 
 
 @pytest.fixture

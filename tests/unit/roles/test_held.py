@@ -1,15 +1,8 @@
 """The list of dnf's versionlock holds a component's packages at the lock's versions, and what others wrote stays."""
 
-import importlib.util
-
 import pytest
 
-from ingot import paths
-
-spec = importlib.util.spec_from_file_location("held", paths.ROOT / "plugins" / "filter" / "held.py")
-assert spec and spec.loader
-held = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(held)
+from plugins.filter import held
 
 PINS = [{"name": "nvidia-imex", "version": "580.126.20-1"}, {"name": "nvidia-driver", "version": "3:580.126.20-1.el9"}]
 OURS = "nvidia-driver-3:580.126.20-1.el9.*\nnvidia-imex-0:580.126.20-1.*\n"
