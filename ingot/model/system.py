@@ -117,7 +117,7 @@ class OperatingSystem(LockedSystem):
     os: str
     name: Annotated[str, UNLOCKED]
     like: Annotated[str, UNLOCKED] = ""
-    codename: Annotated[str, UNLOCKED] = ""
+    codename: str = ""
     architectures: list[Arch]
     suites: list[str] = []
     base: Base | None = None

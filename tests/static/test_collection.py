@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.linters import check
 
 from ingot import __version__
 from ingot.paths import ROOT
+from tests.linters import check
 
 UNWANTED = {".venv", "build", ".git", ".cache", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
 GALAXY = Path(sys.executable).parent / "ansible-galaxy"
