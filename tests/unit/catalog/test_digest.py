@@ -30,8 +30,9 @@ DECISIVE = {
         "os", "arch", "apt", "wheels", "repository", "download", "releases", "facts", "facts_from_package",
     },
     "OperatingSystem": {
-        "os", "codename", "family", "distribution", "version", "login", "python", "purl", "pcluster", "folders", "architectures",
-        "suites", "base", "keys", "base_images", "container_image", "offers", "left_out", "unresolved", "signed_by",
+        "os", "codename", "family", "distribution", "version", "login", "python", "purl", "pcluster", "folders",
+        "architectures", "suites", "base", "keys", "base_images", "container_image", "offers", "left_out",
+        "unresolved", "signed_by",
     },
     "OwnOffer": {
         "os", "arch", "apt", "wheels", "repository", "download", "releases", "facts", "facts_from_package",
