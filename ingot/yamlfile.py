@@ -68,6 +68,17 @@ def parse(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
         loader.dispose()
 
 
+# What pydantic says of shapes, in words of YAML.
+SHAPES = {
+    "missing": "is missing",
+    "model_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "list_type": "must be a list",
+    "string_type": "must be text: quote it",
+    "too_short": "must not be empty",
+}
+
+
 def place(path: Path, *where: str | int) -> str:
     """File and line of the key `where` in `path`, for an error about what stands there."""
     return f"{path}:{read(path)[1].get(where, 1)}"
@@ -134,7 +145,11 @@ def validated(path: Path, data: Any, lines: Mapping[Where, int], model: type[Mod
         if problem["type"] == "extra_forbidden":
             hint = nearest(str(where[-1]), _fields(model, where[:-1]))
             raise IngotError(f"unknown key {key!r}", place=place, hint=hint) from None
-        raise IngotError(f"{key}: {problem['msg']}", place=place) from None
+        message = SHAPES.get(
+            problem["type"], problem["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
+        )
+        between = " " if problem["type"] in SHAPES else ": "
+        raise IngotError(f"{key or path.name}{between}{message}", place=place) from None
 
 
 def missing(data: Any, model: type[BaseModel]) -> list[str]:

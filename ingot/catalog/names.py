@@ -66,6 +66,9 @@ def check_names(catalog: Catalog) -> None:
             at = place(file, "base_images", start)
             if start not in starts:
                 raise UsageError(f"{start!r} is no platform and no image", place=at, hint=nearest(start, starts))
+            mentions = {*catalog.components, "arch", "deb_arch"}
+            for used in sorted(base.named - mentions):
+                raise UsageError(f"unknown component {used!r} in braces", place=at, hint=nearest(used, mentions))
             for used in base.brings:
                 if used not in catalog.components:
                     hint = nearest(used, catalog.components)

@@ -42,8 +42,9 @@ def targets(catalog: Catalog, stacks: Iterable[str], os_name: str = "", arch: st
 def load(path: Path) -> Lock:
     """The lock at `path`; UsageError that names the locks there are when it does not exist."""
     if not path.exists():
-        known = [file.stem for file in path.parent.glob("*.yml")]
-        raise UsageError(f"there is no lock {path.stem!r} in {path.parent}", hint=nearest(path.stem, known))
+        there = [file.stem for file in path.parent.glob("*.yml")]
+        hint = nearest(path.stem, there) if there else f"`ingot lock --stack {path.parent.name}` makes them"
+        raise UsageError(f"there is no lock {path.stem!r} in {path.parent}", hint=hint)
     return load_yaml(path, Lock)
 
 
@@ -66,7 +67,7 @@ def dump(lock: Lock) -> str:
         lines += _block(key, data[key]) if data[key] else []
     lines += [f"container_image: {flow(data['container_image'])}"] if data["container_image"] else []
     lines += _block("repositories", data["repositories"])
-    lines.append("components:")
+    lines.append("components:" if data["components"] else "components: {}")
     for name, entry in data["components"].items():
         lines.append(f"  {name}:")
         lines += [f"    {key}: {flow(_said(value))}" for key, value in entry.items() if _is_said(value)]

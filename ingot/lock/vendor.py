@@ -6,7 +6,6 @@ from packaging.version import Version
 
 from ingot.catalog.addresses import address, key_of
 from ingot.catalog.catalog import Catalog
-from ingot.errors import IngotError
 from ingot.lock.world import Candidate
 from ingot.model.component import InheritedOffer, Offer
 from ingot.model.lock import Artifact, LockedComponent, Repository
@@ -47,18 +46,14 @@ def words(version: str, arch: Arch) -> dict[str, str]:
 
 
 def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: Arch) -> dict[str, BaseImage]:
-    """How each base image is found, with the versions that it has to be of."""
+    """How each base image is found, with the versions it must have; not those of components that the stack lacks."""
     versions = {name: candidate.text for name, candidate in chosen.items()}
     names = {**versions, "arch": EC2_ARCH[arch], "deb_arch": DEB_ARCH[arch]}
     found: dict[str, BaseImage] = {}
     for image, row in system.base_images.items():
-        try:
+        if row.named <= set(names):
             name, ssm = row.name.format(**names), row.ssm.format(**names)
-        except KeyError as lacking:
-            raise IngotError(
-                f"the base image of {image} on {system.name} names {lacking}, which the stack does not have"
-            ) from None
-        found[image] = BaseImage(owner=row.owner, name=name, ssm=ssm, brings=row.brings)
+            found[image] = BaseImage(owner=row.owner, name=name, ssm=ssm, brings=row.brings)
     return found
 
 

@@ -1,7 +1,10 @@
 """The shape of a machine image: platform, accelerator, roles."""
 
+from collections import Counter
 from collections.abc import Collection
 from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from ingot.model.types import UNLOCKED, Accelerator, Platform, Strict
 
@@ -18,8 +21,14 @@ class Image(Strict):
     platform: Platform
     accelerator: Accelerator
     summary: Annotated[str, UNLOCKED]
-    roles: list[str]
+    roles: list[str] = Field(min_length=1)
     given: list[str] = []
+
+    @model_validator(mode="after")
+    def _has_each_role_once(self) -> "Image":
+        if twice := [role for role, count in Counter(self.roles).items() if count > 1]:
+            raise ValueError(f"the role {twice[0]} is listed twice")
+        return self
 
     @property
     def parts(self) -> list[str]:

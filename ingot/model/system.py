@@ -1,6 +1,7 @@
 """The shape of an operating system, and of where images of it are built."""
 
 from datetime import date
+from string import Formatter
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -32,6 +33,11 @@ class BaseImage(Strict):
     name: str = ""
     ssm: str = ""
     brings: list[str] = []
+
+    @property
+    def named(self) -> set[str]:
+        """What `name` and `ssm` mention in braces."""
+        return {field for text in (self.name, self.ssm) for _, field, _, _ in Formatter().parse(text) if field}
 
     @model_validator(mode="after")
     def _can_be_found(self) -> "BaseImage":

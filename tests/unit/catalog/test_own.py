@@ -8,6 +8,7 @@ import pytest
 from ingot.catalog.own import begin
 from ingot.catalog.read import read_catalog
 from ingot.errors import IngotError, UsageError
+from ingot.lock.file import load
 from ingot.lock.make import make
 from ingot.model.lock import Lock
 from tests.commandline import ingot_process
@@ -228,3 +229,39 @@ def test_an_image_that_cannot_be_what_it_says_is_refused_before_a_plan(
     first, second = done.stderr.splitlines()
     assert first == f"error: {own / 'images.yml'}:2: {error}"
     assert hint in second
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{platform: ec2, accelerator: cpu, summary: x, roles: []}", "images.mine.roles must not be empty"),
+        ("{platform: ec2, accelerator: cpu, summary: x, roles: base}", "images.mine.roles must be a list"),
+        ("{platform: ec2, accelerator: cpu, summary: x}", "images.mine.roles is missing"),
+        ("{platform: ec2, accelerator: cpu, summary: 5, roles: [base]}", "images.mine.summary must be text: quote it"),
+        ("{platform: ec2, accelerator: cpu, summary: x, roles: [base, base]}", "the role base is listed twice"),
+        ("{platform: ec2, accelerator: gpu, summary: x, roles: [base]}", "must be 'nvidia', 'neuron' or 'cpu'"),
+        ("[base]", "images.mine must be a mapping"),
+    ],
+)
+def test_a_row_of_the_wrong_shape_is_one_error_in_words_of_yaml(own: Path, text: str, error: str) -> None:
+    (own / "images.yml").write_text(f"images:\n  mine: {text}\n")
+    with pytest.raises(IngotError) as caught:
+        read_catalog(own=own)
+    assert error in caught.value.message
+    assert caught.value.place == f"{own / 'images.yml'}:2"
+
+
+def test_a_stack_without_components_makes_a_lock_and_a_plan_of_it_says_what_is_missing(own: Path) -> None:
+    (own / "stacks" / "ours.yml").write_text("stack: ours\nsummary: Empty.\nsystems: [ubuntu2404]\npins: {}\n")
+    done = ingot_process("lock", own=own)
+    assert done.returncode == 0, done.stderr
+    # A base image that is found by the version of a component is not there without that.
+    lock = load(own / "locks" / "ours" / "ubuntu2404-x86_64.yml")
+    assert list(lock.base_images) == ["ec2"]
+    assert lock.components == {}
+
+
+def test_a_stack_whose_locks_were_never_made_says_how(own: Path) -> None:
+    done = ingot_process("plan", "ec2-cpu", "--os", "ourlinux", "--stack", "ours", own=own)
+    assert done.returncode == 2
+    assert "`ingot lock --stack ours` makes them" in done.stderr

@@ -84,6 +84,21 @@ def test_the_digest_of_the_inputs_changes_with_a_role(
     assert inputs_digest(copy / lock) != before
 
 
+@pytest.mark.parametrize("name", build.INPUT_MODULES)
+def test_the_digest_of_the_inputs_changes_with_what_makes_base_and_disk(
+    selection: ImageSelection, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "checkout"
+    for folder in ("roles", "plugins", "playbooks", "packer", "containers", "catalog", "locks", "ingot"):
+        shutil.copytree(paths.ROOT / folder, copy / folder)
+    lock = copy / selection.lock_path.relative_to(paths.ROOT)
+    monkeypatch.setattr(paths, "ROOT", copy)
+    before = inputs_digest(lock)
+    with (copy / "ingot" / name).open("a") as module:
+        module.write("# A change.\n")
+    assert inputs_digest(lock) != before
+
+
 def test_the_digest_of_the_inputs_changes_with_an_own_image_and_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
