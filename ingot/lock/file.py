@@ -45,7 +45,12 @@ def load(path: Path) -> Lock:
         there = [file.stem for file in path.parent.glob("*.yml")]
         hint = nearest(path.stem, there) if there else f"`ingot lock --stack {path.parent.name}` makes them"
         raise UsageError(f"there is no lock {path.stem!r} in {path.parent}", hint=hint)
-    return load_yaml(path, Lock)
+    try:
+        return load_yaml(path, Lock)
+    except IngotError as error:
+        renew = f"`ingot lock --stack {path.parent.name}` renews it"
+        error.hint = error.hint or f"was it made by an earlier release? {renew}"
+        raise
 
 
 def earlier(path: Path) -> Lock | None:

@@ -154,7 +154,10 @@ def test_a_lock_of_an_earlier_format_is_replaced_and_said_to_be(own: Path) -> No
     assert ingot_process("lock", own=own).returncode == 0
     path = own / "locks" / "ours" / "ourlinux-x86_64.yml"
     current = path.read_text()
-    path.write_text(current.replace("components:", "parts:"))
+    path.write_text(current.replace("\nsystem: ", "\n# system: "))
+    refused = ingot_process("plan", "ec2-cpu", "--os", "ourlinux", own=own)
+    assert (refused.returncode, "system is missing" in refused.stderr) == (1, True)
+    assert "`ingot lock --stack ours` renews it" in refused.stderr
     done = ingot_process("lock", own=own)
     assert done.returncode == 0, done.stderr
     assert "ourlinux-x86_64.yml is of another release of Ingot" in done.stderr
