@@ -1,4 +1,4 @@
-"""Shows long work on standard error: one live line on a terminal, one line a finished step elsewhere."""
+"""Shows progress on standard error: one live line on a terminal, one line per finished step elsewhere."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.status import Status
 
-# The width of tables where no terminal says it, as in a file or a pipe.
+# The width of tables without a terminal, as in a file or a pipe.
 WIDTH = 160
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
@@ -31,7 +31,7 @@ class Progress:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Bracket a phase: show that it runs, and how long it took when it is done."""
+        """Show that a phase is running, and how long it took once it is done."""
         began = time.monotonic()
         self._phase = name
         if not self._quiet and err.is_terminal:
@@ -47,12 +47,12 @@ class Progress:
         self.note(f"{name}: {self.seconds[name]:.1f} s")
 
     def tell(self, text: str) -> None:
-        """Say what the current phase does just now; only a terminal shows it."""
+        """Show what the current phase is doing; on a terminal only."""
         if self._live is not None:
             elapsed = clock(time.monotonic() - self._start)
             self._live.update(f"{self._phase} · {text} · {elapsed}")
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays on screen."""
         if not self._quiet:
             err.print(f"[{clock(time.monotonic() - self._start)}] {text}", markup=False)

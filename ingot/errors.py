@@ -1,10 +1,10 @@
-"""The one exception that a user can cause: what is wrong, where, and what to do about it."""
+"""The exception for every failure that a user can fix: what is wrong, where, and what to do."""
 
 
 class IngotError(Exception):
-    """A failure that a user can mend; the command line prints it and exits with `exit_code`.
+    """A failure that a user can fix; the command line prints it and exits with `exit_code`.
 
-    `message` says what is wrong in one sentence, `place` names the file, line or key, `hint` says how to mend it.
+    `message` says what is wrong in one sentence, `place` names the file, line or key, `hint` says how to fix it.
     """
 
     def __init__(self, message: str, *, place: str = "", hint: str = "", exit_code: int = 1) -> None:

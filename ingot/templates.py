@@ -1,4 +1,4 @@
-"""Reads the templates from which files for other programs are rendered."""
+"""Loads the templates of files for other programs."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def environment(folder: Path) -> Environment:
-    """The templates in `folder`, in which a name that is not known is an error. Values for YAML go through `tojson`."""
+    """The templates in `folder`; an undefined name in one is an error. Values for YAML go through `tojson`."""
     return Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,

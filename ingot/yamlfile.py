@@ -1,4 +1,4 @@
-"""Reads YAML that people write, with the line of every key for error messages; writes data as one line of YAML."""
+"""Reads hand-written YAML and keeps the line of every key for error messages; writes data as one line of YAML."""
 
 import difflib
 import functools
@@ -15,12 +15,12 @@ from ingot.errors import IngotError
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Model = TypeVar("Model", bound=BaseModel)
 Where = tuple[str | int, ...]
-# Plain text that YAML would read as something else.
-WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+# Plain text that YAML reads as a boolean or null.
+RESERVED = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
 def _index(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -> None:
-    """Record the line of every key below `node`; a key that stands twice is an error."""
+    """Record the line of every key below `node`; a duplicate key is an error."""
     lines[where] = node.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
@@ -30,9 +30,7 @@ def _index(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.value in seen:
-                raise IngotError(
-                    f"the key {key.value!r} stands twice", place=f"{path}:{line}", hint="remove one of them"
-                )
+                raise IngotError(f"duplicate key {key.value!r}", place=f"{path}:{line}", hint="remove one of them")
             seen.add(key.value)
             _index(value, (*where, key.value), lines, path)
             lines[(*where, key.value)] = line
@@ -46,12 +44,12 @@ def _text(path: Path) -> str:
 
 
 def read(path: Path) -> tuple[Any, dict[Where, int]]:
-    """The data in `path` and the line of each key; IngotError when it is missing or is no YAML."""
+    """The data in `path` and the line of each key; IngotError when it is missing or not valid YAML."""
     return parse(path, _text(path))
 
 
 def parse(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
-    """The data in `text`, which is from `path`, and the line of each key; IngotError when it is no YAML."""
+    """The data in `text`, read from `path`, and the line of each key; IngotError when it is not valid YAML."""
     loader = Loader(text)
     try:
         node = loader.get_single_node()
@@ -63,7 +61,7 @@ def parse(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise IngotError(f"is not YAML: {getattr(error, 'problem', error)}", place=place) from None
+        raise IngotError(f"not valid YAML: {getattr(error, 'problem', error)}", place=place) from None
     finally:
         loader.dispose()
 
@@ -80,37 +78,37 @@ SHAPES = {
 
 
 def place(path: Path, *where: str | int) -> str:
-    """File and line of the key `where` in `path`, for an error about what stands there."""
+    """File and line of the key `where` in `path`, for an error about its value."""
     return f"{path}:{read(path)[1].get(where, 1)}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names what `name` may have meant, and what is known."""
-    names = sorted(set(known))
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """A hint with the choice closest to `name`, if any, and all choices."""
+    names = sorted(set(choices))
     close = difflib.get_close_matches(name, names, n=1)
     listed = ", ".join(names)
     return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
 
 
-def closest(name: str, known: Iterable[str]) -> str:
-    """The one of `known` that `name` is the most like; empty if there is none."""
-    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)), "")
+def closest(name: str, choices: Iterable[str]) -> str:
+    """The choice most similar to `name`; empty if there are no choices."""
+    return next(iter(difflib.get_close_matches(name, sorted(choices), n=1, cutoff=0)), "")
 
 
 def _fields(model: type[BaseModel], where: Where) -> list[str]:
-    """The names that a key at `where` below `model` may have, found by following the annotations."""
+    """The valid names of a key at `where` below `model`, found by following the annotations."""
     annotation: Any = model
     for step in where:
         models = _models(annotation)
-        found = next((m.model_fields[step].annotation for m in models if step in m.model_fields), None)
-        if found is not None and isinstance(step, str):
-            annotation = found
-    names = [name for found_model in _models(annotation) for name in found_model.model_fields]
+        field = next((m.model_fields[step].annotation for m in models if step in m.model_fields), None)
+        if field is not None and isinstance(step, str):
+            annotation = field
+    names = [name for candidate in _models(annotation) for name in candidate.model_fields]
     return names or list(model.model_fields)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    """Every pydantic model that is named in a type annotation."""
+    """Every pydantic model in a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
@@ -118,11 +116,11 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def load(path: Path, model: type[Model]) -> Model:
     """The file `path` as `model`; a wrong key or value is one error with file, line, key and the nearest name."""
-    found: Model = _load(path, _text(path), model)
-    return found
+    result: Model = _load(path, _text(path), model)
+    return result
 
 
-# A command asks for the same file in several places; a file whose text has not changed is parsed once.
+# A command loads the same file in several places; a file whose text has not changed is parsed once.
 @functools.lru_cache(maxsize=256)
 def _load(path: Path, text: str, model: type[Model]) -> Model:
     data, lines = parse(path, text)
@@ -130,12 +128,12 @@ def _load(path: Path, text: str, model: type[Model]) -> Model:
 
 
 def validated(path: Path, data: Any, lines: Mapping[Where, int], model: type[Model]) -> Model:
-    """`data`, which is from `path` with its keys on these lines, as `model`; what is wrong is one error."""
+    """`data`, read from `path` with its keys on these lines, as `model`; an invalid key or value is one error."""
     try:
         return model.model_validate(data if data is not None else {})
     except ValidationError as error:
-        # A misspelt key is also a missing one; what stands in the file says more than what does not.
-        problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        # A misspelt key is also reported as missing; the unknown key is the more helpful error.
+        problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         where = tuple(problem["loc"])
         at = where
         while at and at not in lines:
@@ -153,23 +151,23 @@ def validated(path: Path, data: Any, lines: Mapping[Where, int], model: type[Mod
 
 
 def missing(data: Any, model: type[BaseModel]) -> list[str]:
-    """The keys that `data` lacks to be `model`; none where something else is wrong with it, which comes first."""
+    """The required keys of `model` that `data` lacks; none if `data` has another error, which is reported first."""
     try:
         model.model_validate(data)
     except ValidationError as error:
         problems = error.errors()
-        if all(each["type"] == "missing" for each in problems):
-            return [".".join(str(step) for step in each["loc"]) for each in problems]
+        if all(problem["type"] == "missing" for problem in problems):
+            return [".".join(str(step) for step in problem["loc"]) for problem in problems]
     return []
 
 
 def _scalar(value: str | int | bool) -> str:
-    """A scalar as YAML reads it back unchanged: plain where that is safe, else quoted."""
+    """A scalar that YAML reads back unchanged: plain where that is safe, else quoted."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    plain = re.fullmatch(r"[A-Za-z/][A-Za-z0-9+./~_@-]*", value) and value.lower() not in WORDS
+    plain = re.fullmatch(r"[A-Za-z/][A-Za-z0-9+./~_@-]*", value) and value.lower() not in RESERVED
     return value if plain else "'" + value.replace("'", "''") + "'"
 
 

@@ -184,7 +184,7 @@ def test_a_plan_shows_what_is_accepted(own: Path) -> None:
         ("stacks/ours.yml", "pins:", "extends: '2026.12'\npins:", "unknown stack '2026.12'"),
         ("stacks/ours.yml", "pins:", "accept: {uper-lower: x}\npins:", "unknown rule 'uper-lower'"),
         ("stacks/ours.yml", "  upper:", "  uper:", "unknown component 'uper'"),
-        ("stacks/ours.yml", "  upper:", "  lower:", "the key 'lower' stands twice"),
+        ("stacks/ours.yml", "  upper:", "  lower:", "duplicate key 'lower'"),
         ("stacks/ours.yml", "'>=2'", "'>=2.x'", "'>=2.x' is no version range"),
         ("components/upper.yml", "{lower: '>=2'}", "{upper: '>=2'}", "upper-lower: upper refuses itself"),
         ("components/upper.yml", SOURCED, "    ex", "rules.0."),

@@ -84,7 +84,7 @@ def test_a_job_definition_of_aws_batch_sets(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_is_no_yaml_is_named_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(IngotError, match="is not YAML") as caught:
+    with pytest.raises(IngotError, match="not valid YAML") as caught:
         found(tmp_path, "job.yaml", "a: 1\nb: [c\n")
     assert caught.value.place.startswith(f"{tmp_path / 'job.yaml'}:")
 
