@@ -1,8 +1,8 @@
-"""Turns the base of a lock into a container image: the bare system, its packages in exactly the lock's versions.
+"""Turns the base of a lock into a container image: the minimal system, with packages in exactly the lock's versions.
 
-mmdebstrap makes the root file system; what it leaves as sources of packages is the archive that this machine is set up
-to use, even where a mirror has stood in for it. An image is found again by
-what is in it: as long as the lock wants the same packages of the bare system, nothing is made anew.
+mmdebstrap makes the root file system. Its package sources name the archive that this machine is configured to use, even
+if the packages came from a mirror. An image is looked up by its contents: while the lock wants the same packages of the
+minimal system, nothing is rebuilt.
 """
 
 import hashlib
@@ -25,20 +25,20 @@ REPOSITORY = "ingot/base"
 RECIPE = "ingot.recipe"
 PACKAGES = "ingot.packages"
 TOOLS_COMPONENTS = ["main"]
-# mmdebstrap leaves these of the machine that it runs on; an image has no host name and no resolver of its own yet.
+# mmdebstrap copies these from the machine that it runs on; an image has no host name or resolver of its own yet.
 OF_THIS_MACHINE = ["etc/hostname", "etc/resolv.conf"]
 
 
 @dataclass(frozen=True)
 class Base:
-    """A container image of the bare system, and where it came from."""
+    """A container image of the minimal system, and where it came from."""
 
     tag: str
     origin: str
 
 
 class Tools(Strict):
-    """A file like `containers/disk-tools/tools.yml`: programs of a suite, as a container."""
+    """A file like `containers/disk-tools/tools.yml`: packages of a suite, installed in a container."""
 
     suite: str
     packages: list[str]
@@ -49,14 +49,14 @@ def _digest(value: object) -> str:
 
 
 def preferences(versions: Mapping[str, str]) -> str:
-    """apt preferences under which each package has this version or none, even if that means a downgrade."""
+    """apt preferences that allow each package in this version only, even if that means a downgrade."""
     return "".join(f"Package: {n}\nPin: version {v}\nPin-Priority: 1001\n\n" for n, v in sorted(versions.items()))
 
 
 def differences(installed: Mapping[str, str], versions: Mapping[str, str]) -> list[str]:
     """One line for each installed package whose version is not the one that the lock names."""
     return [
-        f"{name} {version}, the lock says {versions[name]}"
+        f"{name} {version}, the lock has {versions[name]}"
         for name, version in sorted(installed.items())
         if versions.get(name, version) != version
     ]
@@ -74,15 +74,13 @@ def _bootstrap(
     """Make the tar archive `dest` of a minimal system with `include`; return its packages and their versions."""
     keyring = next((path for path in KEYRINGS if path.exists()), None)
     if keyring is None:
-        raise IngotError(
-            "Debian's archive keys are not installed", hint="install debian-archive-keyring (`make setup`)"
-        )
+        raise IngotError("Debian's archive keys are not installed", hint="run `make setup`")
     sources = origins.bootstrap_archives().sources(suites, components)
     own = origins.machine_archives().sources(suites, components)
     (dest.parent / "sources.list").write_text("\n".join(own) + "\n")
     (dest.parent / "ingot").write_text(pins)
     status = dest.parent / "status"
-    # As root where that can be had: without, it needs user namespaces, which some systems keep from users.
+    # As root where possible: otherwise it needs user namespaces, which some systems deny to users.
     run(
         [
             *(as_root() or []), "env", f"TMPDIR={dest.parent}", "LC_ALL=C.UTF-8",
@@ -107,22 +105,22 @@ def _bootstrap(
 
 
 def _import(tar: Path, tag: str, labels: Mapping[str, str]) -> None:
-    changes = [word for name, value in labels.items() for word in ("--change", f"LABEL {name}={json.dumps(value)}")]
-    run(["docker", "import", *changes, tar, tag], doing="giving the base to Docker")
+    changes = [text for name, value in labels.items() for text in ("--change", f"LABEL {name}={json.dumps(value)}")]
+    run(["docker", "import", *changes, tar, tag], doing="importing the base into Docker")
 
 
 def _find(repository: str, recipe: str) -> dict[str, dict[str, str]]:
     """The images in `repository` made by `recipe`: tag to installed packages.
 
-    What is built on them has their labels as well, but not their repository.
+    Images built on them have the same labels, but another repository.
     """
     listing = ["docker", "image", "ls", "--filter", f"label={RECIPE}={recipe}", "--format", "{{.Repository}}:{{.Tag}}"]
     listing.append(repository)
-    found = {}
+    images = {}
     for tag in sorted(run(listing).split(), key=len, reverse=True):
-        text = run(["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{PACKAGES}"}}}}', tag])
-        found[tag] = dict(word.split("=", 1) for word in text.split())
-    return found
+        labels = run(["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{PACKAGES}"}}}}', tag])
+        images[tag] = dict(word.split("=", 1) for word in labels.split())
+    return images
 
 
 def _labels(recipe: str, installed: Mapping[str, str]) -> dict[str, str]:
@@ -131,7 +129,7 @@ def _labels(recipe: str, installed: Mapping[str, str]) -> dict[str, str]:
 
 
 def ensure_base(lock: Lock, *, log: Path) -> Base:
-    """The image of the lock's bare system, made if there is none with exactly these packages."""
+    """The image of the lock's minimal system, made unless one with exactly these packages exists."""
     suites, components = lock.repositories["debian"].suites, lock.archive.components
     recipe = _digest([suites, components, lock.archive.packages, lock.arch, Path(__file__).read_text()])
     versions = {name: package.version for name, package in lock.packages.items()}
@@ -143,7 +141,7 @@ def ensure_base(lock: Lock, *, log: Path) -> Base:
         installed = _bootstrap(suites, components, lock.arch, lock.archive.packages, preferences(versions), tar, log)
         if wrong := differences(installed, versions):
             raise IngotError(
-                "the archive has other versions of the base's packages than the lock:\n  " + "\n  ".join(wrong[:15]),
+                "the archive's versions of base packages differ from the lock:\n  " + "\n  ".join(wrong[:15]),
                 hint=f"run `ingot lock --os {lock.os} --arch {lock.arch}`",
             )
         tag = f"{REPOSITORY}:{lock.key}-{_digest(installed)[:12]}"
@@ -152,7 +150,7 @@ def ensure_base(lock: Lock, *, log: Path) -> Base:
 
 
 def _named(tag: str, lock: Lock) -> Base:
-    """The base `tag`, which gets the short name that Packer's files start from when they are run by hand."""
+    """The base `tag`, also tagged with the short name that Packer's files start from when run by hand."""
     run(["docker", "tag", tag, f"{REPOSITORY}:{lock.key}"])
     return Base(tag, "mmdebstrap")
 
@@ -169,12 +167,12 @@ def tools_suites(tools: Tools) -> list[str]:
 
 
 def ensure_tools(path: Path, *, log: Path) -> str:
-    """The image with the programs that the file `path` lists, made if there is none; its tag."""
+    """The tag of the image with the packages that the file `path` lists, made if missing."""
     tools = read_tools(path)
     recipe = _digest([tools.model_dump(), Path(__file__).read_text()])
     repository = f"ingot/{path.parent.name}"
-    if found := _find(repository, recipe):
-        return next(iter(found))
+    if images := _find(repository, recipe):
+        return next(iter(images))
     tag = f"{repository}:{recipe[:12]}"
     with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
         tar = Path(folder) / "tools.tar"

@@ -1,7 +1,7 @@
 """Turns a finished container image into a disk that boots by itself: GPT, UEFI, one unified kernel image, ext4.
 
-The root file system streams from `docker export` into mke2fs inside a container of tools, which has no privilege and no
-network; nothing is mounted, nothing is unpacked on this machine, and free space is never written (the file is sparse).
+The root file system streams from `docker export` into mke2fs in a tools container without privileges or network.
+Nothing is mounted or unpacked on this machine, and free space is never written (the file is sparse).
 """
 
 import hashlib
@@ -24,22 +24,22 @@ CMDLINE = f"root=LABEL={LABEL} rw console=tty0 console=ttyS0"
 HOSTNAME = "ingot"
 TOOLS = ROOT / "containers" / "disk-tools"
 MIB, GIB = 1 << 20, 1 << 30
-# Room on the root file system for what its user brings; costs nothing on this machine until it is used.
+# Free space on the root file system for the user's data; takes no space on this machine until used.
 FREE_MIB = 4096
-# Files that the container engine masks with its own, so that an export has them empty; these stand in their place.
+# The container engine masks these files with its own, so they are empty in an export; these contents replace them.
 OWN_FILES = {
     "etc/hostname": f"{HOSTNAME}\n",
     "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {HOSTNAME}\n\n"
     "::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n",
     "etc/fstab": f"LABEL={LABEL} / ext4 defaults 0 1\n",
 }
-# Marks of the container engine. Without /etc/resolv.conf systemd-resolved's tmpfiles.d entry links it at boot.
+# Traces of the container engine. Without /etc/resolv.conf systemd-resolved's tmpfiles.d entry links it at boot.
 ENGINE_FILES = [".dockerenv", "dev/console", "etc/resolv.conf"]
 
 
 @dataclass(frozen=True)
 class Disk:
-    """A disk and what it took: `allocated_bytes` is what the sparse file occupies, `seconds` the time to make it."""
+    """A disk: `allocated_bytes` is the space that the sparse file occupies, `seconds` the time to make it."""
 
     path: Path
     apparent_bytes: int
@@ -48,16 +48,16 @@ class Disk:
 
 
 def require_space(path: Path, gib: float) -> None:
-    """Raise IngotError if less than `gib` GiB is free where `path` is."""
+    """Raise IngotError if less than `gib` GiB is free on the file system of `path`."""
     place = path
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < gib * GIB:
         raise IngotError(
-            f"{free / GIB:.1f} GB are free, {gib:.0f} GB are needed",
+            f"not enough disk space: {free / GIB:.1f} GiB free, {gib:.0f} GiB needed",
             place=str(path),
-            hint="make room, for example with `docker system prune`, then try again",
+            hint="free some space, for example with `docker system prune`, then try again",
         )
 
 
@@ -70,20 +70,20 @@ def _own_tar(path: Path) -> None:
 
 
 def _copy(name: str, source: str, dest: Path) -> None:
-    run(["docker", "cp", "--follow-link", f"{name}:{source}", dest], doing=f"reading {source} of the image")
+    run(["docker", "cp", "--follow-link", f"{name}:{source}", dest], doing=f"copying {source} from the image")
 
 
 def _stream(name: str, tools: list[str], log: Path) -> None:
-    """Feed the container's files to the tools; both ends must succeed."""
+    """Pipe the container's files into the tools; both processes must succeed."""
     with log.open("ab") as out:
         export = subprocess.Popen(["docker", "export", name], stdout=subprocess.PIPE, stderr=out)
-        made = subprocess.Popen(tools, stdin=export.stdout, stdout=out, stderr=out)
+        maker = subprocess.Popen(tools, stdin=export.stdout, stdout=out, stderr=out)
         assert export.stdout is not None
         export.stdout.close()  # so that the export ends when the tools do
         try:
-            codes = made.wait(), export.wait()
+            codes = maker.wait(), export.wait()
         finally:
-            for process in (made, export):
+            for process in (maker, export):
                 process.kill()
                 process.wait()
     if codes != (0, 0):
@@ -94,20 +94,20 @@ def _stream(name: str, tools: list[str], log: Path) -> None:
 def make_disk(image_tag: str, dest: Path, *, kernel_release: str, log: Path) -> Disk:
     """Make `dest`, a raw disk that boots the image `image_tag` with its own kernel `kernel_release`.
 
-    `dest` appears when it is complete; an earlier one stays until then. Everything else is gone when this returns.
+    `dest` appears once it is complete and replaces an earlier one. Temporary files and containers are removed.
     """
     began = time.monotonic()
     tools_image = ensure_tools(TOOLS / "tools.yml", log=log)
     content = int(run(["docker", "image", "inspect", "--format", "{{.Size}}", image_tag], doing=f"finding {image_tag}"))
     require_space(dest.parent, content * 1.2 / GIB + 1)
     name = f"ingot-disk-{hashlib.sha256(str(dest.resolve()).encode()).hexdigest()[:12]}"
-    # Names are the destination's own, so what a killed run left is replaced, not piled up.
+    # Names derive from the destination, so that leftovers of a killed run are replaced.
     work = dest.parent.resolve() / f".{dest.name}.partial"
     shutil.rmtree(work, ignore_errors=True)
     run(["docker", "rm", "--force", "--volumes", name, f"{name}-tools"])
     work.mkdir(parents=True)
     try:
-        # A handle to read the image's files by.
+        # Never started: only to copy files from the image.
         with container(image_tag, name, running=False):
             _copy(name, f"/boot/vmlinuz-{kernel_release}", work / "vmlinuz")
             _copy(name, f"/boot/initrd.img-{kernel_release}", work / "initrd")
@@ -118,7 +118,7 @@ def make_disk(image_tag: str, dest: Path, *, kernel_release: str, log: Path) -> 
             boot_files = (work / "vmlinuz").stat().st_size + (work / "initrd").stat().st_size
             sizes = {
                 "RELEASE": kernel_release,
-                "ESP_MIB": str(max(256, 64 + 2 * boot_files // MIB)),  # room for the next kernel beside this one
+                "ESP_MIB": str(max(256, 64 + 2 * boot_files // MIB)),  # room for the next kernel as well
                 "ROOT_MIB": str(content * 11 // 10 // MIB + FREE_MIB),
             }
             script = f"{TOOLS / 'make-disk'}:/make-disk:ro"

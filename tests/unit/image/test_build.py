@@ -40,9 +40,9 @@ def test_too_little_space_is_said_before_anything_is_done(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 << 30, 90 << 30, 10 << 30))
     monkeypatch.setattr(build, "ensure_docker", lambda: pytest.fail("the build has started"))
-    with pytest.raises(IngotError, match=r"10\.0 GB are free, 15 GB are needed") as caught:
+    with pytest.raises(IngotError, match=r"10\.0 GiB free, 15 GiB needed") as caught:
         local(selection, CATALOG, Progress(quiet=True), rebuild=True)
-    assert "make room" in caught.value.hint
+    assert "free some space" in caught.value.hint
 
 
 def test_a_lock_with_something_unresolved_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
