@@ -1,7 +1,7 @@
 """Builds an image on this machine: lock, artifacts, base, converge, disk, boot, suite, report.
 
-Each step lives in a module of its own; this one orders them, keeps the facts for the report, and leaves nothing behind
-when a step fails or the user interrupts.
+Each step is a module of its own; this one runs them in order, collects the facts for the report, and cleans up when a
+step fails or the user interrupts.
 """
 
 import hashlib
@@ -34,21 +34,21 @@ from ingot.sources import origins
 from ingot.sources.apt import Archive
 from ingot.sources.fetch import Fetched, fetch, forget
 
-# What a build takes on this machine, by the image's accelerator: downloads, the container, the disk. Measured from
-# empty caches; not for Neuron, which no system that is built here has.
+# The disk space that a build needs, by accelerator: downloads, container, disk. Measured from empty caches, except for
+# Neuron, which no system that is built locally supports.
 FREE_GIB = {"cpu": 6, "nvidia": 15, "neuron": 15}
-# What decides an image besides its lock; documentation, tests and the command line do not.
+# The inputs of an image besides its lock; documentation, tests and the command line are none.
 INPUTS = ("roles", "plugins", "playbooks", "packer", "containers/disk-tools", "catalog/images.yml")
 INPUT_MODULES = ("image/base.py", "image/disk.py")
 
 
 def _container_name(selection: ImageSelection) -> str:
-    """What the names of this build's containers begin with."""
+    """The prefix of the names of this build's containers."""
     return f"ingot-{selection.name}-{selection.target.key.replace('_', '-')}"
 
 
 def inputs_digest(lock_path: Path) -> str:
-    """SHA-256 over every file that decides the image."""
+    """SHA-256 over every input file of the image."""
     files = [lock_path, *(paths.ROOT / "ingot" / name for name in INPUT_MODULES)]
     own = paths.own_catalog()
     files += [own / "images.yml"] if own and (own / "images.yml").exists() else []
@@ -63,7 +63,7 @@ def inputs_digest(lock_path: Path) -> str:
 
 
 def git_commit() -> str:
-    """The commit of the checkout, with `-dirty` when files differ from it; empty outside of git."""
+    """The commit of the checkout, with `-dirty` if there are uncommitted changes; empty outside of git."""
     done = subprocess.run(
         ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
         cwd=paths.ROOT, capture_output=True, text=True, check=False,
@@ -73,33 +73,33 @@ def git_commit() -> str:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an image is made from: the digest over its files, and the commit of the checkout."""
+    """The inputs of an image: the digest of its files, and the commit of the checkout."""
 
     sha256: str
     git_commit: str
 
 
 def _sweep(selection: ImageSelection) -> None:
-    """Remove containers that an earlier build of this image was killed too hard to remove."""
+    """Remove the containers of an earlier build of this image that was killed."""
     left = run(["docker", "ps", "-aq", "--filter", f"name=^{_container_name(selection)}"]).split()
     if left:
         run(["docker", "rm", "-f", "-v", *left])
 
 
 def unchanged(selection: ImageSelection) -> dict[str, Any] | None:
-    """The last report, when nothing that decides the image has changed since and its disk is still there."""
+    """The last report, if no input of the image has changed since and its disk still exists."""
     report_path = selection.dir / "report.json"
     if not report_path.exists():
         return None
     report: dict[str, Any] = json.loads(report_path.read_text())
-    there = Path(report["paths"]["disk"]).exists()
-    return report if there and report["inputs_sha256"] == inputs_digest(selection.lock_path) else None
+    disk_exists = Path(report["paths"]["disk"]).exists()
+    return report if disk_exists and report["inputs_sha256"] == inputs_digest(selection.lock_path) else None
 
 
 def refresh(
     selection: ImageSelection, catalog: Catalog, archive: Archive, progress: Progress, *, frozen: bool = False
 ) -> tuple[ImageSelection, list[str]]:
-    """The selection with those pins renewed that it needs and the archive no longer holds, and what changed."""
+    """The selection with new pins for the packages that the archive no longer has, and the list of changes."""
     archive.update()
     gone = archive.gone(selection.lock.packages)
     if not gone:
@@ -131,7 +131,7 @@ def _converge(
     progress: Progress,
     log: Path,
 ) -> Converge:
-    """Run the roles in a container of the base by Packer, and commit it as the image."""
+    """Run the roles in a container of the base with Packer, and commit it as the image."""
     target, lock, events = selection.target, selection.lock, selection.dir / "events.jsonl"
     variables = {
         "image": selection.name,
@@ -155,14 +155,14 @@ def _converge(
         except IngotError as error:
             failed = error
         else:
-            # The image that this one takes the name from would stay without a name.
+            # The previous image of this name is now untagged; remove it.
             run(["docker", "image", "prune", "--force", "--filter", f"label=ingot.image={selection.name}"])
             return follower.converge
     raise follower.converge.explained(log) or failed
 
 
 def _look(selection: ImageSelection, inputs: Inputs, log: Path) -> Result:
-    """Verify the image before it boots; write its manifest and SBOM beside the disk."""
+    """Verify the image before it boots; write its manifest and SBOM next to the disk."""
     with container(selection.tag, f"{_container_name(selection)}-look") as name:
         result = verify(f"docker://{name}", lock_path=selection.lock_path, image=selection.name, log=log)
         manifest = run(["docker", "exec", name, "cat", "/usr/share/ingot/manifest.json"])
@@ -186,10 +186,10 @@ def _insist(result: Result, where: str, log: Path) -> None:
 def local(
     selection: ImageSelection, catalog: Catalog, progress: Progress, *, rebuild: bool = False, frozen: bool = False
 ) -> dict[str, Any]:
-    """Build an image and return its report; one whose inputs have not changed is returned as it is, unless `rebuild`.
+    """Build an image and return its report; without `rebuild`, an image whose inputs have not changed is not built.
 
-    With `frozen`, refuse where the archive no longer holds a pin. Raises IngotError at the first step that fails. Logs,
-    disk, manifest, SBOM and report lie in `selection.dir`.
+    With `frozen`, fail if the archive no longer has a pinned package. Raises IngotError at the first step that fails.
+    Logs, disk, manifest, SBOM and report are in `selection.dir`.
     """
     if not rebuild and (old := unchanged(selection)) is not None:
         return old | {"unchanged": True}
@@ -213,23 +213,23 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
     with progress.phase("archive"):
         selection, refreshed = refresh(selection, catalog, archive, progress, frozen=frozen)
     lock, lock_path = selection.lock, selection.lock_path
-    # Read once: what is edited from now on is another image.
+    # Read once: later edits are not part of this image.
     inputs = Inputs(inputs_digest(lock_path), git_commit())
     with progress.phase("artifacts"):
         fetched = fetch(
             lock, archive, on_progress=lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"), log=log
         )
-        # Builds of other images of this system share the folder.
+        # Other images of this system share the folder, so the whole lock counts.
         forget(locks.load(lock_path))
     with progress.phase("base"):
         base = ensure_base(lock, log=log)
     with progress.phase("converge"):
         converge = _converge(selection, inputs, base.tag, fetched, progress, log)
     with progress.phase("disk and suite on the image"), ThreadPoolExecutor(1) as pool:
-        looking = pool.submit(_look, selection, inputs, log)
+        verification = pool.submit(_look, selection, inputs, log)
         release = str(lock.components["kernel"].facts["release"])
         disk = make_disk(selection.tag, disk_path, kernel_release=release, log=log)
-        on_image = looking.result()
+        on_image = verification.result()
     _insist(on_image, "on the image", log)
     with ExitStack() as stack:
         with progress.phase("boot"):
@@ -246,7 +246,7 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
             )
     _insist(in_machine, "in the machine", log)
     manifest = json.loads((folder / "manifest.json").read_text())
-    mine = lock.of(selection.image.roles)
+    locked = lock.of(selection.image.roles)
     report = {
         "image": selection.name,
         "stack": target.stack,
@@ -256,9 +256,9 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
         "git_commit": inputs.git_commit,
         "base": asdict(base),
         "refreshed": refreshed,
-        "declared": {name: component.version for name, component in mine.components.items()},
+        "declared": {name: component.version for name, component in locked.components.items()},
         "observed": manifest["observed"],
-        "left_out": mine.left_out,
+        "left_out": locked.left_out,
         "seconds": {name: round(seconds, 1) for name, seconds in progress.seconds.items()},
         "role_seconds": {name: round(seconds, 1) for name, seconds in converge.roles.items() if name},
         "tasks": converge.counts,

@@ -1,4 +1,4 @@
-"""Follows the progress events that the Ansible callback writes during a build, and adds them up."""
+"""Follows the progress events that the Ansible callback writes during a build, and sums them up."""
 
 import json
 import threading
@@ -14,23 +14,23 @@ POLL_SECONDS = 0.2
 
 @dataclass
 class Converge:
-    """What the events said: seconds per role, the failure if there was one, and Ansible's counts at the end."""
+    """The sum of the events: seconds per role, the failure if there was one, and Ansible's final counts."""
 
     roles: dict[str, float] = field(default_factory=dict)
     failure: dict[str, Any] | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
     def explained(self, log: Path) -> IngotError | None:
-        """The failure in the words of what failed, if there was one."""
+        """The failure as an error that quotes its message, if there was one."""
         if self.failure is None:
             return None
-        who = f"role {self.failure['role']}" if self.failure["role"] else "the play"
+        subject = f"role {self.failure['role']}" if self.failure["role"] else "the play"
         lines = "\n  ".join(str(self.failure.get("message", "")).strip().splitlines()[-15:])
-        return IngotError(f"{who} failed at “{self.failure['task']}”\n  {lines}", hint=f"full log: {log}")
+        return IngotError(f"{subject} failed at “{self.failure['task']}”\n  {lines}", hint=f"full log: {log}")
 
 
 class Follower:
-    """Reads the events file while it grows; `tell` is given a line for the user at each new task."""
+    """Reads the events file while it grows; calls `tell` with a line for the user at each new task."""
 
     def __init__(self, path: Path, roles: list[str], tell: Callable[[str], None]) -> None:
         self.converge = Converge()

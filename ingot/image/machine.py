@@ -1,4 +1,4 @@
-"""Boots a disk in QEMU and hands over a machine that answers ssh; afterwards nothing of it is left.
+"""Boots a disk in QEMU, yields a machine that answers ssh, and cleans up afterwards.
 
 The disk is never written: the machine's changes go to a temporary overlay. KVM is used where it really runs a guest,
 else the processor is emulated.
@@ -25,10 +25,10 @@ from ingot.run import run
 ALIAS = "ingot-machine"
 BOOT_SECONDS = {"kvm": 180, "tcg": 900}
 POLL_SECONDS = 0.2
-# The kernel's last words, after which there is nothing to wait for.
+# The kernel prints this when it panics; waiting longer is pointless.
 PANIC = b"Kernel panic - not syncing"
-# Emulated processors that run side by side (tcg,thread=multi) at times execute the breakpoint that the kernel puts
-# where it changes its own code, after it was taken away: seen on 2026-11-25 in a static key of 6.12.118.
+# Emulated processors that run in parallel (tcg,thread=multi) sometimes execute a breakpoint that the kernel sets to
+# patch its own code, after it has been removed: seen on 2026-11-25 in a static key of 6.12.118.
 EMULATOR = b"Oops: int3"
 
 
@@ -53,12 +53,12 @@ class Machine:
         return done.returncode, done.stdout, done.stderr
 
     def shell(self) -> int:
-        """Give the user's terminal a root shell in the machine; return its exit status."""
+        """Open a root shell in the machine on the user's terminal; return its exit status."""
         return subprocess.run(self._ssh("-t"), check=False).returncode
 
     @functools.cached_property
     def userspace(self) -> str:
-        """Where the boot's time went, as `systemd-analyze` says; waits until the boot has finished."""
+        """The boot time as reported by `systemd-analyze`; waits until the boot has finished."""
         _, printed, errors = self.ssh("systemctl is-system-running --wait >/dev/null; systemd-analyze time")
         lines = (printed or errors).splitlines()
         return lines[0] if lines else ""
@@ -72,7 +72,7 @@ def _free_port() -> int:
 
 
 def _write_ssh_config(path: Path, machine: Mapping[str, str]) -> None:
-    """One alias with everything in it. Connections share one master: a test suite logs in once, not per command."""
+    """Write one alias with all options. Connections share one master: a test suite logs in once, not per command."""
     options = {
         "HostName": HOST,
         "User": "root",
@@ -91,16 +91,16 @@ def _write_ssh_config(path: Path, machine: Mapping[str, str]) -> None:
 
 
 def _has_network(console: Path) -> bool:
-    """Whether cloud-init has told the console its addresses.
+    """Whether cloud-init has printed the machine's addresses on the console.
 
-    QEMU keeps connections from before that, and hands all of them to the ssh server as soon as it listens: on an
-    emulated processor that costs it seconds.
+    QEMU queues connections from before that, and passes all of them to the ssh server as soon as it listens: on an
+    emulated processor that takes seconds.
     """
     return console.exists() and b"ci-info: " in console.read_bytes()
 
 
 def _speaks_ssh(port: int) -> bool:
-    """Whether an ssh server greets. QEMU itself accepts the connection long before the machine does."""
+    """Whether an ssh server sends its greeting. QEMU itself accepts the connection long before the machine does."""
     try:
         with socket.create_connection((HOST, port), timeout=1) as connection:
             return connection.recv(4) == b"SSH-"
@@ -109,11 +109,11 @@ def _speaks_ssh(port: int) -> bool:
 
 
 class EmulatorError(IngotError):
-    """The kernel panicked by the fault of the emulated processor; the next boot may well succeed."""
+    """The kernel panicked because of a fault in the emulated processor; the next boot may succeed."""
 
 
-def _wait(process: subprocess.Popen[bytes], machine: Machine, said: Path) -> None:
-    """Return when root can log in. Raises IngotError when QEMU ends first, the kernel panics, or after far too long."""
+def _wait(process: subprocess.Popen[bytes], machine: Machine, output: Path) -> None:
+    """Return when root can log in. Raises IngotError when QEMU exits, the kernel panics, or BOOT_SECONDS pass."""
     deadline = time.monotonic() + BOOT_SECONDS[machine.accelerator]
     greeted = False
     while time.monotonic() < deadline:
@@ -123,12 +123,12 @@ def _wait(process: subprocess.Popen[bytes], machine: Machine, said: Path) -> Non
             greeted = greeted or (_has_network(machine.console) and _speaks_ssh(machine.port))
             if greeted and machine.ssh("true")[0] == 0:
                 return
-            words = machine.console.read_bytes() if machine.console.exists() else b""
-            if PANIC in words:
-                kind = EmulatorError if EMULATOR in words and machine.accelerator == "tcg" else IngotError
+            text = machine.console.read_bytes() if machine.console.exists() else b""
+            if PANIC in text:
+                kind = EmulatorError if EMULATOR in text and machine.accelerator == "tcg" else IngotError
                 raise kind(f"the kernel panicked\n  {_tail(machine.console)}", hint=_look_at(machine)) from None
             continue
-        raise IngotError(f"QEMU ended (exit {process.returncode}): {said.read_text().strip()}", hint=_look_at(machine))
+        raise IngotError(f"QEMU exited with {process.returncode}: {output.read_text().strip()}", hint=_look_at(machine))
     state = "its ssh server refuses the key of this boot" if greeted else "no ssh server answers"
     raise IngotError(
         f"the machine did not come up in {BOOT_SECONDS[machine.accelerator]} s: {state}\n  " + _tail(machine.console),
@@ -157,8 +157,8 @@ def boot(
 ) -> Iterator[Machine]:
     """Boot `disk` and yield the machine as soon as root can log in by ssh.
 
-    The console goes to `console.log` beside `log`. The machine and all temporary files are gone after the block,
-    whatever ends it.
+    The console is written to `console.log` next to `log`. The machine is stopped and all temporary files are removed
+    after the block, however it ends.
     """
     if shutil.which(QEMU) is None:
         raise IngotError("QEMU is not installed", hint="install qemu-system-x86, or run `make setup`")
@@ -187,21 +187,21 @@ def boot(
         argv = qemu_command(disk.resolve(), seed, variables, firmware, port, console, accel, memory_mib, start)
         with log.open("a") as out:
             out.write(f"$ {' '.join(argv)}\n")
-        said = folder / "qemu.log"
+        output = folder / "qemu.log"
         machine = Machine(ALIAS, port, login.private, folder / "ssh_config", console, accel)
         began = time.monotonic()
-        process = start_qemu(argv, said)
+        process = start_qemu(argv, output)
         try:
             try:
-                _wait(process, machine, said)
+                _wait(process, machine, output)
             except EmulatorError as error:
-                err.print(f"{error.message.splitlines()[0]} by the emulated processor's fault; booting again")
+                err.print(f"{error.message.splitlines()[0]} through a fault in the emulated processor; booting again")
                 process.kill()
                 process.wait()
                 console.unlink()
                 began = time.monotonic()
-                process = start_qemu(argv, said)
-                _wait(process, machine, said)
+                process = start_qemu(argv, output)
+                _wait(process, machine, output)
             yield Machine(**{**vars(machine), "wall_seconds": time.monotonic() - began})
         finally:
             run(["ssh", "-F", machine.ssh_config, "-O", "exit", ALIAS]) if (folder / "ssh").exists() else None

@@ -14,7 +14,7 @@ from ingot.image.setup import ensure_packer, packer_environment
 from ingot.paths import ROOT
 from ingot.run import TAIL_LINES
 
-# With this option Packer stops before each step, and asks at the terminal whether to go on.
+# With this option Packer stops before each step and asks on the terminal whether to continue.
 DEBUG = "-debug"
 TEMPLATE = ROOT / "packer"
 # How long Packer may take to remove its container after an interrupt.
@@ -22,36 +22,36 @@ CLEAN_UP_SECONDS = 30
 
 
 class PackerError(IngotError):
-    """Packer failed; `said` is all that it printed."""
+    """Packer failed; `said` is its whole output."""
 
     said: str = ""
 
 
 def packer_build(source: str, variables: Mapping[str, str], *, log: Path, options: Sequence[str] = ()) -> None:
-    """Run `packer build` of one source, as `docker.image`; what it prints is appended to `log`.
+    """Run `packer build` of one source, such as `docker.image`; its output is appended to `log`.
 
-    Raises PackerError with the last lines when it fails. On an interrupt Packer is told, and waited for. The container
-    that `variables` name is removed. With DEBUG among the `options` what it prints is shown as well.
+    Raises PackerError with the last lines of output if it fails. On an interrupt, signals Packer and waits for it.
+    Removes the container that `variables` names. With DEBUG among the `options`, shows the output as well.
     """
     attended = DEBUG in options
-    words: list[str | Path] = [ensure_packer(), "build", "-color=false", f"-only=*.{source}", *options]
-    words += [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
-    # Killed the hard way we cannot tell Packer; the kernel does. Packer heeds this signal from anyone, but an interrupt
-    # only when its whole process group gets it.
+    command: list[str | Path] = [ensure_packer(), "build", "-color=false", f"-only=*.{source}", *options]
+    command += [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
+    # If Ingot is killed, the kernel sends this signal to Packer. Packer obeys TERM from any sender, but an interrupt
+    # only if its whole process group receives it.
     dying = ["setpriv", "--pdeathsig", "TERM"]
     start = log.stat().st_size if log.exists() else 0
     with log.open("a") as out:
-        # A session of its own: a Ctrl-C on the terminal reaches Packer once, through us, and not twice. But who asks at
-        # the terminal has to be of its session.
+        # A session of its own, so that Ctrl-C on the terminal reaches Packer once, from us, and not twice. To ask on
+        # the terminal, Packer has to be in the terminal's session.
         process = subprocess.Popen(
-            [*dying, *words, TEMPLATE],
+            [*dying, *command, TEMPLATE],
             stdin=None if attended else subprocess.DEVNULL,
             stdout=subprocess.PIPE if attended else out,
             stderr=subprocess.STDOUT,
             env={**os.environ, **packer_environment()},
             start_new_session=not attended,
         )
-        # Beside us, so that it goes on while Packer cleans up after an interrupt.
+        # A thread, so that output continues while Packer cleans up after an interrupt.
         showing = Thread(target=_show, args=(process.stdout, out)) if process.stdout else None
         if showing:
             showing.start()
@@ -66,9 +66,9 @@ def packer_build(source: str, variables: Mapping[str, str], *, log: Path, option
             if "container_name" in variables:
                 _remove(variables["container_name"])
     if code != 0:
-        with log.open() as said:
-            said.seek(start)
-            text = said.read()
+        with log.open() as printed:
+            printed.seek(start)
+            text = printed.read()
         lines = text.strip().splitlines()[-TAIL_LINES:]
         error = PackerError(f"Packer failed (exit {code})\n  " + "\n  ".join(lines), hint=f"full log: {log}")
         error.said = text
@@ -76,7 +76,7 @@ def packer_build(source: str, variables: Mapping[str, str], *, log: Path, option
 
 
 def _show(printed: IO[bytes], log: IO[str]) -> None:
-    """Write what Packer prints to the log and to the terminal, questions that end no line among it."""
+    """Write Packer's output to the log and to the terminal, including questions without a newline."""
     while chunk := os.read(printed.fileno(), 1 << 16):
         text = chunk.decode(errors="replace")
         for file in (log, sys.stderr):
@@ -85,8 +85,8 @@ def _show(printed: IO[bytes], log: IO[str]) -> None:
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> None:
-    """Let Packer, and the Ansible under it, clean up; kill them when they do not end."""
-    # Who shares the terminal with us has been told by it.
+    """Let Packer and its Ansible clean up; kill them if they do not exit."""
+    # In our process group Packer has already received the interrupt from the terminal.
     ours = os.getpgid(process.pid) == os.getpgrp()
     if not ours:
         os.killpg(process.pid, signal.SIGINT)
@@ -98,5 +98,5 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
 
 
 def _remove(container: str) -> None:
-    """Remove the container if Packer has not; Docker says nothing when there is none."""
+    """Remove the container if Packer has not; without one, nothing happens."""
     subprocess.run(["docker", "rm", "-f", "-v", container], capture_output=True, check=False)

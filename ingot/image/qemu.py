@@ -54,8 +54,8 @@ def find_firmware() -> Firmware:
 def accelerator() -> str:
     """`kvm` if a guest of one boot sector runs to its end under KVM, else `tcg`.
 
-    A device node, and even the ability to make a virtual machine, do not say that KVM runs guests: some clouds have
-    both and fail later.
+    Neither a device node nor a virtual machine that can be created proves that KVM runs guests: some clouds have both
+    and fail later.
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
@@ -86,7 +86,7 @@ def qemu_command(
 ) -> list[str]:
     """The QEMU command line: UEFI, one disk with a throw-away overlay, the seed, a network card, random numbers.
 
-    With `start`, a disk that the firmware starts from instead. Secure variables are kept from all but the firmware.
+    With `start`, the firmware boots from that disk instead. Only the firmware can change secure variables.
     """
     machine = ["-machine", "q35"]
     if firmware.secure:
@@ -115,19 +115,19 @@ def qemu_command(
 
 
 def _die_with_parent() -> list[str]:
-    """A prefix that ends the program when Ingot ends, however hard Ingot was killed."""
+    """A command prefix that ends the program when Ingot ends, even if Ingot is killed."""
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
-def start_qemu(argv: list[str], said: Path) -> subprocess.Popen[bytes]:
-    """Start QEMU; what it says goes to `said`."""
-    with said.open("wb") as out:
+def start_qemu(argv: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start QEMU; its output goes to `log`."""
+    with log.open("wb") as out:
         return subprocess.Popen(
             [*_die_with_parent(), *argv],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # The overlay of `snapshot=on` goes where temporary files go, beside the rest of this boot's.
-            env={**os.environ, "TMPDIR": str(said.parent)},
+            # QEMU creates the overlay of `snapshot=on` in TMPDIR: keep it with this boot's other files.
+            env={**os.environ, "TMPDIR": str(log.parent)},
         )

@@ -1,4 +1,4 @@
-"""Turns the facts of a build into the page that a user reads at its end."""
+"""Renders the report of a build for the terminal."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def _size(count: int) -> str:
 
 
 def render(report: Mapping[str, Any]) -> RenderableType:
-    """Declared beside observed, seconds per role and step, size, boot, suite, and where everything lies."""
+    """Declared and observed versions, seconds per role and step, size, boot, suite, and paths."""
     observed = report["observed"]
     versions = [
         (name, version, str(observed.get(name) or "–"), f"{report['role_seconds'].get(name, 0):.1f}")
@@ -58,5 +58,5 @@ def render(report: Mapping[str, Any]) -> RenderableType:
     steps = ((name, clock(seconds)) for name, seconds in report["seconds"].items())
     parts += [_table("Steps", ("step", "m:ss"), steps), Text(), _table("Result", ("", ""), facts)]
     if report.get("unchanged"):
-        parts += [Text(), Text("Nothing has changed since this image was built; `--rebuild` builds it all the same.")]
+        parts += [Text(), Text("Nothing has changed since this image was built; `--rebuild` builds it anyway.")]
     return Group(*parts)

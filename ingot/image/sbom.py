@@ -15,17 +15,17 @@ from ingot.model.lock import Lock
 
 QUERY = "${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\n"
 RPM_QUERY = "%{NAME}\\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\tinstalled\\n"
-# For a shell on either family.
+# A shell command for either family.
 LIST = f"if command -v rpm >/dev/null; then rpm -qa --qf '{RPM_QUERY}'; else dpkg-query -W -f '{QUERY}'; fi"
-# The types of packages' URLs: https://github.com/package-url/purl-spec.
+# Package URL types: https://github.com/package-url/purl-spec.
 TYPES = {"Debian": "deb", "RedHat": "rpm"}
 
 
 def make(lock: Lock, image: str, listed: str, wheels: Iterable[tuple[str, str]], inputs_sha256: str) -> str:
-    """CycloneDX 1.6 JSON of what is installed: `listed` is what LIST, or dpkg-query of QUERY, says of the image,
-    `wheels` names and versions.
+    """CycloneDX 1.6 JSON of the installed packages: `listed` is the output of LIST, or of dpkg-query with QUERY;
+    `wheels` are names and versions.
 
-    A package that is installed as the lock has it carries the lock's SHA-256. The same inputs give the same serial.
+    A package in the locked version carries the lock's SHA-256. The same inputs give the same serial number.
     """
     bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_OID, f"ingot:{image}:{lock.key}:{inputs_sha256}"))
     bom.metadata.timestamp = datetime.now(UTC)

@@ -1,8 +1,8 @@
-"""Boots a disk with Secure Boot on, and proves what it lets in: the kernel and the modules that one key has signed.
+"""Boots a disk with Secure Boot on, and proves that only a kernel and modules signed with one key load.
 
-The key is the test key of the firmware's package: everybody has it, and only its own firmware variables trust it. The
-disk stays as it is: the signed kernel lies on a small disk beside it, and modules are signed in the running machine,
-whose changes are thrown away.
+The key is the public test key of the firmware's package, which only that package's firmware variables trust. The disk
+is not changed: the signed kernel is on a second, small disk, and modules are signed in the running machine, whose
+changes are discarded.
 """
 
 import base64
@@ -24,7 +24,7 @@ from ingot.image.machine import Machine
 from ingot.image.qemu import Firmware
 from ingot.run import run
 
-# Debian's and Ubuntu's package ovmf; other systems' firmware comes without a key that anybody may sign with.
+# Debian's and Ubuntu's package ovmf; the firmware of other systems comes without a public signing key.
 FIRMWARE = Firmware(
     Path("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"), secure=True
 )
@@ -32,9 +32,9 @@ KEY, CERTIFICATE = (Path("/usr/share/ovmf") / f"PkKek-1-snakeoil.{kind}" for kin
 PASSPHRASE = b"snakeoil"
 FOLDER = "/run/ingot-secure-boot"
 MODULE = "nvidia"
-# What the kernel says of a module that nobody has signed, of one whose hardware is absent, and what we say else.
+# The kernel's message for an unsigned module, its message if the hardware is absent, and our word for success.
 REJECTED, ABSENT, LOADED = "Key was rejected by service", "No such device", "loaded"
-# Signs every module of NVIDIA's that is built for the running kernel, in its place.
+# Signs every NVIDIA module of the running kernel in place.
 SIGN = f"""set -eu
 tool=$(find /usr/lib/linux-kbuild-* /usr/src/linux-headers-"$(uname -r)" -name sign-file -type f | head -n 1)
 find /lib/modules/"$(uname -r)"/updates -name 'nvidia*.ko*' | while read -r module; do
@@ -47,7 +47,7 @@ depmod"""
 
 @dataclass(frozen=True)
 class Proof:
-    """What was seen of Secure Boot in a machine; of the module nothing where the image has no driver."""
+    """The observed state of Secure Boot in a machine; the module's fields are empty if the image has no driver."""
 
     lockdown: str
     module: str = ""
@@ -57,10 +57,10 @@ class Proof:
 
 @contextmanager
 def start_disk(disk: Path, *, log: Path) -> Iterator[Path]:
-    """A small disk that starts the kernel of `disk`, signed; gone after the block."""
+    """A small disk that boots the kernel of `disk`, signed; removed after the block."""
     for path in (FIRMWARE.code, FIRMWARE.variables, KEY, CERTIFICATE):
         if not path.exists():
-            hint = "Debian's and Ubuntu's package ovmf has it; other systems cannot prove this"
+            hint = "install the package ovmf of Debian or Ubuntu; other systems have no such firmware"
             raise IngotError("no firmware with Secure Boot and a test key is installed", place=str(path), hint=hint)
     tools = ensure_tools(TOOLS / "tools.yml", log=log)
     with tempfile.TemporaryDirectory(prefix="ingot-") as name:
@@ -86,14 +86,14 @@ def _key() -> bytes:
 
 
 def prove(machine: Machine) -> Proof:
-    """See to it that the kernel is locked down, rejects the driver's module unsigned, and takes it signed.
+    """Check that the kernel is locked down, rejects the driver's module unsigned, and loads it signed.
 
-    The modules of the machine are signed afterwards. Raises IngotError when Secure Boot does not do its work.
+    The machine's modules are signed afterwards. Raises IngotError if Secure Boot does not work.
     """
     lockdown = machine.ssh("cat /sys/kernel/security/lockdown")[1].strip()
     mode = re.search(r"\[(\w+)\]", lockdown)
     if mode is None or mode[1] == "none":
-        raise IngotError(f"Secure Boot is on, but the kernel is not locked down: {lockdown or 'it does not say'}")
+        raise IngotError(f"Secure Boot is on, but the kernel is not locked down: {lockdown or 'lockdown is empty'}")
     if machine.ssh(f"modprobe --dry-run --quiet {MODULE}")[0] != 0:
         return Proof(mode[1])
     unsigned = _load(machine, REJECTED)
@@ -103,15 +103,15 @@ def prove(machine: Machine) -> Proof:
     _push(machine, "cert.pem", CERTIFICATE.read_bytes())
     code, _, errors = machine.ssh(f"sh -c {shlex.quote(SIGN)}; code=$?; rm -r {FOLDER}; exit $code")
     if code != 0:
-        raise IngotError(f"the modules cannot be signed: {errors.strip()}")
+        raise IngotError(f"cannot sign the modules: {errors.strip()}")
     signed = _load(machine, ABSENT)
     if signed not in (ABSENT, LOADED):
-        raise IngotError(f"the signed module {MODULE} is not taken: {signed}")
+        raise IngotError(f"the signed module {MODULE} does not load: {signed}")
     return Proof(mode[1], MODULE, unsigned, signed)
 
 
 def _load(machine: Machine, expected: str) -> str:
-    """What loading the module says: what is expected of it, `loaded` where there is a GPU, else its last line."""
+    """The result of loading the module: `expected` if its error has it, `loaded` with a GPU, else the last line."""
     code, _, errors = machine.ssh(f"modprobe {MODULE}")
     if code == 0:
         return LOADED
@@ -122,4 +122,4 @@ def _push(machine: Machine, name: str, content: bytes) -> None:
     text = base64.b64encode(content).decode()
     code, _, errors = machine.ssh(f"umask 077; mkdir -p {FOLDER} && echo {text} | base64 -d > {FOLDER}/{name}")
     if code != 0:
-        raise IngotError(f"{name} cannot be put into the machine: {errors.strip()}")
+        raise IngotError(f"cannot copy {name} to the machine: {errors.strip()}")

