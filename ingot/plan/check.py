@@ -1,4 +1,4 @@
-"""Judges the environment of a job, and the versions in a finished image, by the catalog's rules."""
+"""Checks a job's environment, and the versions in a finished image, against the catalog's rules."""
 
 import json
 import re
@@ -21,13 +21,13 @@ from ingot.plan.fit import driver_needs
 from ingot.plan.jobfiles import Setting, settings
 from ingot.plan.solve import context_of
 
-# What a version begins with that can be compared: observed ones may go on with what only their packager knows.
+# The part of a version that can be compared: observed versions may end in a packager's suffix.
 NUMBER = re.compile(r"\d+(?:\.\d+)*")
 
 
 @dataclass(frozen=True)
 class Image:
-    """What the job runs on, as far as it is known: where that was read, versions, and the accelerator.
+    """The image that the job runs on, as far as it is known: where it was read, versions, and the accelerator.
 
     `parts` and `context` are for the rules about versions; a lock obeys them, so only a finished image has them.
     """
@@ -40,23 +40,23 @@ class Image:
 
 
 def efa_parts(versions: dict[str, str], efa_source: str | None) -> dict[str, str]:
-    """`versions` with the parts of `efa`: on Debian that component is libfabric, elsewhere the EFA installer."""
+    """`versions` with the part that `efa` stands for: libfabric on Debian, elsewhere the EFA installer."""
     part = "libfabric" if efa_source == "debian" else "efa_installer"
     return {part: versions["efa"], **versions} if "efa" in versions and efa_source else versions
 
 
 def of_manifest(path: Path, catalog: Catalog) -> Image:
-    """The image whose manifest lies at `path`: what was observed in it, the details of that included."""
+    """The image whose manifest is at `path`: its observed versions, including details."""
     try:
         data = json.loads(path.read_text())
         seen = {**data["observed"], **(data.get("details") or {})}
         declared = data["declared"]
         source = declared["components"].get("efa", {}).get("source")
     except (OSError, ValueError) as error:
-        raise IngotError(f"is no manifest: {error}", place=str(path)) from None
+        raise IngotError(f"not a manifest: {error}", place=str(path)) from None
     except (AttributeError, KeyError, TypeError):
-        hint = "give the manifest.json that a build leaves beside its disk"
-        raise IngotError("is no manifest of an image", place=str(path), hint=hint) from None
+        hint = "give the manifest.json that a build writes next to its disk"
+        raise IngotError("not a manifest of an image", place=str(path), hint=hint) from None
     versions = {name: version for name, version in seen.items() if isinstance(version, str)}
     image = catalog.images.get(data.get("image", ""))
     facts: dict[str, Facts] = {"efa": {"installer": source not in (None, "debian")}}
@@ -89,49 +89,49 @@ def of_selection(selection: ImageSelection) -> Image:
 
 def assignments(texts: Iterable[str]) -> list[Setting]:
     """The variables that `--env NAME=VALUE` options name."""
-    found = []
+    variables = []
     for text in texts:
         match = re.fullmatch(r"([A-Za-z_]\w*)=(.*)", text, re.DOTALL)
         if match is None:
-            raise UsageError(f"{text!r} sets no variable", place="--env", hint="write NAME=VALUE")
-        found.append(Setting(match[1], match[2], "--env"))
-    return found
+            raise UsageError(f"not an assignment: {text!r}", place="--env", hint="write NAME=VALUE")
+        variables.append(Setting(match[1], match[2], "--env"))
+    return variables
 
 
 def _of_versions(image: Image, catalog: Catalog, instance_type: str | None) -> list[dict[str, Any]]:
-    """What the rules about versions find in an image, and what its driver lacks for the instance type."""
+    """The version rules that an image breaks, and the instance type's requirements that its driver does not meet."""
     context = image.context
     needs: list[Need] = []
     if instance_type:
         context = context_of(context.os, context.arch, context.platform, context.accelerator, instance_type)
         needs = driver_needs(describe(instance_type))
-    there = {part.component: part for part in image.parts}
-    found = [
-        (each.rule, each.severity, each.message, each.source)
-        for each in broken(there.values(), catalog.components, context)
+    parts = {part.component: part for part in image.parts}
+    problems = [
+        (problem.rule, problem.severity, problem.message, problem.source)
+        for problem in broken(parts.values(), catalog.components, context)
     ]
-    found += [
-        ("instance-type", "error", f"{need}; it is {there[need.component].text}", str(catalog.path / FAMILIES))
+    problems += [
+        ("instance-type", "error", f"{need}; it is {parts[need.component].text}", str(catalog.path / FAMILIES))
         for need in needs
-        if need.spec != "*" and need.component in there and not need.allows(there[need.component])
+        if need.spec != "*" and need.component in parts and not need.allows(parts[need.component])
     ]
     return [
         {
             "rule": rule, "severity": severity, "variable": None, "value": None, "place": image.read_from,
             "message": message, "fix": "build the image from a lock that obeys the rule", "source": source,
         }
-        for rule, severity, message, source in found
+        for rule, severity, message, source in problems
     ]  # fmt: skip
 
 
 def check(
     files: list[Path], env: list[str], image: Image, catalog: Catalog, instance_type: str | None = None
 ) -> dict[str, Any]:
-    """The findings, worst first, and what they are about."""
+    """The findings, worst first, and what was checked."""
     if instance_type:
         check_name(instance_type)
     if not files and not env and not image.parts:
-        raise UsageError("there is nothing to check", hint="give --file, --env NAME=VALUE or --manifest")
+        raise UsageError("nothing to check", hint="give --file, --env NAME=VALUE or --manifest")
     environment = [*assignments(env), *(setting for file in files for setting in settings(file))]
     findings = engine().evaluate(
         plain(read_settings()),
@@ -141,7 +141,7 @@ def check(
         image.accelerator,
     )
     findings += _of_versions(image, catalog, instance_type) if image.parts else []
-    findings.sort(key=lambda each: SEVERITIES.index(each["severity"]))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
     checked = {
         "files": [str(file) for file in files],
         "variables": len(environment),
@@ -156,19 +156,19 @@ def check(
 def render(report: dict[str, Any]) -> str:
     """The report for people: each finding with its place, reason, fix and source, then the count."""
     lines = []
-    for found in report["findings"]:
-        value = "" if found["value"] is None else f"={found['value']}"
-        place = f"{found['place']}: " if found["place"] else ""
-        setting = f"{found['variable']}{value} " if found["variable"] else ""
-        lines += [f"{found['severity']}: {place}{setting}[{found['rule']}]", f"  {found['message']}"]
-        lines += [f"  fix: {found['fix']}", f"  source: {found['source']}", ""]
-    count = Counter(found["severity"] for found in report["findings"])
-    said = ", ".join(f"{count[severity]} {severity}" for severity in engine().SEVERITIES)
+    for finding in report["findings"]:
+        value = "" if finding["value"] is None else f"={finding['value']}"
+        place = f"{finding['place']}: " if finding["place"] else ""
+        setting = f"{finding['variable']}{value} " if finding["variable"] else ""
+        lines += [f"{finding['severity']}: {place}{setting}[{finding['rule']}]", f"  {finding['message']}"]
+        lines += [f"  fix: {finding['fix']}", f"  source: {finding['source']}", ""]
+    count = Counter(finding["severity"] for finding in report["findings"])
+    counts = ", ".join(f"{count[severity]} {severity}" for severity in engine().SEVERITIES)
     checked = report["checked"]
     about = [f"{checked['variables']} variables", checked["image"] or "no image, so versions are unknown"]
-    return "\n".join([*lines, f"{said} ({', '.join(about)})"])
+    return "\n".join([*lines, f"{counts} ({', '.join(about)})"])
 
 
 def failed(report: dict[str, Any]) -> bool:
     """Whether any finding is an error."""
-    return any(found["severity"] == "error" for found in report["findings"])
+    return any(finding["severity"] == "error" for finding in report["findings"])

@@ -1,4 +1,4 @@
-"""Reads which environment variables a Dockerfile leaves in the image that it builds."""
+"""Reads which environment variables a Dockerfile sets in the image that it builds."""
 
 import re
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ HEREDOC = re.compile(r"(?<!<)<<-?([\"']?)(\w+)\1")
 
 @dataclass
 class _Stage:
-    """What a stage sets itself, and the stages before it that it may be FROM."""
+    """The variables that a stage sets, and the earlier stages that it may be based on."""
 
     below: list[int]
     found: list[Found] = field(default_factory=list)
 
 
 def dockerfile(text: str) -> Iterator[Found]:
-    """What the ENV instructions set, of the last stage and of those that it is built on."""
+    """The variables that ENV sets in the last stage and in the stages that it is based on."""
     stages = [_Stage([])]
     numbers: dict[str, int] = {}
     defaults: dict[str, str] = {}
@@ -49,7 +49,7 @@ def dockerfile(text: str) -> Iterator[Found]:
 
 
 def _below(image: str, numbers: dict[str, int], defaults: dict[str, str]) -> list[int]:
-    """The stages that FROM may mean with `image`: several, where an argument without default is a part of a name."""
+    """The stages that `FROM image` may mean: several if part of the name is an argument without default."""
     image = VARIABLE.sub(lambda name: name[3] or defaults.get(name[1] or name[2], "*"), image).lower()
     if "*" not in image:
         return [numbers[image]] if image in numbers else []
@@ -57,7 +57,7 @@ def _below(image: str, numbers: dict[str, int], defaults: dict[str, str]) -> lis
 
 
 def _env(arguments: list[Word]) -> Iterator[Found]:
-    """The new form (A=B C=D), or the old one (A B)."""
+    """The variables of the new form (A=B C=D) or the old one (A B)."""
     if arguments and "=" in arguments[0].text:
         for word in arguments:
             yield from pairs(word)
@@ -66,7 +66,7 @@ def _env(arguments: list[Word]) -> Iterator[Found]:
 
 
 def _instructions(text: str) -> Iterator[tuple[list[str], int]]:
-    """The lines of each instruction and the number of its first; here-documents are left out."""
+    """The lines of each instruction and the number of its first line; here-documents are skipped."""
     lines = text.splitlines()
     ends: dict[str, list[int]] = {}
     for number in range(len(lines) - 1, -1, -1):
@@ -76,14 +76,14 @@ def _instructions(text: str) -> Iterator[tuple[list[str], int]]:
         start, parts = at, [lines[at].rstrip()]
         while at + 1 < len(lines) and (parts[-1].endswith("\\") or (len(parts) > 1 and not parts[-1])):
             at += 1
-            # Docker drops comments and empty lines inside an instruction; the line stays, for the count.
+            # Docker drops comments and empty lines inside an instruction; keep the line for the count.
             comment = not lines[at].strip() or lines[at].lstrip().startswith("#")
             parts.append("\\" if comment else lines[at].rstrip())
         at += 1
         yield parts, start + 1
         if TAKES_HEREDOCS.match(parts[0]):
             for _, word in HEREDOC.findall("\n".join(parts)):
-                there = ends.get(word, [])
-                while there and there[-1] < at:
-                    there.pop()
-                at = there[-1] + 1 if there else at
+                markers = ends.get(word, [])
+                while markers and markers[-1] < at:
+                    markers.pop()
+                at = markers[-1] + 1 if markers else at

@@ -1,4 +1,4 @@
-"""Says whether an image, as its lock has it, fits an EC2 instance type: findings, each with its reason and source."""
+"""Checks whether an image, as locked, fits an EC2 instance type: findings, each with its reason and source."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,16 +13,16 @@ def _finding(severity: str, message: str, fix: str, sources: list[str]) -> dict[
 
 
 def findings(lock: Lock, image: Image, facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """What does not fit between `lock`, the image's part of one, and the type that `describe` gave `facts` of.
+    """The mismatches between `lock`, the image's part of one, and the instance type with `facts` from `describe`.
 
-    An error says that the image will not work there; a warning, that it works without something. Worst first.
+    An error means that the image does not work there; a warning, that it works without something. Worst first.
     """
-    found = [*_machine(lock, image, facts), *_driver(lock, facts), *_fabric(lock, facts)]
-    return sorted(found, key=lambda each: SEVERITIES.index(each["severity"]))
+    mismatches = [*_machine(lock, image, facts), *_driver(lock, facts), *_fabric(lock, facts)]
+    return sorted(mismatches, key=lambda finding: SEVERITIES.index(finding["severity"]))
 
 
 def images_for(images: Mapping[str, Image], accelerator: str) -> list[str]:
-    """The images that are made for an accelerator."""
+    """The images for an accelerator."""
     return [name for name, image in images.items() if image.accelerator == accelerator]
 
 
@@ -30,30 +30,32 @@ def _machine(lock: Lock, image: Image, facts: dict[str, Any]) -> Iterator[dict[s
     """The architecture and the kind of accelerator."""
     name, sources = facts["name"], facts["sources"]
     if lock.arch != facts["arch"]:
-        fix = f"build for {facts['arch']}, or take an instance type of {lock.arch}"
+        fix = f"build for {facts['arch']}, or use an instance type with {lock.arch}"
         yield _finding("error", f"{name} is {facts['arch']}, the image is {lock.arch}", fix, sources)
-    has = facts["accelerator"]
-    if image.accelerator not in (has, "cpu"):
-        what = f"has {has}" if has != "cpu" else "has no accelerator"
-        yield _finding("error", f"{name} {what}, the image is for {image.accelerator}", "take another image", sources)
-    elif image.accelerator == "cpu" and has != "cpu":
-        yield _finding("warning", f"the image leaves {name}'s {facts['device']} unused", "take another image", sources)
+    offered = facts["accelerator"]
+    if image.accelerator not in (offered, "cpu"):
+        message = (
+            f"{name} has {offered if offered != 'cpu' else 'no accelerator'}, the image is for {image.accelerator}"
+        )
+        yield _finding("error", message, "use another image", sources)
+    elif image.accelerator == "cpu" and offered != "cpu":
+        yield _finding("warning", f"the image leaves {name}'s {facts['device']} unused", "use another image", sources)
 
 
 def driver_needs(facts: dict[str, Any]) -> list[Need]:
-    """What the GPU of the type that `describe` gave `facts` of asks of the driver."""
+    """The requirements on the driver of the GPU of the instance type with `facts` from `describe`."""
     if facts["accelerator"] != "nvidia":
         return []
     reason = f"{facts['name']} has {facts['device']}, {facts['generation']} [{facts['sources'][0]}]"
     needs = [Need("nvidia_driver", facts["driver"], reason)] if facts["driver"] != "*" else []
     if facts["module"] in ("open", "closed"):
-        # An image with both modules takes the one that the GPU needs.
+        # An image with both modules loads the one that the GPU needs.
         needs.append(Need("nvidia_driver", "*", reason, facts={"module": facts["module"]}, or_=("auto",)))
     return needs
 
 
 def _driver(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The driver's version and the flavour of its module; what has to run beside it is for the rules to say."""
+    """The driver's version and the flavour of its module; the rules cover the rest of the software."""
     parts = {part.component: part for part in locked_parts(lock.components)}
     for need in driver_needs(facts):
         driver = parts.get(need.component)
@@ -62,7 +64,7 @@ def _driver(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if need.facts:
             flavour = need.facts["module"]
             message = f"needs the {flavour} kernel module, the image has the {driver.facts.get('module')} one"
-            fix = f"take a driver with the {flavour} module, or an instance type of another generation"
+            fix = f"use a driver with the {flavour} module, or an instance type of another generation"
         else:
             message = f"needs nvidia_driver {need.spec}, the image has {driver.text}"
             fix = f"pin nvidia_driver to {need.spec} in the stack"
@@ -70,13 +72,13 @@ def _driver(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _fabric(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """EFA, where the type has it."""
+    """EFA, if the instance type has it."""
     if not facts["efa"]:
         return
     if "efa" not in lock.components:
-        fix = "take an image with the role efa"
+        fix = "use an image with the role efa"
         yield _finding("warning", f"the image has no EFA for {facts['name']}", fix, facts["sources"])
     for part, why in lock.left_out.items():
         if part.startswith("efa."):
-            message = f"{part} is left out, so that traffic between machines takes TCP: {why}"
-            yield _finding("warning", message, "take an operating system whose lock has it", facts["sources"])
+            message = f"{part} is left out, so traffic between machines uses TCP: {why}"
+            yield _finding("warning", message, "use an operating system whose lock includes it", facts["sources"])

@@ -1,4 +1,4 @@
-"""Turns job scripts, Dockerfiles and Kubernetes manifests into the environment variables that they set, with place."""
+"""Reads the environment variables that job scripts, Dockerfiles and Kubernetes manifests set, with file and line."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ DOCKERFILE = re.compile(r"(?:docker|container)file(?:\..*)?|.*\.(?:docker|contai
 
 @dataclass(frozen=True)
 class Setting:
-    """A variable that is set; `value` is None where only the job will know it."""
+    """A variable that is set; `value` is None if only the running job knows it."""
 
     name: str
     value: str | None
@@ -26,28 +26,28 @@ class Setting:
 
 
 def settings(path: Path) -> list[Setting]:
-    """What the file sets, in order; IngotError when it cannot be read. A file of unknown kind is a shell script."""
+    """The variables that the file sets, in order; IngotError if it is unreadable. An unknown kind is a shell script."""
     try:
         text = path.read_text()
     except FileNotFoundError:
         raise IngotError("there is no such file", place=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "not a text file"
         raise IngotError(f"cannot be read: {reason}", place=str(path)) from None
     if DOCKERFILE.fullmatch(path.name):
-        found = dockerfile(text)
+        variables = dockerfile(text)
     elif path.suffix in (".yml", ".yaml", ".json"):
-        found = _manifest(text, path)
+        variables = _manifest(text, path)
     else:
-        found = script(text)
+        variables = script(text)
     return [
         Setting(one.name, one.value, f"{path}:{one.line}")
-        for one in sorted(dict.fromkeys(found), key=lambda one: one.line)
+        for one in sorted(dict.fromkeys(variables), key=lambda one: one.line)
     ]
 
 
 def _manifest(text: str, path: Path) -> Iterator[Found]:
-    """What every list of variables, `command` and `args` in the documents sets, of whatever kind they are."""
+    """The variables that any list of variables, `command` or `args` sets, in documents of any kind."""
     try:
         for document in yaml.compose_all(text, Loader):
             if document is not None:
@@ -55,7 +55,7 @@ def _manifest(text: str, path: Path) -> Iterator[Found]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise IngotError(f"is not YAML: {getattr(error, 'problem', error)}", place=place) from None
+        raise IngotError(f"not valid YAML: {getattr(error, 'problem', error)}", place=place) from None
 
 
 def _below(node: yaml.Node) -> Iterator[Found]:
@@ -64,7 +64,7 @@ def _below(node: yaml.Node) -> Iterator[Found]:
             yield from _below(item)
     elif isinstance(node, yaml.MappingNode):
         keys = {key.value: value for key, value in node.value}
-        # Kubernetes calls it by the one name, AWS Batch and ECS by the other.
+        # Kubernetes uses the first name, AWS Batch and ECS the second.
         for key in ("env", "environment"):
             if isinstance(keys.get(key), yaml.SequenceNode):
                 for item in keys[key].value:
@@ -86,7 +86,7 @@ def _variable(node: yaml.Node) -> Iterator[Found]:
 
 
 def _scalars(node: yaml.Node | None) -> list[Word]:
-    """The words of a command that is a list; the text of a block begins on the line after its mark."""
+    """The words of a command that is a list; the text of a block scalar begins on the line after its indicator."""
     if not isinstance(node, yaml.SequenceNode):
         return []
     items = [item for item in node.value if isinstance(item, yaml.ScalarNode)]

@@ -1,4 +1,4 @@
-"""Says what a lock will put into an image, why each version, and what was left out, before anything is built."""
+"""Shows what a lock puts into an image, the reason for each version, and what is left out, before anything is built."""
 
 from collections.abc import Collection
 from typing import Any
@@ -13,10 +13,10 @@ from ingot.plan.solve import context_of, relock
 
 
 def of_selection(selection: ImageSelection, catalog: Catalog, instance_type: str = "") -> dict[str, Any]:
-    """The plan as data: components with version, source and reason; what is left out; download in bytes; findings, the
-    worst first. Sizes are None where no index has been read."""
+    """The plan as data: components with version, source and reason; what is left out; download in bytes; findings,
+    worst first. Sizes are None if the lock's packages are not resolved."""
     lock, base = selection.lock, selection.base
-    known = bool(lock.packages)
+    resolved = bool(lock.packages)
     return {
         "image": selection.name,
         "stack": lock.stack,
@@ -30,30 +30,30 @@ def of_selection(selection: ImageSelection, catalog: Catalog, instance_type: str
         "brought": selection.brought,
         "accepted": lock.accepted,
         "unresolved": {n: w for n, w in lock.unresolved.items() if n in lock.components or n == f"base_image.{base}"},
-        "packages": len(lock.packages) if known else None,
-        "download_bytes": sum(package.size for package in lock.packages.values()) if known else None,
-        "installed_bytes": sum(package.installed for package in lock.packages.values()) * 1024 if known else None,
+        "packages": len(lock.packages) if resolved else None,
+        "download_bytes": sum(package.size for package in lock.packages.values()) if resolved else None,
+        "installed_bytes": sum(package.installed for package in lock.packages.values()) * 1024 if resolved else None,
         "instance_type": instance_type or None,
         "findings": _findings(selection, catalog, instance_type),
     }
 
 
 def _findings(selection: ImageSelection, catalog: Catalog, instance_type: str) -> list[dict[str, Any]]:
-    """The rules that the image breaks, and what does not fit the instance type."""
-    lock, row = selection.lock, selection.image
-    context = context_of(lock.os, lock.arch, row.platform, row.accelerator, instance_type)
-    found = [
+    """The rules that the image breaks, and its mismatches with the instance type."""
+    lock, image = selection.lock, selection.image
+    context = context_of(lock.os, lock.arch, image.platform, image.accelerator, instance_type)
+    problems = [
         {
-            "severity": each.severity,
-            "message": each.message,
-            "rule": each.rule,
-            "fix": f"change the stack or the image so that {each.rule} holds, or accept it in the stack and say why",
-            "sources": [each.source],
+            "severity": problem.severity,
+            "message": problem.message,
+            "rule": problem.rule,
+            "fix": f"change the stack or image so that {problem.rule} holds, or accept it in the stack with a reason",
+            "sources": [problem.source],
         }
-        for each in broken(locked_parts(lock.components), catalog.components, context, lock.accepted)
+        for problem in broken(locked_parts(lock.components), catalog.components, context, lock.accepted)
     ]
-    found += findings(lock, row, describe(instance_type)) if instance_type else []
-    return sorted(found, key=lambda each: SEVERITIES.index(each["severity"]))
+    problems += findings(lock, image, describe(instance_type)) if instance_type else []
+    return sorted(problems, key=lambda problem: SEVERITIES.index(problem["severity"]))
 
 
 def plan(
@@ -63,9 +63,9 @@ def plan(
     instance_type: str = "",
     settings: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The plan of the committed lock, which must be that of the catalog as it is; with a type, what does not fit it.
+    """The plan of the committed lock, which must be current; with an instance type, its mismatches as well.
 
-    With `settings`, of the stack resolved anew with them: IngotError with the chain of reasons when nothing fits.
+    With `settings`, the plan of the stack resolved again with them: IngotError with the chain of reasons if none fits.
     """
     if settings:
         lock = relock(catalog, target, catalog.image(image), settings, instance_type)

@@ -14,22 +14,22 @@ HEREDOC_END = re.compile(rb"^[ \t]*(\w+)[ \t]*$", re.MULTILINE)
 # The line above a here-document that is a comment, or is printed for people.
 HELP = re.compile(rb"(?:^|[\s;&(){}])(?:cat|:)(?=[\s<])[^|>]*$")
 STDERR = re.compile(rb"1?>\s*(?:&\s*2|/dev/stderr)")
-# How deep scripts in scripts are read: here-documents, substitutions, `bash -c`.
+# The maximum depth of scripts in scripts: here-documents, substitutions, `bash -c`.
 DEEPEST = 8
 RESERVED = {"if", "then", "elif", "else", "while", "until", "do", "{", "!", "time", "exec"}
 RUNS_TEXT = re.compile(r"-\w*c")
 DECLARING = {"export", "declare", "typeset"}
-# Commands that start no job, so that what is unset after them may still not have had an effect.
+# Commands that do not start a job, so a variable that is unset after them has had no effect yet.
 HARMLESS = {":", ".", "[", "[[", "}", "cat", "cd", "date", "done", "echo", "esac", "false", "fi", "hostname", "mkdir"}
 HARMLESS |= {"printf", "pwd", "set", "shift", "shopt", "source", "true"}
 TRANSPARENT = RESERVED | DECLARING | {"env", "sudo"}
-# Options that take NAME=VALUE, and whose they are.
+# Options that take NAME=VALUE, and the programs that have them.
 TAKES_PAIR = {"-e": {"docker", "podman", "nerdctl", "enroot"}, "-x": {"mpirun", "mpiexec", "orterun", "prterun"}}
 SLURM = {"srun", "sbatch", "salloc"}
 
 
 class Found(NamedTuple):
-    """A variable that is set, on a line; `value` is None where only the job will know it."""
+    """A variable that is set, and its line; `value` is None if only the running job knows it."""
 
     name: str
     value: str | None
@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """A function, a condition, a loop and the like, and where the function begins that it is or is in, or -1."""
+    """A function, a condition, a loop and the like; `function` is the start of the innermost function, or -1."""
 
     kind: str
     begin: int
@@ -46,14 +46,14 @@ class _Block(NamedTuple):
 
 
 class _Blocks:
-    """The blocks that a place of the text is in, the innermost last."""
+    """The blocks around a place in the text, innermost last."""
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self._later = [*nodes][::-1]
         self._around: list[_Block] = []
 
     def around(self, at: int) -> list[_Block]:
-        """Those around the byte `at`, which must not be before the one of the last call."""
+        """The blocks around the byte `at`, which must not decrease from call to call."""
         while self._later and self._later[-1].start_byte <= at:
             node = self._later.pop()
             begin = node.start_byte
@@ -70,14 +70,14 @@ class _Blocks:
 
 
 def script(text: str, line: int = 1, depth: int = 0, printed: bool = True) -> Iterator[Found]:
-    """What shell text sets, and the scripts in it: here-documents, substitutions and `bash -c`.
+    """The variables that shell text sets, including scripts in it: here-documents, substitutions and `bash -c`.
 
-    `printed`: what its commands write goes to the terminal, as far as the script does not say otherwise.
+    `printed`: the output of its commands goes to the terminal unless the script redirects it.
     """
     if depth >= DEEPEST or "=" not in text:
         return
     data = encoded(text)
-    # A here-document without an end would take the rest of the text with it.
+    # A here-document without an end would swallow the rest of the text.
     ends = {match[1]: match.start() for match in HEREDOC_END.finditer(data)}
     data = HEREDOC.sub(lambda mark: mark[0] if ends.get(mark[2], 0) > mark.end() else b" " * len(mark[0]), data)
     for piece, root in pieces(data):
@@ -88,7 +88,7 @@ def script(text: str, line: int = 1, depth: int = 0, printed: bool = True) -> It
 
 
 def _nested(data: bytes, nodes: Nodes, line: int, depth: int, printed: bool) -> Iterator[Found]:
-    """What the scripts in a script set."""
+    """The variables that the scripts in a script set."""
     blocks = _Blocks(nodes.blocks)
     for node in nodes.nested:
         text, first = (node.text or b"").decode(), line + node.start_point.row
@@ -100,19 +100,19 @@ def _nested(data: bytes, nodes: Nodes, line: int, depth: int, printed: bool) -> 
 
 
 def _is_help(data: bytes, body: Node, around: Iterable[_Block]) -> bool:
-    """Whether a here-document is a comment, or nothing but printed."""
+    """Whether a here-document is a comment, or is only printed."""
     kinds = [block.kind for block in around]
-    # A body begins with its first character that is not space.
+    # A body begins with its first character other than space.
     above = data[: body.start_byte].rstrip()
     header = STDERR.sub(b"", above[above.rfind(b"\n") + 1 :])
     return kinds.count("redirected_statement") < 2 and "pipeline" not in kinds and HELP.search(header) is not None
 
 
 def _set(data: bytes, nodes: Nodes, line: int, depth: int) -> Iterator[Found]:
-    """What the commands of a script set, without what is unset again before it can have an effect."""
+    """The variables that the commands of a script set, except those that are unset before they can have an effect."""
     blocks = _Blocks(nodes.blocks)
-    found: dict[int, Found] = {}
-    # Where variables are set that no program has seen yet, and the function that this is in.
+    variables: dict[int, Found] = {}
+    # Where variables are set that no program has seen yet, and in which function.
     unseen: dict[str, list[tuple[int, int, int]]] = {}
     for command in commands(data, nodes, line):
         at, around = command[0].at, blocks.around(command[0].at)
@@ -120,23 +120,23 @@ def _set(data: bytes, nodes: Nodes, line: int, depth: int) -> Iterator[Found]:
         texts = (word.text for word in command)
         name = next((text for text in texts if text not in RESERVED and not ASSIGNMENT.match(text)), "")
         if dropped := _unset(command, name):
-            # An `unset` under a condition says nothing about what was set before the condition.
+            # An `unset` under a condition may not apply to what was set before the condition.
             for variable in dropped:
                 for key, place, owner in unseen.pop(variable, []):
                     if place >= begin and owner == function:
-                        del found[key]
+                        del variables[key]
             continue
         for one in assigned(command, depth):
             if not name or name in DECLARING:
-                unseen.setdefault(one.name, []).append((len(found), at, function))
-            found[len(found)] = one
+                unseen.setdefault(one.name, []).append((len(variables), at, function))
+            variables[len(variables)] = one
         if name and name not in DECLARING | HARMLESS and at != function:
             unseen.clear()
-    yield from found.values()
+    yield from variables.values()
 
 
 def _unset(command: Iterable[Word], name: str) -> list[str]:
-    """The variables that a command takes from the environment."""
+    """The variables that a command removes from the environment."""
     texts = [word.text for word in command]
     if name not in ("unset", "export") or "-f" in texts or (name == "export" and "-n" not in texts):
         return []
@@ -144,13 +144,13 @@ def _unset(command: Iterable[Word], name: str) -> list[str]:
 
 
 def pairs(word: Word, text: str | None = None) -> Iterator[Found]:
-    """What a word sets that is NAME=VALUE, or `text` in its place."""
+    """The variable that a word NAME=VALUE sets, or `text` instead of the word."""
     if match := ASSIGNMENT.fullmatch(word.text if text is None else text):
         yield Found(match[1], match[2], word.line)
 
 
 def assigned(command: list[Word], depth: int = 0) -> Iterator[Found]:
-    """What one command sets: before its name, as arguments of export or env, and through options of launchers."""
+    """The variables that a command sets: before its name, as arguments of export or env, by options of launchers."""
     if not any("=" in word.text for word in command):
         return
     programs: set[str] = set()
@@ -172,11 +172,11 @@ def assigned(command: list[Word], depth: int = 0) -> Iterator[Found]:
         elif before.text not in ("-u", "--unset") or "env" not in programs:
             name = word.text.rpartition("/")[2]
             programs.add(name)
-            # After these, and after options of theirs, assignments go on.
+            # More assignments may follow these and their options.
             leading = name in TRANSPARENT or (leading and word.text.startswith("-"))
 
 
 def _exported(word: Word, text: str) -> Iterator[Found]:
-    # Slurm, too, cuts at every comma, so that no value holds one.
+    # Slurm also splits at every comma, so no value contains one.
     for part in text.split(","):
         yield from pairs(word, part)

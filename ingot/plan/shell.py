@@ -1,6 +1,6 @@
 """Reads shell text: the words of its commands.
 
-tree-sitter's grammar finds quotes, expansions, here-documents and comments, also where the rest is not valid shell.
+tree-sitter's grammar finds quotes, expansions, here-documents and comments, even if the rest is not valid shell.
 """
 
 import re
@@ -11,25 +11,25 @@ import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
 BASH = Language(tree_sitter_bash.language())
-# What is part of a word, or of none, whatever it holds.
+# Nodes that are part of one word, or of none, whatever they contain.
 NESTED = {"command_substitution", "process_substitution", "heredoc_body"}
 OPENING = {"string": '"', "raw_string": "'", "ansi_c_string": "$'", "translated_string": '$"'}
 WHOLE = NESTED | OPENING.keys() | {"expansion", "arithmetic_expansion", "comment"}
 BLOCKS = {"if_statement", "case_statement", "for_statement", "c_style_for_statement", "while_statement", "subshell"}
 BLOCKS |= {"list", "function_definition", "redirected_statement", "pipeline"}
-# What lies between those nodes: a joined line, an escaped character, a part of a word, the end of a command, or space.
+# Text between those nodes: a joined line, an escaped character, a part of a word, the end of a command, or space.
 TOKEN = re.compile(
     rb"(?P<join>\\\n)|\\(?P<escaped>.)|(?P<redirect>[<>]&|&>)|(?P<end>[\n;&|()])|\s+|(?P<plain>[^\\\s;&|()<>]+|.)",
     re.DOTALL,
 )
 ESCAPED = re.compile(r"\\(?:\n|([$`\"\\]))")
-# Recovery from errors takes the parser time that grows with the square of the text.
+# The parser's error recovery takes time quadratic in the length of the text.
 LONGEST = 1 << 14
 CUT = re.compile(rb"[\s;&|()]")
 
 
 class Word(NamedTuple):
-    """A word of a command, without its quotes; the line on which it begins, and the byte of the parsed text."""
+    """A word of a command, without its quotes; the line on which it begins, and its byte offset in the parsed text."""
 
     text: str
     line: int
@@ -41,7 +41,7 @@ def encoded(text: str) -> bytes:
 
 
 class Nodes(NamedTuple):
-    """The nodes of a text that are of interest, in its order; those of `nested` are in no other one of `nested`."""
+    """The relevant nodes of a text, in order; nodes of `nested` do not contain each other."""
 
     whole: list[Node]
     nested: list[Node]
@@ -82,7 +82,7 @@ def _unquoted(node: Node) -> str | None:
 
 
 def _tokens(data: bytes, nodes: Iterable[Node]) -> Iterator[tuple[str, str, int]]:
-    """Kind, text and place of all parts: a group of TOKEN, "space", or a type of nodes."""
+    """Kind, text and offset of all parts; the kind is a group of TOKEN, "space", or a node type."""
 
     def between(begin: int, end: int) -> Iterator[tuple[str, str, int]]:
         for match in TOKEN.finditer(data, begin, end):
@@ -98,7 +98,7 @@ def _tokens(data: bytes, nodes: Iterable[Node]) -> Iterator[tuple[str, str, int]
 
 
 def _words(data: bytes, nodes: Iterable[Node], line: int) -> Iterator[Word]:
-    """The words; the end of a command is a word of line 0, and of comments only #SBATCH is left."""
+    """The words; the end of a command is a word of line 0, and comments are dropped except #SBATCH."""
     parts: list[str] = []
     began, first, counted = line, 0, 0
     for kind, text, at in _tokens(data, nodes):
@@ -143,14 +143,14 @@ def commands(data: bytes, nodes: Nodes, line: int) -> Iterator[list[Word]]:
 
 
 def pieces(data: bytes) -> Iterator[tuple[bytes, Node]]:
-    """Text and its tree, in pieces of about LONGEST bytes that are cut between commands where that is possible."""
+    """Text and its tree, in pieces of about LONGEST bytes, cut between commands where possible."""
     while len(data) > LONGEST:
         end = data.rfind(b"\n", 0, LONGEST) + 1
         if not end:
             cut = CUT.search(data, LONGEST)
             end = cut.end() if cut else len(data)
         root = Parser(BASH).parse(data[:end]).root_node
-        # What a command lacks, the last one or one of which there are but parts, may follow.
+        # The rest of an incomplete command, or of the last one, may follow in the next piece.
         parts = (node for node in root.children if node.has_error or not (node.is_named or node.type in "\n;;&"))
         last = next(
             (node for node in parts if node.start_byte > end // 8), root.children[-1] if root.children else root

@@ -1,4 +1,4 @@
-"""What fits wishes, an instance type and the catalog's rules: the questions of `ingot solve` and `ingot plan --set`."""
+"""Finds versions for wishes, an instance type and the catalog's rules: `ingot solve` and `ingot plan --set`."""
 
 import re
 from collections.abc import Iterable
@@ -25,21 +25,21 @@ SET = "write COMPONENT.FACT=VALUE, for example nvidia_driver.module=open, or a c
 
 
 def want(text: str, catalog: Catalog, option: str = "--want", hint: str = WANT) -> Need:
-    """The need that `nccl>=2.19` stands for; UsageError when it is malformed or of an unknown component."""
+    """The need that `nccl>=2.19` states; UsageError if it is malformed or names an unknown component."""
     match = re.fullmatch(r"\s*([A-Za-z0-9_-]+)\s*([<>=!~].*)", text)
     if match is None:
-        raise UsageError(f"{text!r} wants nothing", place=option, hint=hint)
+        raise UsageError(f"not a requirement: {text!r}", place=option, hint=hint)
     name, spec = match[1], match[2].strip()
     _known(name, catalog, option)
     try:
         SpecifierSet(spec)
     except InvalidSpecifier:
-        raise UsageError(f"{spec!r} is no version range", place=option, hint=hint) from None
+        raise UsageError(f"not a version range: {spec!r}", place=option, hint=hint) from None
     return Need(name, spec, f"{option} {text}")
 
 
 def setting(text: str, catalog: Catalog) -> Need:
-    """The need that `nvidia_driver.module=closed`, or a range as in `want`, stands for."""
+    """The need that `nvidia_driver.module=closed`, or a range as in `want`, states."""
     match = re.fullmatch(r"([a-z0-9_]+)\.([a-z0-9_]+)=([^=].*)", text)
     if match is None:
         return want(text, catalog, "--set", SET)
@@ -48,9 +48,9 @@ def setting(text: str, catalog: Catalog) -> Need:
     offers = catalog.components[name].offers
     facts: list[Facts] = [offer.facts for offer in offers]
     facts += [release.facts for offer in offers for release in offer.releases.values()]
-    values = {str(each[fact]): each[fact] for each in facts if fact in each}
+    values = {str(offered[fact]): offered[fact] for offered in facts if fact in offered}
     if not values:
-        hint = nearest(fact, {name for each in facts for name in each})
+        hint = nearest(fact, {name for offered in facts for name in offered})
         raise UsageError(f"{name} has no fact {fact!r}", place="--set", hint=hint)
     if value not in values:
         raise UsageError(f"{name} has no {fact} {value!r}", place="--set", hint=nearest(value, values))
@@ -64,7 +64,7 @@ def _known(name: str, catalog: Catalog, option: str) -> None:
 
 
 def context_of(os_name: str, arch: str, platform: str = "", accelerator: str = "", instance_type: str = "") -> Context:
-    """What rules may ask about: a system, an image's platform, and the instance type if there is one."""
+    """The context of rules: a system, an image's platform, and the instance type if there is one."""
     if not instance_type:
         return Context(os_name, arch, platform, accelerator)
     facts = describe(instance_type)
@@ -73,7 +73,7 @@ def context_of(os_name: str, arch: str, platform: str = "", accelerator: str = "
 
 
 def relock(catalog: Catalog, target: Target, row: Image, settings: Iterable[str], instance_type: str) -> Lock:
-    """The stack resolved anew with other settings, and for an instance type if one is named; nothing is written."""
+    """The stack resolved again with other settings, and for an instance type if one is named; nothing is written."""
     wishes = [setting(text, catalog) for text in settings]
     context = context_of(target.os, target.arch, row.platform, row.accelerator, instance_type)
     wishes += driver_needs(describe(instance_type)) if instance_type and "nvidia_driver" in row.parts else []
@@ -81,9 +81,9 @@ def relock(catalog: Catalog, target: Target, row: Image, settings: Iterable[str]
 
 
 def solve(catalog: Catalog, target: Target, wants: Iterable[str], instance_type: str = "") -> dict[str, Any]:
-    """The newest versions of a stack's components that satisfy the wishes and every rule; its pins do not count.
+    """The newest versions of a stack's components that satisfy the wishes and every rule; its pins are ignored.
 
-    Raises IngotError with the chain of reasons and the nearest change when nothing does.
+    Raises IngotError with the chain of reasons and the nearest change if none do.
     """
     needs = [want(text, catalog) for text in wants]
     context = context_of(target.os, target.arch, instance_type=instance_type)
@@ -102,12 +102,12 @@ def solve(catalog: Catalog, target: Target, wants: Iterable[str], instance_type:
         "os": target.os,
         "arch": target.arch,
         "instance_type": instance_type or None,
-        "components": {name: _said(candidate) for name, candidate in chosen.items()},
+        "components": {name: _summary(candidate) for name, candidate in chosen.items()},
         "left_out": left_out,
     }
 
 
-def _said(candidate: Candidate) -> dict[str, Any]:
+def _summary(candidate: Candidate) -> dict[str, Any]:
     release = candidate.release
     source = release.source if release else candidate.offer.source
     checked = release.checked if release else candidate.offer.checked

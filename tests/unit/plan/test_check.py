@@ -107,8 +107,8 @@ def test_what_must_be_set_depends_on_the_instance_type() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "there is nothing to check"),
-        (("--env", "NCCL_DEBUG"), "'NCCL_DEBUG' sets no variable"),
+        ((), "nothing to check"),
+        (("--env", "NCCL_DEBUG"), "not an assignment: 'NCCL_DEBUG'"),
         (("--env", "1A=x"), "write NAME=VALUE"),
         (("--env", "A=1", "--instance-type", "p5"), "unknown instance type 'p5'"),
         (("--env", "A=1", "--os", "debian14"), "debian12, debian13"),
@@ -134,7 +134,7 @@ def test_what_is_no_manifest_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
     done = ingot("--env", "A=1", "--manifest", tmp_path / "manifest.json")
     assert done.returncode == 1
-    assert f"{tmp_path / 'manifest.json'}: is no manifest" in done.stderr
+    assert f"{tmp_path / 'manifest.json'}: not a manifest" in done.stderr
     assert "Traceback" not in done.stderr
 
 

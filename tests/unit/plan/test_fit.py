@@ -87,7 +87,7 @@ def test_what_is_missing_without_stopping_the_image_is_a_warning() -> None:
     assert errors("p5.48xlarge", "parallelcluster-cpu") == []
     messages = [each["message"] for each in found("p5.48xlarge", "parallelcluster-cpu")]
     assert any("leaves p5.48xlarge's H100 unused" in message for message in messages)
-    assert any("efa.kmod is left out, so that traffic between machines takes TCP" in message for message in messages)
+    assert any("efa.kmod is left out, so traffic between machines uses TCP" in message for message in messages)
     assert not any("efa" in each["message"] for each in found("g5.xlarge"))
 
 
