@@ -12,7 +12,7 @@ from ingot.yamlfile import read
 
 @dataclass(frozen=True)
 class State:
-    """What a lock declares or a manifest observed: versions of components and of packages, and what is left out."""
+    """The state in a lock or manifest: versions of components and packages, and what is left out."""
 
     title: str
     components: dict[str, str]
@@ -30,12 +30,12 @@ def state(path: Path) -> State:
         try:
             data = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise IngotError(f"is no manifest: {error}", place=str(path)) from None
+            raise IngotError(f"not a manifest: {error}", place=str(path)) from None
     else:
         data, _ = read(path)
     declared = data.get("declared", data) if isinstance(data, dict) else {}
     if "components" not in declared:
-        raise IngotError("is neither a lock nor a manifest", place=str(path), hint="give locks/…yml or manifest.json")
+        raise IngotError("not a lock or manifest", place=str(path), hint="give a lock (locks/…yml) or a manifest.json")
     components = _versions(declared["components"])
     components |= {name: version for name, version in (data.get("observed") or {}).items() if isinstance(version, str)}
     packages = _versions(data.get("packages", {})) | _versions(data.get("wheels", {}))
@@ -44,7 +44,7 @@ def state(path: Path) -> State:
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
-    """What differs, by name: what it was and what it is; None where it is not there."""
+    """The differences by name, as (before, after); None if it is missing."""
     names = sorted({*before, *after})
     return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
 
@@ -59,7 +59,7 @@ def _table(
 
 
 def notes(before: State, after: State) -> str:
-    """Release notes from one state to the next: what changed, arrived, went, and is left out."""
+    """Release notes from one state to the next: what is changed, added, removed and left out."""
     lines = [f"# {before.title} → {after.title}", ""]
     lines += _table("Components", before.components, after.components, ("component", "before", "after"))
     lines += _table("Left out", before.left_out, after.left_out, ("component", "reason before", "reason after"))

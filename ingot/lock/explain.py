@@ -1,4 +1,4 @@
-"""Says in sentences why no set of versions fits, and which change would make one fit."""
+"""Explains why no set of versions fits, and which change would make one fit."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ LISTED = 6
 
 
 def _fits(world: World, wishes: Sequence[Need]) -> bool:
-    """Whether there is any answer."""
+    """Whether there is a solution."""
     try:
         solve(world, wishes)
     except ResolutionImpossible:
@@ -22,9 +22,9 @@ def _fits(world: World, wishes: Sequence[Need]) -> bool:
 
 
 def _core(world: World, wishes: Sequence[Need]) -> tuple[World, list[Need], list[str]]:
-    """The least of an impossible world that is impossible still: its components, its wishes and its rules.
+    """The smallest part of an impossible world that is still impossible: its components, wishes and rules.
 
-    A search ends anywhere; only what cannot be left out says why.
+    A failed search can stop anywhere; only the parts that cannot be removed explain the failure.
     """
     wished = {wish.component for wish in wishes if wish.spec != "*" or wish.facts}
     for name in sorted(world.candidates, key=lambda name: name in wished):
@@ -44,35 +44,35 @@ def _core(world: World, wishes: Sequence[Need]) -> tuple[World, list[Need], list
 
 
 def explained(world: World, wishes: Sequence[Need]) -> IngotError:
-    """The failure in sentences: the needs that exclude each other, what there is, and the nearest change that fits."""
+    """The failure as an error: the conflicting needs, the available versions, and the nearest change that fits."""
     core, needed, rules = _core(world, wishes)
     lines = [str(wish) for wish in needed if wish.spec != "*" or wish.facts]
-    said: set[str] = set()
+    listed_rules: set[str] = set()
     for name in core.candidates:
         lines += [core.useless(candidate) for candidate in core.candidates[name] if core.useless(candidate)][:LISTED]
         for candidate in core.of(name):
             if all(wish.allows(candidate) for wish in needed if wish.component == name):
-                lines += [str(need) for need in core.needs(candidate) if need.rule not in said]
-                said |= {need.rule for need in core.needs(candidate)}
+                lines += [str(need) for need in core.needs(candidate) if need.rule not in listed_rules]
+                listed_rules |= {need.rule for need in core.needs(candidate)}
     for name in core.candidates:
-        texts = list(dict.fromkeys(each.text or "a version that is not known" for each in core.of(name)))
+        texts = list(dict.fromkeys(candidate.text or "an unknown version" for candidate in core.of(name)))
         more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
-        lines.append(f"{name} exists as {', '.join(texts[:LISTED]) or 'nothing'}{more}")
-    accept = f"; or accept {', '.join(rules)} in the stack, and say why" if rules else ""
+        lines.append(f"{name} is available as {', '.join(texts[:LISTED]) or 'nothing'}{more}")
+    accept = f"; or accept {', '.join(rules)} in the stack, with a reason" if rules else ""
     hint = _nearest(world, wishes, needed) + accept
     return IngotError("no set of versions fits:\n  " + "\n  ".join(lines), hint=hint)
 
 
 def _nearest(world: World, wishes: Sequence[Need], needed: Sequence[Need]) -> str:
-    """A change of one of the wishes that exclude each other that makes the others fit."""
+    """A change to one of the conflicting wishes that makes the others fit."""
     for wish in needed:
         if wish.spec == "*" and not wish.facts:
             continue
         try:
-            chosen = solve(world, [each for each in wishes if each is not wish])[wish.component]
+            chosen = solve(world, [other for other in wishes if other is not wish])[wish.component]
         except ResolutionImpossible:
             continue
         facts = "".join(f" with {name}={chosen.facts[name]}" for name in wish.facts if name in chosen.facts)
         wished = wish.spec if wish.spec != "*" else " and ".join(f"{n}={v}" for n, v in wish.facts.items())
-        return f"{chosen}{facts} would fit, in place of {wished} ({wish.reason})"
+        return f"{chosen}{facts} would fit instead of {wished} ({wish.reason})"
     return "widen several of these pins, or leave a component out"

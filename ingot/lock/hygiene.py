@@ -1,4 +1,4 @@
-"""Says which pins are due for a review, and what is still missing a fact."""
+"""Lists pins that are due for review, and missing facts."""
 
 from datetime import date
 
@@ -9,7 +9,7 @@ from ingot.lock.file import load
 
 
 def stale(catalog: Catalog, today: date) -> list[str]:
-    """One line a pin whose review was due before `today`, the longest overdue first."""
+    """One line per pin whose review was due before `today`, longest overdue first."""
     due = [
         (pin.review_after, f"{stack}: {name} {pin.version}, review was due {pin.review_after}: {pin.why}")
         for stack, entry in catalog.stacks.items()
@@ -20,7 +20,7 @@ def stale(catalog: Catalog, today: date) -> list[str]:
 
 
 def unresolved(catalog: Catalog) -> list[str]:
-    """One line a thing that exists and that Ingot has no sourced fact of: in locks, and among instance families."""
+    """One line per thing without a sourced fact, in locks and among instance families."""
     lines = []
     for path in sorted(path for stack in catalog.stacks for path in paths.lock_dir(stack).glob("*.yml")):
         lock = load(path)

@@ -26,14 +26,14 @@ from ingot.sources.apt import DEB_ARCH, Archive, Wanted, upstream
 
 @dataclass(frozen=True)
 class Resolution:
-    """A lock and the newer versions that did not make it into it."""
+    """A lock, and the newer versions that were rejected."""
 
     lock: Lock
     rejected: dict[str, list[Rejected]]
 
 
 def offers_of(component: Component, target: Target) -> list[Offer]:
-    """The offers of a component on a system, with the names that the distribution's packages have there."""
+    """The offers of a component on a system, with the package names of its architecture."""
     return [
         offer.model_copy(update={"apt": offer.apt.named(DEB_ARCH[target.arch])}) if offer.apt else offer
         for offer in component.offers
@@ -42,8 +42,8 @@ def offers_of(component: Component, target: Target) -> list[Offer]:
 
 
 def _candidates(name: str, offers: list[Offer], target: Target, archive: Archive | None) -> list[Candidate]:
-    """Every version of component `name` that its offers have, newest first; of one version, in the offers' order."""
-    found = []
+    """Every version of component `name` in its offers, newest first; equal versions in the order of the offers."""
+    candidates = []
     for offer in offers:
         exact: dict[str, str] = {}
         if offer.apt and archive:
@@ -52,13 +52,15 @@ def _candidates(name: str, offers: list[Offer], target: Target, archive: Archive
             listed = pypi.versions(offer.wheels.version_of, target.arch)
             exact = {version: version for version in listed if contains(offer.wheels.spec, Version(version))}
         else:
-            found += vendor.candidates(name, offer, target.os)
-        found += [Candidate(name, Version(text), text, offer.facts, source, offer) for text, source in exact.items()]
-    return sorted(found, key=lambda each: each.version or Version("0"), reverse=True)
+            candidates += vendor.candidates(name, offer, target.os)
+        candidates += [
+            Candidate(name, Version(text), text, offer.facts, source, offer) for text, source in exact.items()
+        ]
+    return sorted(candidates, key=lambda candidate: candidate.version or Version("0"), reverse=True)
 
 
 def _apt_packages(candidate: Candidate, archive: Archive) -> dict[str, str | None]:
-    """The packages that a candidate needs from the archive, with the version where the candidate decides it."""
+    """The packages that a candidate needs from the archive, with the version if the candidate determines it."""
     if candidate.offer.wheels:
         return dict.fromkeys(candidate.offer.wheels.tools)
     if candidate.offer.apt is None:
@@ -80,12 +82,12 @@ def _wheel_version(name: str, candidate: Candidate, arch: Arch) -> str:
         return candidate.exact
     minor = [text for text in listed if Version(text).release[:2] == Version(candidate.exact).release[:2]]
     if not minor:
-        raise IngotError(f"{candidate.component} {candidate.text} needs {name}, which has no such version")
+        raise IngotError(f"{candidate.component} {candidate.text} needs {name}, which has no matching version")
     return max(minor, key=Version)
 
 
 def wishes_of(stack: Stack, os_name: str) -> list[Need]:
-    """What the stack's pins ask for on an operating system."""
+    """The needs that the stack's pins state for an operating system."""
     return [
         Need(name, wanted.version, f"stack {stack.stack}: {wanted.why}", facts=pin.facts)
         for name, pin in stack.pins.items()
@@ -94,14 +96,14 @@ def wishes_of(stack: Stack, os_name: str) -> list[Need]:
 
 
 def archive_of(catalog: Catalog, target: Target) -> tuple[Archive | None, dict[str, list[str]]]:
-    """The archive that a system's packages come from, read anew, and who signed it; None where vendors have them."""
+    """The archive of a system's packages, updated, and its signers; None if the packages come from vendors."""
     system = catalog.operating_system(target.os)
     if system.base is None:
         return None, {}
     archive = Archive(target.os, system, target.arch)
     signers = archive.update()
     components = [catalog.components[name] for name in catalog.stack(target.stack).pins]
-    offered = [offer.apt for each in components for offer in offers_of(each, target) if offer.apt]
+    offered = [offer.apt for component in components for offer in offers_of(component, target) if offer.apt]
     archive.read(name for apt in offered for name in (apt.version_of, *apt.packages))
     return archive, signers
 
@@ -109,7 +111,7 @@ def archive_of(catalog: Catalog, target: Target) -> tuple[Archive | None, dict[s
 def world_of(
     catalog: Catalog, target: Target, context: Context, archive: Archive | None
 ) -> tuple[World, dict[str, str]]:
-    """What there is of each component of the stack, and what is left out with the reason."""
+    """The candidates for each component of the stack, and the left-out components with the reason."""
     stack, os_name = catalog.stack(target.stack), target.os
     candidates: dict[str, list[Candidate]] = {}
     left_out: dict[str, str] = {}
@@ -130,20 +132,25 @@ def world_of(
 
 
 def _closure(
-    archive: Archive, bare: Wanted, asked: Mapping[str, Wanted], kept: Mapping[str, str]
+    archive: Archive, bare: Wanted, requested: Mapping[str, Wanted], kept: Mapping[str, str]
 ) -> dict[str, Package]:
-    """All packages of the bare system and of the components together, each with the components that bring it.
+    """All packages of the minimal system and of the components, each with the components that bring it.
 
-    What a component brings is what apt, of these packages, installs for it alone on the bare system.
+    A component brings the packages that apt installs for it alone, out of these, on the minimal system.
     """
     together = dict(bare)
-    for packages in asked.values():
+    for packages in requested.values():
         together |= packages
     whole = archive.closure(together, kept)
-    names = sorted(name for name, packages in asked.items() if packages)
-    parts = archive.parts(whole, {"": bare, **{name: {**bare, **asked[name]} for name in names}})
-    by = {each: [] if each in parts[""] else [name for name in names if each in parts[name]] for each in whole}
-    return {each: package.model_copy(update={"by": by[each]}) for each, package in whole.items()}
+    names = sorted(name for name, packages in requested.items() if packages)
+    parts = archive.parts(whole, {"": bare, **{name: {**bare, **requested[name]} for name in names}})
+    by = {
+        package_name: [] if package_name in parts[""] else [name for name in names if package_name in parts[name]]
+        for package_name in whole
+    }
+    return {
+        package_name: package.model_copy(update={"by": by[package_name]}) for package_name, package in whole.items()
+    }
 
 
 def make(
@@ -154,11 +161,11 @@ def make(
     wishes: Iterable[Need] = (),
     context: Context | None = None,
 ) -> Resolution:
-    """Resolve a stack for one operating system: Debian's from its signed archive and the Python package index, the
-    others from what vendors are known to have published, offline.
+    """Resolve a stack for one operating system: Debian from its signed archive and the Python package index, others
+    offline from the vendors' releases in the catalog.
 
-    With `keep`, an older lock of the same key, every package of it that still exists is kept as it is. `wishes` replace
-    the pins' ranges of their components, and `context` says more than the system alone does.
+    With `keep`, an older lock of the same target, every package of it that still exists is kept. `wishes` replace the
+    pins' ranges of their components, and `context` adds to the context of the system.
     """
     stack, os_name, arch = catalog.stack(target.stack), target.os, target.arch
     system = catalog.operating_system(os_name)
@@ -170,7 +177,7 @@ def make(
     needs = [need for need in [*pins, *own] if need.component in world.candidates]
     chosen = resolve(world, needs)
     rejected = rejections(chosen, world, needs)
-    asked = {name: _apt_packages(candidate, archive) if archive else {} for name, candidate in chosen.items()}
+    requested = {name: _apt_packages(candidate, archive) if archive else {} for name, candidate in chosen.items()}
     repositories, unresolved = vendor.repositories(chosen, catalog, os_name, arch)
     closure: dict[str, Package] = {}
     if archive:
@@ -179,7 +186,7 @@ def make(
             kind="apt", suites=system.suites, components=base.components, key_fingerprints=signers
         )
         kept = {name: package.version for name, package in keep.packages.items()} if keep else {}
-        closure = _closure(archive, {"?essential": None, **dict.fromkeys(base.packages)}, asked, kept)
+        closure = _closure(archive, {"?essential": None, **dict.fromkeys(base.packages)}, requested, kept)
     else:
         unresolved |= {f"base_image.{name}": vendor.UNKNOWN_IMAGE for name in system.base_images}
     wheels = {
@@ -201,7 +208,7 @@ def make(
         container_image=ContainerImage(image=system.container_image.image) if system.container_image else None,
         repositories=repositories,
         components={
-            name: _locked(candidate, sorted(asked[name]), whys[name], catalog, system, arch)
+            name: _locked(candidate, sorted(requested[name]), whys[name], catalog, system, arch)
             for name, candidate in chosen.items()
         },
         left_out=left_out,
@@ -214,7 +221,7 @@ def make(
 
 
 def _reason(why: str, rejected: list[Rejected]) -> str:
-    """Why a version was taken, and the newest one not."""
+    """Why a version is chosen, and why the newest is not."""
     newest = f" Not {rejected[0].candidate.text}: {rejected[0].need}." if rejected else ""
     return f"{why.removesuffix('.')}.{newest}"
 
@@ -230,10 +237,10 @@ def _locked(
     offer = candidate.offer
     facts = dict(candidate.facts)
     for fact, pattern in offer.facts_from_package.items():
-        found = [match[1] for name in packages if (match := re.fullmatch(pattern, name))]
-        if len(found) != 1:
-            raise IngotError(f"{candidate.component}: {pattern!r} matches {len(found)} packages, not one")
-        facts[fact] = found[0]
+        matches = [match[1] for name in packages if (match := re.fullmatch(pattern, name))]
+        if len(matches) != 1:
+            raise IngotError(f"{candidate.component}: {pattern!r} matches {len(matches)} packages, not one")
+        facts[fact] = matches[0]
     hold = catalog.components[candidate.component].hold
     if offer.repository or offer.download:
         return vendor.locked(candidate, catalog.repositories, system, arch, hold=hold, why=why)

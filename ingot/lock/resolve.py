@@ -11,9 +11,9 @@ from ingot.lock.world import Candidate, Rejected, World, solve
 
 
 def resolve(world: World, wishes: Iterable[Need]) -> dict[str, Candidate]:
-    """One candidate for each component, the best that fits what was decided before it, in the order of decisions.
+    """One candidate for each component, the best that fits the earlier decisions, in the order of decisions.
 
-    Raises IngotError that names the chain of needs, and the nearest change that would make it fit, when nothing does.
+    If nothing fits, raises IngotError with the chain of needs and the nearest change that would fit.
     """
     needs = list(wishes)
     try:
@@ -39,7 +39,7 @@ def resolve(world: World, wishes: Iterable[Need]) -> dict[str, Candidate]:
 
 @dataclass(frozen=True)
 class _Exactly(Need):
-    """The need of one candidate and no other."""
+    """The need for exactly one candidate."""
 
     candidate: Candidate | None = None
 
@@ -52,40 +52,40 @@ def _exactly(candidate: Candidate) -> Need:
 
 
 def _clashes(world: World, candidate: Candidate, decided: Mapping[str, Candidate], wishes: Iterable[Need]) -> bool:
-    """Whether a candidate breaks a wish or cannot go with what is decided; saves most searches."""
-    asked = [need for need in wishes if need.component == candidate.component]
+    """Whether a candidate breaks a wish or conflicts with a decision; saves most searches."""
+    needs = [need for need in wishes if need.component == candidate.component]
     others = (other for other in decided.values() if other.component != candidate.component)
-    return not all(need.allows(candidate) for need in asked) or any(world.clash(candidate, each) for each in others)
+    return not all(need.allows(candidate) for need in needs) or any(world.clash(candidate, other) for other in others)
 
 
 def rejections(chosen: Mapping[str, Candidate], world: World, wishes: Sequence[Need]) -> dict[str, list[Rejected]]:
-    """For each component, every candidate newer than the chosen one and the need that kept it out."""
-    found: dict[str, list[Rejected]] = {}
+    """For each component, every candidate newer than the chosen one, and the need that rejected it."""
+    rejected: dict[str, list[Rejected]] = {}
     for name, taken in chosen.items():
         for candidate in world.candidates[name]:
             if candidate.version is None or taken.version is None or candidate.version <= taken.version:
                 continue
-            asked = [need for need in wishes if need.component == name and not need.allows(candidate)]
-            asked += [
+            broken = [need for need in wishes if need.component == name and not need.allows(candidate)]
+            broken += [
                 need
                 for other in chosen.values()
                 for need in world.needs(other)
                 if need.component == name and not need.allows(candidate)
             ]
-            asked += [
+            broken += [
                 need
                 for need in world.needs(candidate)
                 if need.component in chosen and not need.allows(chosen[need.component])
             ]
-            pinned = bool(asked) and asked[0] in wishes and asked[0].spec != "*"
+            pinned = bool(broken) and broken[0] in wishes and broken[0].spec != "*"
             why = (
-                f"the pin is {asked[0].spec}"
+                f"the pin is {broken[0].spec}"
                 if pinned
-                else str(asked[0])
-                if asked
+                else str(broken[0])
+                if broken
                 else world.useless(candidate) or "another choice excludes it"
             )
-            if asked and asked[0].component != name:
-                why += f"; it is {chosen[asked[0].component].text}"
-            found.setdefault(name, []).append(Rejected(candidate, why))
-    return found
+            if broken and broken[0].component != name:
+                why += f"; it is {chosen[broken[0].component].text}"
+            rejected.setdefault(name, []).append(Rejected(candidate, why))
+    return rejected

@@ -1,4 +1,4 @@
-"""The door: makes what a command is about, and checks it once; nobody further down checks again."""
+"""Makes the selection of a command and checks it once; nothing below checks again."""
 
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.names import lineage
@@ -11,10 +11,10 @@ from ingot.model.types import LOCAL_ARCH
 
 
 def image(catalog: Catalog, target: Target, name: str, *, stale: bool = False) -> ImageSelection:
-    """The image `name` for a target, by the committed lock.
+    """The image `name` for a target, from the committed lock.
 
-    Raises UsageError on an unknown name or a missing lock, and IngotError on a lock that is older than the catalog,
-    but for `stale`: what was built is looked at by the lock that it was built from.
+    Raises UsageError on an unknown name or a missing lock, and IngotError on a lock that is older than the catalog
+    unless `stale`: a finished image is inspected with the lock that it was built from.
     """
     catalog.image(name)
     path = path_of(target)
@@ -25,48 +25,51 @@ def image(catalog: Catalog, target: Target, name: str, *, stale: bool = False) -
 
 
 def image_of_lock(catalog: Catalog, target: Target, name: str, lock: Lock) -> ImageSelection:
-    """The same by a lock that need not be the committed one."""
-    row = catalog.image(name)
-    return ImageSelection(name, row, target, lock.of(row.parts), path_of(target), lock.base_image(name, row))
+    """The same from any lock."""
+    entry = catalog.image(name)
+    return ImageSelection(name, entry, target, lock.of(entry.parts), path_of(target), lock.base_image(name, entry))
 
 
 def container(
     catalog: Catalog, name: str, stack: str, os_name: str = "", arch: str = LOCAL_ARCH, accelerator: str = ""
 ) -> ContainerSelection:
-    """The container `name`; variant and operating system are found where they are not named.
+    """The container `name`; variant and operating system have defaults.
 
     Raises UsageError on an unknown name and on a variant that is not built.
     """
-    row = catalog.container(name)
-    wanted = accelerator or ("cpu" if "cpu" in row.accelerators else row.accelerators[0])
-    known = next((each for each in catalog.container_systems if each == wanted), None)
-    if known is None:
-        there = ", ".join(catalog.container_systems)
-        raise UsageError(f"no container is built for {wanted!r}", place="--accelerator", hint=f"there is: {there}")
-    target = catalog.target(stack, os_name or catalog.container_systems[known].os, arch)
-    variants = {each: f"{each} on {catalog.container_systems[each].os} {LOCAL_ARCH}" for each in row.accelerators}
-    if variants.get(known) != (asked := f"{known} on {target.os} {target.arch}"):
-        there = ", ".join(variants.values())
-        raise UsageError(f"the container {name} is not built for {asked}", hint=f"there is: {there}")
+    entry = catalog.container(name)
+    wanted = accelerator or ("cpu" if "cpu" in entry.accelerators else entry.accelerators[0])
+    variant = next((candidate for candidate in catalog.container_systems if candidate == wanted), None)
+    if variant is None:
+        choices = ", ".join(catalog.container_systems)
+        raise UsageError(f"no container is built for {wanted!r}", place="--accelerator", hint=f"choose from: {choices}")
+    target = catalog.target(stack, os_name or catalog.container_systems[variant].os, arch)
+    variants = {
+        candidate: f"{candidate} on {catalog.container_systems[candidate].os} {LOCAL_ARCH}"
+        for candidate in entry.accelerators
+    }
+    if variants.get(variant) != (request := f"{variant} on {target.os} {target.arch}"):
+        choices = ", ".join(variants.values())
+        raise UsageError(f"the container {name} is not built for {request}", hint=f"choose from: {choices}")
     path = path_of(target)
     lock = load(path)
     check(lock, catalog)
-    chain = [(each, catalog.container(each)) for each in reversed(lineage(name, catalog))]
-    return ContainerSelection(name, chain, known, target, lock, path)
+    chain = [(candidate, catalog.container(candidate)) for candidate in reversed(lineage(name, catalog))]
+    return ContainerSelection(name, chain, variant, target, lock, path)
 
 
 def require_driver(selection: ImageSelection) -> None:
-    """IngotError where the lock leaves out what the image's accelerator cannot do without."""
+    """IngotError if the lock leaves out the driver of the image's accelerator."""
     lock, accelerator = selection.lock, selection.image.accelerator
     if (driver := DRIVERS.get(accelerator, "")) in lock.left_out:
         raise IngotError(
             f"{selection.target.key} has no {driver}: {lock.left_out[driver]}",
-            hint=f"an image for {accelerator} needs an operating system whose lock has {driver}: name it by --os",
+            hint=f"an image for {accelerator} needs an operating system whose lock has {driver}: choose it with --os",
         )
 
 
 def require_complete(selection: ImageSelection | ContainerSelection, lock: Lock) -> None:
-    """IngotError where `lock`, the part of it that is to be built, lacks a pin or the accelerator's driver."""
+    """IngotError if `lock`, the part to be built, lacks a pin or the accelerator's driver."""
     target = selection.target
     if isinstance(selection, ImageSelection):
         require_driver(selection)

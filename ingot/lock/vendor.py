@@ -1,4 +1,4 @@
-"""Components of vendors' repositories and downloads: what is known of them, and what nobody has published."""
+"""Components from vendors' repositories and downloads: their known facts, and what is not resolved."""
 
 from collections.abc import Mapping
 
@@ -14,26 +14,26 @@ from ingot.model.system import BaseImage, OperatingSystem
 from ingot.model.types import BASE_IMAGE, DISTRIBUTION, EC2_ARCH, Arch
 from ingot.sources.apt import DEB_ARCH
 
-# What is said under `unresolved`, and recording resolves.
+# Entries under `unresolved` that recording resolves.
 DIGEST, DIGESTS = "the file's SHA-256", "its packages' digests"
-# What is said of a version that is known of another system only, whose packages come from another address; recording
-# its packages resolves it.
+# The entry for a version that is known only for another system, with another repository address; recording its
+# packages resolves it.
 UNSEEN = "that its repository has"
 UNKNOWN_IMAGE = "the newest image's name, which says its date"
 
 
 def candidates(name: str, offer: Offer, os_name: str) -> list[Candidate]:
-    """The releases of an offer that are known on an operating system, or else one of an unknown version."""
-    known = {text: each for text, each in offer.releases.items() if not each.os or os_name in each.os}
-    found = [
+    """The releases of an offer on an operating system, or else one candidate of unknown version."""
+    releases = {text: release for text, release in offer.releases.items() if not release.os or os_name in release.os}
+    results = [
         Candidate(name, Version(text), text, {**offer.facts, **release.facts}, text, offer, release)
-        for text, release in known.items()
+        for text, release in releases.items()
     ]
-    return found if offer.releases else [Candidate(name, None, "", offer.facts, "", offer)]
+    return results if offer.releases else [Candidate(name, None, "", offer.facts, "", offer)]
 
 
 def words(version: str, arch: Arch) -> dict[str, str]:
-    """What templates of names and addresses may mention."""
+    """The variables of templates of names and addresses."""
     numbers = version.split(".")
     return {
         "version": version,
@@ -46,21 +46,21 @@ def words(version: str, arch: Arch) -> dict[str, str]:
 
 
 def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: Arch) -> dict[str, BaseImage]:
-    """How each base image is found, with the versions it must have; not those of components that the stack lacks."""
+    """The query for each base image, with the required versions; without those of components that the stack lacks."""
     versions = {name: candidate.text for name, candidate in chosen.items()}
     names = {**versions, "arch": EC2_ARCH[arch], "deb_arch": DEB_ARCH[arch]}
-    found: dict[str, BaseImage] = {}
-    for image, row in system.base_images.items():
-        if row.named <= set(names):
-            name, ssm = row.name.format(**names), row.ssm.format(**names)
-            found[image] = BaseImage(owner=row.owner, name=name, ssm=ssm, brings=row.brings)
-    return found
+    results: dict[str, BaseImage] = {}
+    for image, base in system.base_images.items():
+        if base.named <= set(names):
+            name, ssm = base.name.format(**names), base.ssm.format(**names)
+            results[image] = BaseImage(owner=base.owner, name=name, ssm=ssm, brings=base.brings)
+    return results
 
 
 def locked(
     candidate: Candidate, known: Repositories, system: OperatingSystem, arch: Arch, *, hold: bool, why: str
 ) -> LockedComponent:
-    """A candidate of a vendor as the lock has it."""
+    """A vendor's candidate as an entry of the lock."""
     offer = candidate.offer
     names = words(candidate.text, arch) | {"codename": system.codename, "os_version": system.version}
     packages: dict[str, str] = {}
@@ -93,8 +93,8 @@ def locked(
 def repositories(
     chosen: Mapping[str, Candidate], catalog: Catalog, os_name: str, arch: Arch
 ) -> tuple[dict[str, Repository], dict[str, str]]:
-    """The vendors' repositories that the candidates come from, and for each candidate what nobody has published."""
-    found: dict[str, Repository] = {}
+    """The vendors' repositories of the candidates, and for each candidate what is not resolved."""
+    rows: dict[str, Repository] = {}
     unresolved: dict[str, str] = {}
     system = catalog.operating_systems[os_name]
     for name, candidate in chosen.items():
@@ -115,9 +115,9 @@ def repositories(
             missing += [] if key.fingerprint else ["the repository's key"]
             missing += [] if place.url else [f"the repository's address for {os_name}-{arch}"]
             if isinstance(offer, InheritedOffer) and candidate.text and candidate.text not in offer.seen:
-                there = address(row, catalog, offer.origin, arch)
-                missing += [] if there == place else [f"{UNSEEN} {candidate.text} as that for {offer.origin} has"]
-            found[offer.repository.name] = Repository(
+                origin = address(row, catalog, offer.origin, arch)
+                missing += [] if origin == place else [f"{UNSEEN} {candidate.text} as that for {offer.origin} has"]
+            rows[offer.repository.name] = Repository(
                 kind=row.kind,
                 suites=[place.suite] if place.suite else [],
                 components=row.components,
@@ -128,4 +128,4 @@ def repositories(
         missing += [system.unresolved[name]] if name in system.unresolved else []
         if missing and (offer.download or offer.repository):
             unresolved[name] = ", ".join(missing)
-    return found, unresolved
+    return rows, unresolved

@@ -1,4 +1,4 @@
-"""All there is to choose from, and the search for a set of versions that satisfies every rule."""
+"""The candidates of a resolution, and the search for a set of versions that satisfies every rule."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Candidate(Part):
 
 @dataclass(frozen=True)
 class Rejected:
-    """A newer candidate that was not taken, and the need that it breaks or that breaks with it."""
+    """A newer candidate that was rejected, and the need that it breaks or that its own needs conflict with."""
 
     candidate: Candidate
     need: str
@@ -33,7 +33,7 @@ class Rejected:
 
 @dataclass
 class _Known:
-    """What has been worked out of candidates; worlds that differ in what they accept share it."""
+    """Cached facts about candidates, shared by worlds that differ only in accepted rules."""
 
     rules: dict[str, list[Rule]] = field(default_factory=dict)
     needs: dict[int, list[Need]] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class World:
-    """All there is to choose from: candidates, best first, in the order of decisions; rules; and what they are for."""
+    """The input of a resolution: candidates, best first, in the order of decisions; their rules; and the context."""
 
     candidates: Mapping[str, Sequence[Candidate]]
     components: Mapping[str, Component]
@@ -53,15 +53,15 @@ class World:
 
     def of(self, name: str) -> Iterator[Candidate]:
         """The candidates of a component that no rule forbids."""
-        return (each for each in self.candidates[name] if not self.useless(each))
+        return (candidate for candidate in self.candidates[name] if not self.useless(candidate))
 
     def useless(self, candidate: Candidate) -> str:
-        """Why there is no use for a candidate, if a rule forbids it."""
-        found = self.known.forbidden.get(id(candidate))
-        if found is None:
-            found = list(forbidden(candidate, self._rules(candidate.component)))
-            self.known.forbidden[id(candidate)] = found
-        rules = [rule for rule in found if rule.id not in self.accepted]
+        """The reason if a rule forbids a candidate, else empty."""
+        forbidding = self.known.forbidden.get(id(candidate))
+        if forbidding is None:
+            forbidding = list(forbidden(candidate, self._rules(candidate.component)))
+            self.known.forbidden[id(candidate)] = forbidding
+        rules = [rule for rule in forbidding if rule.id not in self.accepted]
         return f"{candidate} cannot be: {rules[0].reason} [{rules[0].id}]" if rules else ""
 
     def _rules(self, name: str) -> list[Rule]:
@@ -70,72 +70,80 @@ class World:
         return self.known.rules[name]
 
     def _all_needs(self, candidate: Candidate) -> list[Need]:
-        found = self.known.needs.get(id(candidate))
-        if found is None:
-            found = needs_of(candidate, self._rules(candidate.component))
-            self.known.needs[id(candidate)] = found
-        return found
+        needs = self.known.needs.get(id(candidate))
+        if needs is None:
+            needs = needs_of(candidate, self._rules(candidate.component))
+            self.known.needs[id(candidate)] = needs
+        return needs
 
     def needs(self, candidate: Candidate) -> list[Need]:
-        """What a candidate asks of the others; a rule about a component that is left out asks nothing."""
+        """A candidate's needs; rules about components that are left out do not count."""
         needs = self._all_needs(candidate)
         return [need for need in needs if need.component in self.candidates and need.rule not in self.accepted]
 
     def clash(self, one: Candidate, other: Candidate) -> bool:
-        """Whether a rule keeps two candidates from each other."""
+        """Whether a rule makes two candidates incompatible."""
         key = (id(one), id(other))
-        found = self.known.clashes.get(key)
-        if found is None:
+        broken = self.known.clashes.get(key)
+        if broken is None:
             needs = [need for need in self._all_needs(one) if need.component == other.component]
             back = [need for need in self._all_needs(other) if need.component == one.component]
-            found = frozenset(n.rule for n in needs if not n.allows(other))
-            found |= frozenset(n.rule for n in back if not n.allows(one))
-            self.known.clashes[key] = found
-        return not found <= set(self.accepted)
+            broken = frozenset(n.rule for n in needs if not n.allows(other))
+            broken |= frozenset(n.rule for n in back if not n.allows(one))
+            self.known.clashes[key] = broken
+        return not broken <= set(self.accepted)
 
     def without(self, name: str) -> "World":
-        """The same without a component."""
+        """This world without a component."""
         rest = {other: listed for other, listed in self.candidates.items() if other != name}
         return World(rest, self.components, self.context, self.accepted, self.known)
 
     def accepting(self, rules: Collection[str]) -> "World":
-        """The same where these rules are accepted, and no others."""
+        """This world with exactly these rules accepted."""
         return World(self.candidates, self.components, self.context, rules, self.known)
 
 
 def _possible(world: World, wishes: Sequence[Need]) -> dict[str, list[Candidate]]:
-    """The candidates that fulfil the wishes and have a partner in each component that a rule ties theirs to.
+    """The candidates that fulfil the wishes and have a compatible partner in each component that a rule ties to theirs.
 
-    Raises ResolutionImpossible when a component has none. Without this, a search tries all versions of what is decided
-    in between before it gives up on two that exclude each other.
+    Raises ResolutionImpossible if a component has none. Without this, the search tries all versions of the components
+    decided in between before it gives up on two that conflict.
     """
-    asked: dict[str, list[Need]] = {name: [] for name in world.candidates}
+    needs: dict[str, list[Need]] = {name: [] for name in world.candidates}
     for wish in wishes:
-        asked[wish.component].append(wish)
-    there = {
-        name: [each for each in listed if all(wish.allows(each) for wish in asked[name]) and not world.useless(each)]
+        needs[wish.component].append(wish)
+    possible = {
+        name: [
+            candidate
+            for candidate in listed
+            if all(wish.allows(candidate) for wish in needs[name]) and not world.useless(candidate)
+        ]
         for name, listed in world.candidates.items()
     }
-    ties: dict[str, set[str]] = {name: set() for name in there}
-    for name, listed in there.items():
+    ties: dict[str, set[str]] = {name: set() for name in possible}
+    for name, listed in possible.items():
         for other in {need.component for candidate in listed for need in world.needs(candidate)}:
             ties[name].add(other)
             ties[other].add(name)
-    waiting = list(there)
+    waiting = list(possible)
     while waiting:
         name = waiting.pop()
         for other in ties[name]:
-            kept = [each for each in there[other] if any(not world.clash(each, partner) for partner in there[name])]
-            if len(kept) < len(there[other]):
-                there[other] = kept
+            kept = [
+                candidate
+                for candidate in possible[other]
+                if any(not world.clash(candidate, partner) for partner in possible[name])
+            ]
+            if len(kept) < len(possible[other]):
+                possible[other] = kept
                 waiting.append(other)
-    if not all(there.values()):
+    if not all(possible.values()):
         raise ResolutionImpossible([])
-    return there
+    return possible
 
 
 class _Provider(AbstractProvider[Need, Candidate, str]):
-    """What resolvelib asks: candidates newest first, in the order of the stack's pins."""
+    """The provider for resolvelib: candidates newest first, in the order of the stack's pins."""
 
     def __init__(self, world: World, possible: Mapping[str, Sequence[Candidate]]) -> None:
         self._world = world
@@ -170,11 +178,11 @@ class _Provider(AbstractProvider[Need, Candidate, str]):
 
 
 def solve(world: World, wishes: Iterable[Need]) -> dict[str, Candidate]:
-    """Any solution; resolvelib gives up the pin of one component for a newer version of another as it likes."""
+    """Any solution; resolvelib may trade the version of one component for a newer one of another."""
     needs = [wish for wish in wishes if wish.component in world.candidates]
     everything = [Need(name, "*", "it is part of the stack") for name in world.candidates]
     solver: Resolver[Need, Candidate, str] = Resolver(_Provider(world, _possible(world, needs)), BaseReporter())
     try:
         return dict(solver.resolve([*everything, *needs], max_rounds=ROUNDS).mapping)
     except ResolutionTooDeep:
-        raise IngotError(f"no answer was found in {ROUNDS} steps", hint="narrow some pins of the stack") from None
+        raise IngotError(f"no solution found in {ROUNDS} steps", hint="narrow some pins of the stack") from None

@@ -109,7 +109,7 @@ def test_diff_of_something_else_says_what_it_wants(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("a: 1\n")
     done = ingot("diff", str(tmp_path / "a.yml"), str(LOCK))
     assert done.returncode == 1
-    assert "neither a lock nor a manifest" in done.stderr
+    assert "not a lock or manifest" in done.stderr
 
 
 def test_booting_what_was_never_built_says_how_to_build_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

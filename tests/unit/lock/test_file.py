@@ -141,7 +141,7 @@ def test_a_changed_catalog_is_noticed(tmp_path: Path, debian_lock: Lock) -> None
 def test_what_is_no_lock_is_named(tmp_path: Path) -> None:
     path = tmp_path / "debian13-x86_64.yml"
     path.write_text("hello\n")
-    with pytest.raises(IngotError, match="is no lock"):
+    with pytest.raises(IngotError, match="not a lock"):
         locks.check_file(path, read_catalog())
 
 

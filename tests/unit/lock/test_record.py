@@ -215,7 +215,7 @@ def test_packages_of_another_architecture_are_not_in_an_rpm_repository(vendor: V
     fingerprint = vendor.make_key()
     vendor.rpm({"a": [("0", "1", "1")]}, arch="i686")
     lock = lock_of(vendor, fingerprint, "rpm", {"version": "1", "packages": ["a"]})
-    assert "it has nothing of that name" in failure(lock)
+    assert "it has no package of that name" in failure(lock)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_an_exact_version_that_another_package_contradicts_is_named(vendor: Vend
     vendor.apt(there, says={"libnccl-dev": f"Depends: libnccl2 (= {newest})\n"})
     entry = {"version": "2.31.2", "packages": ["libnccl-dev", "libnccl2"], "exact": {"libnccl2": BUILDS[1]}}
     assert failure(lock_of(vendor, fingerprint, "apt", entry)) == (
-        f"no libnccl2 fits all: nccl asks for libnccl2 {BUILDS[1]}; libnccl-dev {newest} needs libnccl2 = {newest}"
+        f"no libnccl2 fits all: nccl needs libnccl2 {BUILDS[1]}; libnccl-dev {newest} needs libnccl2 = {newest}"
     )
     # Also where the repository has no version that would fit.
     vendor.apt(there, says={"libnccl-dev": "Depends: libnccl2 (>= 3)\n"})

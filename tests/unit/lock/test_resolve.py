@@ -78,12 +78,12 @@ def test_an_impossible_wish_is_explained_by_pin_and_rule_with_the_nearest_change
         "no set of versions fits:",
         "  cuda must be >=13 (stack: because)",
         "  driver must be >=580 (cuda 13.0: so it is [floor])",
-        "  driver exists as 550.163.01, 535.274.02",
-        "  cuda exists as 13.0, 12.4",
+        "  driver is available as 550.163.01, 535.274.02",
+        "  cuda is available as 13.0, 12.4",
     ]
     change, accept = caught.value.hint.split("; ")
-    assert change == "cuda 12.4 would fit, in place of >=13 (stack: because)"
-    assert accept == "or accept floor in the stack, and say why"
+    assert change == "cuda 12.4 would fit instead of >=13 (stack: because)"
+    assert accept == "or accept floor in the stack, with a reason"
 
 
 def test_a_rule_about_a_component_that_is_left_out_asks_nothing() -> None:
@@ -102,7 +102,7 @@ def test_a_rule_holds_only_where_it_says() -> None:
 
 def test_what_a_rule_forbids_everywhere_is_explained_by_the_rule() -> None:
     world = World({"cuda": CANDIDATES["cuda"]}, {"cuda": component("cuda", rule("gone", forbidden=True))}, Context())
-    with pytest.raises(IngotError, match=r"(?s)cuda 13\.0 cannot be: so it is \[gone\].*exists as nothing"):
+    with pytest.raises(IngotError, match=r"(?s)cuda 13\.0 cannot be: so it is \[gone\].*is available as nothing"):
         resolve(world, [Need("cuda", "*", "any")])
 
 
@@ -119,7 +119,7 @@ def test_a_wish_for_a_fact_chooses_among_offers_of_one_version() -> None:
     assert resolve(world, [closed])["driver"].facts == {"module": "closed"}
     with pytest.raises(IngotError, match="driver must be module=open") as caught:
         resolve(world, [closed, Need("driver", "*", "the GPU", facts={"module": "open"})])
-    assert "would fit, in place of" in caught.value.hint
+    assert "would fit instead of" in caught.value.hint
 
 
 def test_the_same_version_can_be_asked_for() -> None:

@@ -31,7 +31,7 @@ def test_wishes_that_exclude_each_other_are_refused_with_the_rule_and_the_neares
     assert done.returncode == 1
     assert "efa must be ==1.29.0 (--want efa==1.29.0)" in done.stderr
     assert "nccl must not be >=2.19 (efa 1.29.0: " in done.stderr
-    assert "would fit, in place of ==1.29.0" in done.stderr
+    assert "would fit instead of ==1.29.0" in done.stderr
     assert "fabricmanager" not in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -42,7 +42,7 @@ def test_a_closed_module_for_blackwell_is_refused_with_the_chain_and_the_fix() -
     assert done.returncode == 1
     assert "module=closed (--set nvidia_driver.module=closed)" in done.stderr
     assert "p6-b200.48xlarge has B200" in done.stderr
-    assert "module=open would fit, in place of module=closed" in done.stderr
+    assert "module=open would fit instead of module=closed" in done.stderr
 
 
 def test_a_driver_with_both_modules_is_there_for_who_asks_for_it() -> None:
