@@ -1,1 +1,1 @@
-"""What people write, read and checked: components, rules, instance types, settings."""
+"""The catalog, which people write: components, rules, instance types and settings, read and checked."""

@@ -1,4 +1,4 @@
-"""Where a vendor's repository is for an operating system: templates of the catalog, filled from the system's file."""
+"""The address of a vendor's repository for an operating system: the catalog's template, filled from its file."""
 
 import re
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from ingot.sources.apt import DEB_ARCH
 
 @dataclass(frozen=True)
 class Address:
-    """What apt or dnf is told: an address (empty where no source has one), and what apt's line says after it.
+    """The address for apt or dnf (empty if no source has one), and the suite for apt.
 
-    `lacking` are the keys of the system's file that the template names and the file does not have.
+    `lacking` are the keys that the template uses and the system's file does not have.
     """
 
     url: str
@@ -22,18 +22,20 @@ class Address:
     lacking: Sequence[str] = ()
 
 
-def address(row: VendorRepository, catalog: Catalog, os_name: str, arch: Arch) -> Address:
-    """The address of a repository on a system: what it says of the system or of one that it is like, or its scheme."""
+def address(repository: VendorRepository, catalog: Catalog, os_name: str, arch: Arch) -> Address:
+    """The address of a repository on a system: the explicit one of the system or its lineage, else the template."""
     system = catalog.operating_systems[os_name]
-    words = {"arch": row.arch.get(arch, arch), "deb_arch": DEB_ARCH[arch], "version": system.version, **system.folders}
-    words |= {"codename": system.codename} if system.codename else {}
-    explicit = next((row.urls[key] for each in catalog.lineage(os_name) if (key := f"{each}-{arch}") in row.urls), None)
-    url = row.url if explicit is None else explicit
-    lacking = [word for word in re.findall(r"\{(\w+)\}", f"{url} {row.suite}") if word not in words]
+    vendor_arch = repository.arch.get(arch, arch)
+    values = {"arch": vendor_arch, "deb_arch": DEB_ARCH[arch], "version": system.version, **system.folders}
+    values |= {"codename": system.codename} if system.codename else {}
+    keys = [f"{name}-{arch}" for name in catalog.lineage(os_name)]
+    explicit = next((repository.urls[key] for key in keys if key in repository.urls), None)
+    url = repository.url if explicit is None else explicit
+    lacking = [variable for variable in re.findall(r"\{(\w+)\}", f"{url} {repository.suite}") if variable not in values]
     if lacking:
-        keys = [word if word == "codename" else f"folders.{word}" for word in dict.fromkeys(lacking)]
+        keys = [variable if variable == "codename" else f"folders.{variable}" for variable in dict.fromkeys(lacking)]
         return Address("", "", keys)
-    return Address(url.format(**words), row.suite.format(**words))
+    return Address(url.format(**values), repository.suite.format(**values))
 
 
 def key_of(name: str, catalog: Catalog, os_name: str) -> Key:

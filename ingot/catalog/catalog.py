@@ -1,4 +1,4 @@
-"""What people wrote, as one object that answers by name."""
+"""The whole catalog as one object with look-ups by name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Catalog:
-    """Everything that people wrote: components, operating systems, images and stacks, by name."""
+    """The whole catalog: components, operating systems, images and stacks, by name."""
 
     path: Path
     components: dict[str, Component]
@@ -52,34 +52,34 @@ class Catalog:
         return _known("stack", name, self.stacks)
 
     def lineage(self, os_name: str) -> list[str]:
-        """An operating system and those that it is like, the nearest first."""
-        found = [os_name]
-        while other := self.operating_systems[found[-1]].like:
-            found.append(other)
-        return found
+        """An operating system and those that it is like, nearest first."""
+        names = [os_name]
+        while other := self.operating_systems[names[-1]].like:
+            names.append(other)
+        return names
 
     @property
     def newest_stack(self) -> str:
-        """The name of the newest stack, which commands use when none is named; of a team's own ones if it has any."""
+        """The name of the newest stack, the default of commands; a team's own stacks come first."""
         own = [name for name in self.stacks if self.own and self.files[f"stacks/{name}"].is_relative_to(self.own)]
         return max(own or self.stacks)
 
     def target(self, stack: str, os_name: str, arch: str, *, local: bool = False) -> Target:
-        """The target of these names; UsageError on one that is unknown.
+        """The target of these names; UsageError on an unknown name.
 
-        With `local`, also on an architecture whose images are not built on this machine.
+        With `local`, also on an architecture whose images cannot be built on this machine.
         """
         self.stack(stack)
-        known = self.operating_system(os_name).architectures
-        found = next((each for each in known if each == arch), None)
-        if found is None:
-            raise UsageError(f"{os_name} has no architecture {arch!r}", hint=nearest(arch, known))
-        if local and found != LOCAL_ARCH:
+        architectures = self.operating_system(os_name).architectures
+        checked = next((candidate for candidate in architectures if candidate == arch), None)
+        if checked is None:
+            raise UsageError(f"{os_name} has no architecture {arch!r}", hint=nearest(arch, architectures))
+        if local and checked != LOCAL_ARCH:
             raise UsageError(
-                f"no image is built for {arch} on this machine: its disk and the QEMU that boots it are {LOCAL_ARCH}'s",
-                hint=f"build for {LOCAL_ARCH}; `ingot plan IMAGE --os {os_name} --arch {arch}` says what the lock has",
+                f"no image is built for {arch} on this machine: its disk tools and QEMU are {LOCAL_ARCH} only",
+                hint=f"build for {LOCAL_ARCH}; `ingot plan IMAGE --os {os_name} --arch {arch}` shows what the lock has",
             )
-        return Target(stack, os_name, found)
+        return Target(stack, os_name, checked)
 
 
 def _known(kind: str, name: str, table: dict[str, T]) -> T:
@@ -89,5 +89,5 @@ def _known(kind: str, name: str, table: dict[str, T]) -> T:
 
 
 def files_named(folders: Sequence[Path], name: str) -> list[Path]:
-    """The file `name` of the first folder, which has to be there, and of the others that have it."""
+    """The file `name` of the first folder, which must have it, and of the others that have it."""
     return [folders[0] / name, *(folder / name for folder in folders[1:] if (folder / name).exists())]

@@ -1,7 +1,7 @@
-"""Digest of what a lock is made from: the parsed content that decides it, or that it quotes, and nothing else.
+"""The digest of a lock's inputs: the parsed content that decides it, or that it quotes, and nothing else.
 
-Comments, the layout of files, other systems' offers and fields marked UNLOCKED make no lock stale. All other fields
-count, so that a field that is added later counts until someone marks it.
+Comments, the layout of files, other systems' offers and fields marked UNLOCKED do not make a lock stale. All other
+fields count, so a new field counts until it is marked.
 """
 
 import functools
@@ -22,11 +22,11 @@ from ingot.model.types import UNLOCKED, Arch
 
 
 def digest_of(catalog: Catalog, target: Target) -> str:
-    """SHA-256 of what decides the lock of a target."""
+    """SHA-256 of the inputs of a target's lock."""
     stack, system = catalog.stack(target.stack), catalog.operating_system(target.os)
     os_name, arch = target.os, target.arch
     components = [_component(catalog.components[name], os_name, arch) for name in stack.pins]
-    found = {
+    inputs = {
         "stack": stack.model_copy(update={"pins": {}}),
         # The resolver decides in this order.
         "pins": [[name, _pin(pin, os_name)] for name, pin in stack.pins.items()],
@@ -34,18 +34,18 @@ def digest_of(catalog: Catalog, target: Target) -> str:
         "system": system.model_copy(update={"architectures": [arch]}),
         **_repositories(catalog, components, target.key),
     }
-    text = json.dumps(content(found), sort_keys=True, separators=(",", ":"), default=str)
+    text = json.dumps(content(inputs), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _pin(pin: Pin, os_name: str) -> Pin:
-    """A pin without what it says of other systems."""
+    """A pin without its ranges for other systems."""
     here = pin.on(os_name)
     return pin.model_copy(update={"version": here.version, "why": here.why, "by_os": {}})
 
 
 def _component(component: Component, os_name: str, arch: Arch) -> Component:
-    """A component without what it says of other systems, and without the rules that the resolver does not ask."""
+    """A component without its entries for other systems, and without the rules that the resolver ignores."""
     reason = {os_name: component.left_out[os_name]} if os_name in component.left_out else {}
     parts = {part: {os_name: why[os_name]} for part, why in component.parts_left_out.items() if os_name in why}
     rules = holding(component, Context(os_name, arch))
@@ -64,33 +64,36 @@ def _obeyed(rule: Rule) -> bool:
 
 
 def _offers(offers: Iterable[Offer], os_name: str, arch: Arch) -> list[Offer]:
-    """The offers of a system, each with the releases and digests of it alone."""
-    found = []
+    """The offers for a system, with only its releases and digests."""
+    selected = []
     for offer in offers:
         releases = {
             text: release.model_copy(
-                update={"os": [], "sha256": {key: each for key, each in release.sha256.items() if key in (arch, "any")}}
+                update={
+                    "os": [],
+                    "sha256": {key: digest for key, digest in release.sha256.items() if key in (arch, "any")},
+                }
             )
             for text, release in offer.releases.items()
             if not release.os or os_name in release.os
         }
         if os_name in offer.os and arch in offer.arch and bool(releases) == bool(offer.releases):
-            found.append(offer.model_copy(update={"os": [os_name], "arch": [arch], "releases": releases}))
-    return found
+            selected.append(offer.model_copy(update={"os": [os_name], "arch": [arch], "releases": releases}))
+    return selected
 
 
 def _repositories(catalog: Catalog, components: Iterable[Component], lock_key: str) -> dict[str, Any]:
-    """The vendors' repositories and the keys that offers name, each repository with its address for the lock."""
-    known = catalog.repositories
+    """The vendors' repositories and keys that offers name, each repository with its address for the lock."""
+    declared = catalog.repositories
     offers = [offer for component in components for offer in component.offers]
     names = {offer.repository.name for offer in offers if offer.repository}
-    found = {
+    repositories = {
         name: row.model_copy(update={"urls": {lock_key: row.urls[lock_key]} if lock_key in row.urls else {}})
-        for name, row in known.repositories.items()
+        for name, row in declared.repositories.items()
         if name in names
     }
-    keys = {row.key for row in found.values()} | {offer.download.key for offer in offers if offer.download}
-    return {"repositories": found, "keys": {name: key for name, key in known.keys.items() if name in keys}}
+    keys = {row.key for row in repositories.values()} | {offer.download.key for offer in offers if offer.download}
+    return {"repositories": repositories, "keys": {name: key for name, key in declared.keys.items() if name in keys}}
 
 
 @functools.cache
@@ -100,12 +103,12 @@ def decisive(model: type[BaseModel]) -> list[tuple[str, Any]]:
 
 
 def content(value: Any) -> Any:
-    """A value as JSON has it, without fields that are not decisive, or that say what their absence says."""
+    """A value as JSON, without fields that are not decisive or that have their default."""
     if isinstance(value, BaseModel):
         fields = ((name, getattr(value, name), default) for name, default in decisive(type(value)))
-        return {name: content(each) for name, each, default in fields if each != default}
+        return {name: content(item) for name, item, default in fields if item != default}
     if isinstance(value, Mapping):
-        return {key: content(each) for key, each in value.items()}
+        return {key: content(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [content(each) for each in value]
+        return [content(item) for item in value]
     return value

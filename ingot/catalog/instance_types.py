@@ -1,7 +1,7 @@
-"""Turns the EC2 API's answer about instance types into `catalog/instance_types.yml`, and looks types up in it.
+"""Turns the EC2 API's response about instance types into `catalog/instance_types.yml`, and looks types up in it.
 
-What the API tells is generated; what it does not tell (generation, module, services) is kept by hand for each family in
-`catalog/accelerators.yml`. A type counts only when its family is there.
+Facts of the API are generated; others (generation, module, services) are maintained by hand per family in
+`catalog/accelerators.yml`. A type counts only if its family is in that file.
 """
 
 import gzip
@@ -28,7 +28,7 @@ ACCELERATED = ("GpuInfo", "NeuronInfo", "InferenceAcceleratorInfo", "FpgaInfo", 
 
 
 class Efa(Strict):
-    """An EFA device: its generation, and whether it reads and writes remote memory itself (None where unknown)."""
+    """An EFA device: its generation, and whether it supports RDMA read and write (None if unknown)."""
 
     generation: int
     read: bool | None = None
@@ -36,7 +36,7 @@ class Efa(Strict):
 
 
 class Family(Strict):
-    """What is kept by hand of a family; the head of the file says what each key means."""
+    """The hand-written facts of a family; the head of the file explains each key."""
 
     accelerator: Accelerator
     generation: str = ""
@@ -65,7 +65,7 @@ class Families(Strict):
 
 
 class InstanceType(Strict):
-    """What the EC2 API tells of a type. Memory is in MiB, of one device for `device_memory_mib`; storage is in GB."""
+    """A type's facts from the EC2 API. Memory is in MiB, per device for `device_memory_mib`; storage is in GB."""
 
     vcpus: int
     memory_mib: int
@@ -80,7 +80,7 @@ class InstanceType(Strict):
 
 
 class InstanceTypes(Strict):
-    """The file `instance_types.yml`; `recorded` says whose answer of which day it is."""
+    """The file `instance_types.yml`; `recorded` names the source and day of the response."""
 
     recorded: str
     types: dict[str, InstanceType]
@@ -92,64 +92,68 @@ def family_of(name: str) -> str:
 
 
 def read_families(catalog: Path = paths.CATALOG) -> Families:
-    """The facts that are kept by hand, each with a source that the file names."""
+    """The hand-written facts, each with a source from the file's list."""
     path = catalog / FAMILIES
-    found = load(path, Families)
+    families = load(path, Families)
     named: list[tuple[tuple[str | int, ...], str]] = []
-    for name, family in found.families.items():
+    for name, family in families.families.items():
         named += [(("families", name, "from", number), source) for number, source in enumerate(family.from_)]
-    for name, floors in found.floors.items():
+    for name, floors in families.floors.items():
         named += [(("floors", name, source), source) for source in floors]
     for where, source in named:
-        if source not in found.sources:
+        if source not in families.sources:
             message = f"unknown source {source!r} of {where[1]}"
-            raise IngotError(message, place=place(path, *where), hint=nearest(source, found.sources))
-    for kind, names in (("left_out", found.left_out), ("unresolved", found.unresolved)):
+            raise IngotError(message, place=place(path, *where), hint=nearest(source, families.sources))
+    for kind, names in (("left_out", families.left_out), ("unresolved", families.unresolved)):
         for name in names:
-            if name in found.families:
+            if name in families.families:
                 hint = f"remove it from {kind} or from families"
-                raise IngotError(f"the family {name} has facts", place=place(path, kind, name), hint=hint)
-    return found
+                raise IngotError(
+                    f"the family {name} is both in families and in {kind}", place=place(path, kind, name), hint=hint
+                )
+    return families
 
 
 def check_complete(types: InstanceTypes, families: Families, where: Path) -> None:
-    """IngotError when a family of the file at `where` has no type: an answer may come from a region without it."""
+    """IngotError if a family of the file at `where` has no type: the response may be from a region without it."""
     for name in families.families:
-        if not any(family_of(each) == name for each in types.types):
-            hint = "take an answer of more regions, or move the family to unresolved with the reason"
-            raise IngotError(f"no type of the family {name} is known", place=place(where, "families", name), hint=hint)
+        if not any(family_of(type_name) == name for type_name in types.types):
+            hint = "use a response from more regions, or move the family to unresolved with the reason"
+            raise IngotError(
+                f"the family {name} has no instance types", place=place(where, "families", name), hint=hint
+            )
 
 
 def read_types(catalog: Path = paths.CATALOG) -> InstanceTypes:
-    """The generated types; IngotError when a type is of a family without facts, or a family has no type."""
+    """The generated types; IngotError if a type's family has no facts, or a family has no type."""
     path, families = catalog / TYPES, read_families(catalog)
-    found = load(path, InstanceTypes)
-    for name in found.types:
+    types = load(path, InstanceTypes)
+    for name in types.types:
         if family_of(name) not in families.families:
             where = place(path, "types", name)
             hint = f"add the family {family_of(name)} to {FAMILIES}, or run `ingot catalog instance-types` again"
-            raise IngotError(f"nothing is known of the family of {name}", place=where, hint=hint)
-    check_complete(found, families, catalog / FAMILIES)
+            raise IngotError(f"{name} is of an unknown family", place=where, hint=hint)
+    check_complete(types, families, catalog / FAMILIES)
     for name in families.floors:
-        if name not in found.types:
-            where, hint = place(catalog / FAMILIES, "floors", name), nearest(name, found.types)
+        if name not in types.types:
+            where, hint = place(catalog / FAMILIES, "floors", name), nearest(name, types.types)
             raise IngotError(f"unknown instance type {name!r}", place=where, hint=hint)
-    return found
+    return types
 
 
 def read_answer(path: Path) -> dict[str, dict[str, Any]]:
-    """The entries of an answer of DescribeInstanceTypes by name; JSON, plain or gzipped."""
+    """The entries of a DescribeInstanceTypes response by name; JSON, plain or gzipped."""
     try:
         raw = path.read_bytes()
         data = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
     except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
-        raise IngotError(f"is no answer of the EC2 API: {error}", place=str(path)) from None
+        raise IngotError(f"not a response of the EC2 API: {error}", place=str(path)) from None
     listed = data.get("InstanceTypes", list(data.values())) if isinstance(data, dict) else data
     if not isinstance(listed, list) or not all(
         isinstance(entry, dict) and isinstance(entry.get("InstanceType"), str) for entry in listed
     ):
-        hint = "aws ec2 describe-instance-types --output json > FILE"
-        raise IngotError("is no answer of DescribeInstanceTypes", place=str(path), hint=hint)
+        hint = "make one with `aws ec2 describe-instance-types --output json > FILE`"
+        raise IngotError("not a response of DescribeInstanceTypes", place=str(path), hint=hint)
     return {entry["InstanceType"]: entry for entry in listed}
 
 
@@ -157,12 +161,12 @@ def _one(name: str, entry: Mapping[str, Any], accelerator: Accelerator) -> Insta
     gpus = entry.get("GpuInfo", {}).get("Gpus", [])
     devices = gpus or entry.get("NeuronInfo", {}).get("NeuronDevices", [])
     if len(devices) > 1:
-        raise IngotError(f"{name} has devices of {len(devices)} kinds, not of one")
+        raise IngotError(f"{name} has {len(devices)} kinds of devices instead of one")
     device = devices[0] if devices else {}
-    told = device["Manufacturer"].lower() if gpus else "neuron" if devices else "cpu"
-    if told != accelerator:
-        hint = f"mend the family {family_of(name)} in {FAMILIES}"
-        raise IngotError(f"{name} has the accelerator {told}, its family has {accelerator}", hint=hint)
+    actual = device["Manufacturer"].lower() if gpus else "neuron" if devices else "cpu"
+    if actual != accelerator:
+        hint = f"correct the family {family_of(name)} in {FAMILIES}"
+        raise IngotError(f"{name} has the accelerator {actual}, its family has {accelerator}", hint=hint)
     architectures = [ARCHITECTURES[a] for a in entry["ProcessorInfo"]["SupportedArchitectures"] if a in ARCHITECTURES]
     network = entry["NetworkInfo"]
     return InstanceType(
@@ -180,7 +184,7 @@ def _one(name: str, entry: Mapping[str, Any], accelerator: Accelerator) -> Insta
 
 
 def from_answer(answer: Mapping[str, Mapping[str, Any]], families: Families, recorded: str) -> InstanceTypes:
-    """The types of known families. IngotError when a family has an accelerator and nobody has decided about it."""
+    """The types of known families. IngotError if a family has an accelerator and is not in the file."""
     types = {}
     for name, entry in sorted(answer.items()):
         family = family_of(name)
@@ -188,18 +192,20 @@ def from_answer(answer: Mapping[str, Mapping[str, Any]], families: Families, rec
             try:
                 types[name] = _one(name, entry, families.families[family].accelerator)
             except ValidationError as error:
-                wrong = ", ".join(str(each["loc"][0]) for each in error.errors())
-                raise IngotError(f"the answer about {name} mistakes {wrong}", place=recorded) from None
+                wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
+                raise IngotError(f"invalid {wrong} in the response for {name}", place=recorded) from None
             except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-                raise IngotError(f"the answer about {name} lacks or mistakes {error}", place=recorded) from None
+                raise IngotError(
+                    f"missing or invalid value in the response for {name}: {error}", place=recorded
+                ) from None
         elif any(key in entry for key in ACCELERATED) and family not in {**families.left_out, **families.unresolved}:
             hint = f"add {family} to {FAMILIES}: under families with its facts, or under left_out with a reason"
-            raise IngotError(f"{name} has an accelerator of which nothing is known", place=recorded, hint=hint)
+            raise IngotError(f"{name} has an accelerator, but the family {family} is unknown", place=recorded, hint=hint)
     return InstanceTypes(recorded=recorded, types=types)
 
 
 def dump(types: InstanceTypes) -> str:
-    """The file's text: one line a type, sorted by name, the same bytes for the same answer."""
+    """The file's text: one line per type, sorted by name, the same bytes for the same response."""
     lines = [HEADER + f"recorded: {flow(types.recorded)}", "types:" if types.types else "types: {}"]
     for name, entry in sorted(types.types.items()):
         lines.append(f"  {flow(name)}: {flow(entry.model_dump(exclude_defaults=True))}")
@@ -207,7 +213,7 @@ def dump(types: InstanceTypes) -> str:
 
 
 def changes(old: InstanceTypes, new: InstanceTypes) -> list[str]:
-    """One line a type that came, went or differs, and in what."""
+    """One line per type that is added, removed or changed, with the differences."""
     lines = []
     for name in sorted({*old.types, *new.types}):
         before, after = old.types.get(name), new.types.get(name)
@@ -221,10 +227,10 @@ def changes(old: InstanceTypes, new: InstanceTypes) -> list[str]:
 
 
 def check_name(name: str, catalog: Path = paths.CATALOG) -> None:
-    """UsageError with the nearest names when there is no such type; one of an unresolved family is let through."""
-    known = read_types(catalog).types
-    if name not in known and family_of(name) not in read_families(catalog).unresolved:
-        close = [each for each in known if family_of(each) == family_of(name)] or list(known)
+    """UsageError with the nearest names on an unknown type; types of unresolved families pass."""
+    types = read_types(catalog).types
+    if name not in types and family_of(name) not in read_families(catalog).unresolved:
+        close = [candidate for candidate in types if family_of(candidate) == family_of(name)] or list(types)
         raise UsageError(f"unknown instance type {name!r}", hint=nearest(name, close))
 
 
@@ -240,13 +246,13 @@ def summaries(types: InstanceTypes) -> dict[str, str]:
 
 
 def services(nvswitch: str, catalog: Path = paths.CATALOG) -> list[str]:
-    """What has to run beside the driver by where the switch between the GPUs is, as the driver's rules say."""
+    """The services that the driver needs for this kind of NVSwitch, by the driver's rules."""
     rules = load(catalog / "components" / "nvidia_driver.yml", Component).rules
     return [service for rule in rules if nvswitch in rule.where.nvswitch for service in rule.needs]
 
 
 def describe(name: str, catalog: Path = paths.CATALOG) -> dict[str, Any]:
-    """Everything known of a type: what the API tells, what its family is, and what has to run on it."""
+    """All facts of a type: from the API, of its family, and the services that it needs."""
     check_name(name, catalog)
     families = read_families(catalog)
     if (family := families.families.get(family_of(name))) is None:
@@ -254,7 +260,7 @@ def describe(name: str, catalog: Path = paths.CATALOG) -> dict[str, Any]:
     entry = read_types(catalog).types[name]
     facts = family.model_dump(exclude={"from_", "efa"})
     if entry.devices <= 1:
-        # One GPU alone has no switch.
+        # A single GPU has no switch.
         facts |= {"nvswitch": "", "switch_pci": []}
     device = family.efa.model_dump() if family.efa and entry.efa else None
     floors = families.floors.get(name, {})

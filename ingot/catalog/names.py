@@ -1,4 +1,4 @@
-"""Checks that every name that one file of the catalog uses is defined by another."""
+"""Checks that every name that one file of the catalog uses is defined in another."""
 
 from collections.abc import Collection, Iterator
 from typing import get_args
@@ -14,7 +14,7 @@ from ingot.yamlfile import nearest, place
 
 
 def check_names(catalog: Catalog) -> None:
-    """Every name that one file uses is defined by another; UsageError with the place and the nearest name."""
+    """Check that every name that a file uses is defined in another; UsageError with the place and the nearest name."""
     for name, component in catalog.components.items():
         file = catalog.files[f"components/{name}"]
         for kind, where, used, table in _used(component, catalog):
@@ -23,7 +23,7 @@ def check_names(catalog: Catalog) -> None:
         for number, rule in enumerate(component.rules):
             for key, ranges in (("requires", rule.requires), ("refuses", rule.refuses)):
                 if name in ranges:
-                    hint = "a rule is about its own component by 'when' and 'forbidden'"
+                    hint = "use 'when' and 'forbidden' for the rule's own component"
                     raise UsageError(
                         f"{rule.id}: {name} {key} itself", place=place(file, "rules", number, key, name), hint=hint
                     )
@@ -33,7 +33,7 @@ def check_names(catalog: Catalog) -> None:
             if rule.id in rules:
                 file = catalog.files[f"components/{name}"]
                 raise UsageError(
-                    f"the rule {rule.id!r} is in {rules[rule.id]}.yml too", place=place(file, "rules", number, "id")
+                    f"the rule {rule.id!r} is also in {rules[rule.id]}.yml", place=place(file, "rules", number, "id")
                 )
             rules[rule.id] = name
     for name, stack in catalog.stacks.items():
@@ -65,7 +65,7 @@ def check_names(catalog: Catalog) -> None:
         for start, base in system.base_images.items():
             at = place(file, "base_images", start)
             if start not in starts:
-                raise UsageError(f"{start!r} is no platform and no image", place=at, hint=nearest(start, starts))
+                raise UsageError(f"not a platform or image: {start!r}", place=at, hint=nearest(start, starts))
             mentions = {*catalog.components, "arch", "deb_arch"}
             for used in sorted(base.named - mentions):
                 raise UsageError(f"unknown component {used!r} in braces", place=at, hint=nearest(used, mentions))
@@ -100,24 +100,26 @@ def check_names(catalog: Catalog) -> None:
                     file = catalog.files[f"containers/{name}"]
                     at = place(file, "containers", name, "roles", accelerator, number)
                     raise UsageError(f"unknown role {used!r} of container {name}", place=at, hint=nearest(used, roles))
-    for name, row in catalog.repositories.repositories.items():
+    for name, repository in catalog.repositories.repositories.items():
         file = catalog.files[f"repositories/{name}"]
-        if row.key not in catalog.repositories.keys:
-            hint = nearest(row.key, catalog.repositories.keys)
-            raise UsageError(f"unknown key {row.key!r}", place=place(file, "repositories", name, "key"), hint=hint)
+        if repository.key not in catalog.repositories.keys:
+            hint = nearest(repository.key, catalog.repositories.keys)
+            raise UsageError(
+                f"unknown key {repository.key!r}", place=place(file, "repositories", name, "key"), hint=hint
+            )
 
 
 def lineage(name: str, catalog: Catalog) -> list[str]:
-    """The container `name` and those that it is made from, the root last; UsageError where that has no end."""
-    found = [name]
-    while parent := catalog.containers[found[-1]].parent:
-        at = place(catalog.files[f"containers/{found[-1]}"], "containers", found[-1], "parent")
+    """The container `name` and its ancestors, the root last; UsageError on a cycle."""
+    names = [name]
+    while parent := catalog.containers[names[-1]].parent:
+        at = place(catalog.files[f"containers/{names[-1]}"], "containers", names[-1], "parent")
         if parent not in catalog.containers:
             raise UsageError(f"unknown container {parent!r}", place=at, hint=nearest(parent, catalog.containers))
-        if parent in found:
-            raise UsageError(f"container {name} is made from itself: {' -> '.join([*found, parent])}", place=at)
-        found.append(parent)
-    return found
+        if parent in names:
+            raise UsageError(f"container {name} is made from itself: {' -> '.join([*names, parent])}", place=at)
+        names.append(parent)
+    return names
 
 
 Used = tuple[str, tuple[str | int, ...], str, Collection[str]]
@@ -131,8 +133,8 @@ def _used_by_offer(offer: Offer, at: tuple[str | int, ...], catalog: Catalog) ->
         for i, os in enumerate(release.os):
             yield "operating system", (*at, "releases", version, "os", i), os, systems
     if offer.repository:
-        known = [*repositories.repositories, DISTRIBUTION, BASE_IMAGE]
-        yield "repository", (*at, "repository", "name"), offer.repository.name, known
+        names = [*repositories.repositories, DISTRIBUTION, BASE_IMAGE]
+        yield "repository", (*at, "repository", "name"), offer.repository.name, names
     if offer.download and offer.download.key:
         yield "key", (*at, "download", "key"), offer.download.key, repositories.keys
 
@@ -149,7 +151,7 @@ def _used_by_system(system: OperatingSystem, catalog: Catalog) -> Iterator[Used]
 
 
 def _used(component: Component, catalog: Catalog) -> Iterator[Used]:
-    """The names that a component's file uses: of what kind, the key's place, the name, and the names there are."""
+    """The names that a component's file uses: kind, place of the key, name, and the valid names."""
     systems, components = catalog.operating_systems, catalog.components
     for number, offer in enumerate(component.offers):
         yield from _used_by_offer(offer, ("offers", number), catalog)

@@ -1,4 +1,4 @@
-"""Begins a team's own catalog, which `--catalog` lays over Ingot's."""
+"""Creates a team's own catalog, which `--catalog` adds to Ingot's."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -30,9 +30,9 @@ accept: {{}}
 
 
 def begin(folder: Path, catalog: Catalog) -> list[Path]:
-    """Write a stack that extends the newest one into `folder`; the files that were made."""
+    """Write a stack that extends the newest one into `folder`; return the new files."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError("is not an empty folder", place=str(folder), hint="name one that does not exist yet")
+        raise UsageError("not an empty folder", place=str(folder), hint="name one that does not exist yet")
     extends = max(catalog.stacks)
     name = f"{extends}-{folder.resolve().name}"
     path = folder / "stacks" / f"{name}.yml"

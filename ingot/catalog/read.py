@@ -1,4 +1,4 @@
-"""Reads the catalog's files into one checked object; the only module that knows where in it a fact stands."""
+"""Reads the catalog's files into one checked object; the only module that knows the layout of the files."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -30,13 +30,13 @@ from ingot.yamlfile import load, nearest, place
 
 
 def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog:
-    """Read and check every file of the catalog at `path`, and lay a team's own one over it.
+    """Read and check every file of the catalog at `path`, and add a team's own one to it.
 
-    A component, stack, image, system or repository of `own` takes the place of ours with its name. Raises IngotError
-    with file and line at the first thing that is wrong.
+    A component, stack, image, system or repository of `own` replaces ours of the same name. Raises IngotError with file
+    and line at the first problem.
     """
     if own and not own.is_dir():
-        raise UsageError("there is no such folder", place=str(own), hint=f"`ingot init {own}` makes one")
+        raise UsageError("there is no such folder", place=str(own), hint=f"create it with `ingot init {own}`")
     folders = [path, own] if own else [path]
     files = {
         f"{kind}/{file.stem}": file
@@ -60,22 +60,22 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
     systems = {name: _with_brought(system, components) for name, system in systems.items()}
     images: dict[str, Image] = {}
     for file in files_named(folders, "images.yml"):
-        images |= (found := load(file, Images).images)
-        files |= {f"images/{name}": file for name in found}
+        images |= (parsed_images := load(file, Images).images)
+        files |= {f"images/{name}": file for name in parsed_images}
     containers: dict[str, Container] = {}
     container_systems: dict[Accelerator, ContainerSystem] = {}
     for file in files_named(folders, "containers.yml"):
-        rows = load(file, Containers)
-        containers |= rows.containers
-        container_systems |= rows.systems
-        files |= {f"containers/{name}": file for name in rows.containers}
-    known = []
+        parsed = load(file, Containers)
+        containers |= parsed.containers
+        container_systems |= parsed.systems
+        files |= {f"containers/{name}": file for name in parsed.containers}
+    tables = []
     for file in files_named(folders, "repositories.yml"):
-        known.append(load(file, Repositories))
-        files |= {f"repositories/{name}": file for name in known[-1].repositories}
+        tables.append(load(file, Repositories))
+        files |= {f"repositories/{name}": file for name in tables[-1].repositories}
     repositories = Repositories(
-        keys={name: key for each in known for name, key in each.keys.items()},
-        repositories={name: row for each in known for name, row in each.repositories.items()},
+        keys={name: key for table in tables for name, key in table.keys.items()},
+        repositories={name: entry for table in tables for name, entry in table.repositories.items()},
     )
     stacks = {name: extended(name, written, files) for name in written}
     builders = [load(file, BuildersFile).builders for file in files_named(folders, "builders.yml")][-1]
@@ -89,27 +89,29 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
 
 
 def _with_brought(system: OperatingSystem, components: Mapping[str, Component]) -> OperatingSystem:
-    """The system with what base images of a platform bring, where its own file does not say it."""
+    """The system with the components that a platform's base images bring, unless its own file lists them."""
     images = {
-        name: row.model_copy(update={"brings": components[name].brings})
-        if "brings" not in row.model_fields_set and name in components
-        else row
-        for name, row in system.base_images.items()
+        name: image.model_copy(update={"brings": components[name].brings})
+        if "brings" not in image.model_fields_set and name in components
+        else image
+        for name, image in system.base_images.items()
     }
     return system.model_copy(update={"base_images": images})
 
 
 def _settled(catalog: Catalog) -> Catalog:
-    """The catalog in which all that is for a system is for those that are like it."""
+    """The catalog with everything for a system extended to those that are like it."""
     lines = lineages(catalog.operating_systems)
-    components = {name: settled(each, catalog.operating_systems, lines) for name, each in catalog.components.items()}
+    components = {
+        name: settled(component, catalog.operating_systems, lines) for name, component in catalog.components.items()
+    }
     stacks = {name: settled_stack(stack, lines) for name, stack in catalog.stacks.items()}
     return replace(catalog, components=components, stacks=stacks)
 
 
 def _check_complete(catalog: Catalog, lacking: Mapping[str, Sequence[str]]) -> None:
-    """UsageError that names all that a system lacks of what a stack that has it asks for."""
-    complete = {name: each for name, each in catalog.operating_systems.items() if name not in lacking}
+    """UsageError that lists everything that a system lacks for its stacks."""
+    complete = {name: other for name, other in catalog.operating_systems.items() if name not in lacking}
     for name, system in catalog.operating_systems.items():
         file = catalog.files[f"{FOLDER}/{name}"]
         pins = dict.fromkeys(pin for stack in _stacks_of(catalog, name) for pin in stack.pins)
@@ -120,7 +122,7 @@ def _check_complete(catalog: Catalog, lacking: Mapping[str, Sequence[str]]) -> N
 
 
 def _stacks_of(catalog: Catalog, system: str) -> list[Stack]:
-    """The stacks that name a system, and those for all systems where both are of one catalog."""
+    """The stacks that name a system, and the stacks of its catalog that are for all systems."""
     home = catalog.files[f"{FOLDER}/{system}"].parents[1]
     return [
         stack
@@ -130,21 +132,21 @@ def _stacks_of(catalog: Catalog, system: str) -> list[Stack]:
 
 
 def _unaddressed(catalog: Catalog, system: str, pins: Collection[str]) -> list[str]:
-    """The keys that a system lacks to fill the addresses of the repositories that it takes components from."""
-    rows = catalog.repositories.repositories
+    """The keys that a system lacks for the addresses of its components' repositories."""
+    repositories = catalog.repositories.repositories
     names = {
         offer.repository.name
         for pin in pins
         for offer in catalog.components[pin].offers
-        if offer.repository and system in offer.os and offer.repository.name in rows
+        if offer.repository and system in offer.os and offer.repository.name in repositories
     }
     arches = catalog.operating_systems[system].architectures
-    found = [address(rows[name], catalog, system, arch) for name in sorted(names) for arch in arches]
-    return [key for each in found for key in each.lacking]
+    addresses = [address(repositories[name], catalog, system, arch) for name in sorted(names) for arch in arches]
+    return [key for item in addresses for key in item.lacking]
 
 
 def extended(name: str, written: Mapping[str, Stack], files: Mapping[str, Path], after: tuple[str, ...] = ()) -> Stack:
-    """A stack with the pins of those that it extends before its own, which replace them one by one."""
+    """A stack with the pins of those that it extends, which its own pins replace one by one."""
     stack, file = written[name], files[f"stacks/{name}"]
     if not stack.extends:
         return stack

@@ -1,4 +1,4 @@
-"""What the catalog's rules say of a set of versions; the resolver, plans and tests all ask here."""
+"""Applies the catalog's rules to a set of versions, for the resolver, plans and tests."""
 
 import functools
 import re
@@ -14,13 +14,13 @@ from ingot.model.lock import LockedComponent
 from ingot.model.rule import Rule, Where
 from ingot.model.types import Facts, Severity
 
-# The worst first.
+# Worst first.
 SEVERITIES = get_args(Severity)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What an image is made for and runs on, as far as it is known: the keys of a rule's `where`, empty if unknown."""
+    """The system and machine of an image, as far as known: the keys of a rule's `where`, empty if unknown."""
 
     os: str = ""
     arch: str = ""
@@ -31,14 +31,14 @@ class Context:
     nvswitch: str = ""
 
     def within(self, where: Where) -> bool:
-        """Whether all that `where` asks for is known to be so."""
-        asked: dict[str, list[str]] = {name: getattr(where, name) for name in Where.model_fields}
-        return all(getattr(self, name) in values for name, values in asked.items() if values)
+        """Whether all conditions of `where` are known to hold."""
+        conditions: dict[str, list[str]] = {name: getattr(where, name) for name in Where.model_fields}
+        return all(getattr(self, name) in values for name, values in conditions.items() if values)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A component in one version: `version` compares and is None where it is unknown, `text` is how people write it."""
+    """A component in one version: `version` is comparable and None if unknown, `text` is as people write it."""
 
     component: str
     version: Version | None
@@ -51,9 +51,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Need:
-    """A range that a component must be in, or with `refuses` must be outside of, and who says so.
+    """A range that a component must be in, or with `refuses` must not be in, and the reason.
 
-    With `facts` it must have those as well, or one of the values `or_`. `rule` is the rule that asks, if one does.
+    With `facts` it must have those as well, or one of the values `or_`. `rule` is the rule that states it, if any.
     """
 
     component: str
@@ -65,7 +65,7 @@ class Need:
     or_: tuple[str, ...] = ()
 
     def allows(self, part: Part) -> bool:
-        """Whether `part` satisfies this need; nothing is known against an unknown version."""
+        """Whether `part` satisfies this need; an unknown version does."""
         if any(part.facts.get(name) not in (value, *self.or_) for name, value in self.facts.items()):
             return False
         return part.version is None or contains(self.spec, part.version) != self.refuses
@@ -78,7 +78,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Broken:
-    """A rule that a set of versions breaks, in a sentence, and where it comes from."""
+    """A rule that a set of versions breaks, as a sentence with its source."""
 
     rule: str
     severity: str
@@ -87,7 +87,7 @@ class Broken:
 
 
 def said(fact: tuple[str, Any]) -> str:
-    """A fact in words: `module=open`."""
+    """A fact as text: `module=open`."""
     return f"{fact[0]}={fact[1]}"
 
 
@@ -98,17 +98,17 @@ def _specifiers(spec: str) -> SpecifierSet:
 
 @functools.cache
 def contains(spec: str, version: Version) -> bool:
-    """Whether `version` is in a range of the catalog."""
+    """Whether `version` is in the range `spec`."""
     return spec == "*" or _specifiers(spec).contains(version)
 
 
 def holding(component: Component, context: Context) -> list[Rule]:
-    """The rules of `component` that hold in `context`."""
+    """The rules of `component` that apply in `context`."""
     return [rule for rule in component.rules if context.within(rule.where)]
 
 
 def applying(part: Part, rules: Iterable[Rule]) -> Iterator[Rule]:
-    """Those of its component's `rules` that are about `part`."""
+    """Its component's `rules` that apply to `part`."""
     for rule in rules:
         about = rule.when == "*" or (part.version is not None and contains(rule.when, part.version))
         if about and all(part.facts.get(name) == value for name, value in rule.facts.items()):
@@ -116,22 +116,22 @@ def applying(part: Part, rules: Iterable[Rule]) -> Iterator[Rule]:
 
 
 def needs_of(part: Part, rules: Iterable[Rule]) -> list[Need]:
-    """What `part` asks of other components, by those of its component's `rules` that the resolver obeys."""
+    """The needs of `part`, by those of its component's `rules` that the resolver obeys."""
     obeyed = (rule for rule in rules if rule.severity == "error" and (rule.requires or rule.refuses))
     return [need for rule in applying(part, obeyed) for need in _needs(rule, part)]
 
 
 def _needs(rule: Rule, part: Part) -> Iterator[Need]:
     reason = f"{part}: {rule.reason} [{rule.id}]"
-    known = {name: str(value) for name, value in part.facts.items()} | ({"version": part.text} if part.text else {})
+    variables = {name: str(value) for name, value in part.facts.items()} | ({"version": part.text} if part.text else {})
     for refuses, ranges in ((False, rule.requires), (True, rule.refuses)):
         for name, spec in ranges.items():
-            if set(re.findall(r"\{([a-z_]+)\}", spec)) <= set(known):
-                yield Need(name, spec.format(**known), reason, refuses, rule=rule.id)
+            if set(re.findall(r"\{([a-z_]+)\}", spec)) <= set(variables):
+                yield Need(name, spec.format(**variables), reason, refuses, rule=rule.id)
 
 
 def forbidden(part: Part, rules: Iterable[Rule]) -> Iterator[Rule]:
-    """Those of its component's `rules` that leave no use for `part`."""
+    """Its component's `rules` that forbid `part`."""
     return applying(part, (rule for rule in rules if rule.forbidden and rule.severity == "error"))
 
 
@@ -141,36 +141,36 @@ def broken(
     context: Context = Context(),
     accepted: Collection[str] = (),
 ) -> list[Broken]:
-    """The rules of every severity that a set of versions breaks, the worst first."""
-    there = {part.component: part for part in parts}
-    found = []
-    for part in there.values():
+    """The rules of every severity that a set of versions breaks, worst first."""
+    installed = {part.component: part for part in parts}
+    problems = []
+    for part in installed.values():
         for rule in applying(part, holding(components[part.component], context)):
             if rule.id in accepted:
                 continue
-            for message in _against(rule, part, there):
-                found.append(Broken(rule.id, rule.severity, f"{message}: {rule.reason}", rule.source))
-    return sorted(found, key=lambda each: SEVERITIES.index(each.severity))
+            for message in _against(rule, part, installed):
+                problems.append(Broken(rule.id, rule.severity, f"{message}: {rule.reason}", rule.source))
+    return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
 
 
-def _against(rule: Rule, part: Part, there: Mapping[str, Part]) -> Iterator[str]:
+def _against(rule: Rule, part: Part, installed: Mapping[str, Part]) -> Iterator[str]:
     if rule.forbidden:
         having = " with " + " and ".join(map(said, rule.facts.items())) if rule.facts else ""
         yield f"{part}{having} does not work here"
     for name in rule.needs:
-        if name not in there:
-            yield f"{part} needs {name}, which is not there"
+        if name not in installed:
+            yield f"{part} needs {name}, which is missing"
     for need in _needs(rule, part):
-        other = there.get(need.component)
+        other = installed.get(need.component)
         if other is not None and not need.allows(other):
             verb = "cannot go with" if need.refuses else "needs"
             yield f"{part} {verb} {need.component} {need.spec}, it is {other.text}"
 
 
 def release_facts(component: Component, version: str) -> Facts:
-    """What is known of a release by its number alone, whichever offer it came from."""
-    found = [offer.releases[version].facts for offer in component.offers if version in offer.releases]
-    return found[0] if found else {}
+    """The facts of a release by its version, from whichever offer has it."""
+    matches = [offer.releases[version].facts for offer in component.offers if version in offer.releases]
+    return matches[0] if matches else {}
 
 
 def locked_parts(components: Mapping[str, LockedComponent]) -> list[Part]:

@@ -28,14 +28,14 @@ SHAPES: dict[str, type[Strict]] = {
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema of one kind of file; UsageError with the nearest kind where there is no such."""
+    """The JSON Schema of one kind of file; UsageError with the nearest kind on an unknown one."""
     if kind not in SHAPES:
         raise UsageError(f"unknown kind of file {kind!r}", hint=nearest(kind, SHAPES))
-    found = SHAPES[kind].model_json_schema()
+    document = SHAPES[kind].model_json_schema()
     if kind == "operating-system":
-        # All else it may have of the system that it is like, or not (~).
-        found["required"] = [key for key in found["required"] if key in OWN]
+        # It may inherit all other keys from the system that it is like, or unset them (~).
+        document["required"] = [key for key in document["required"] if key in OWN]
         for key in MERGED:
-            table = found["properties"][key]
+            table = document["properties"][key]
             table["additionalProperties"] = {"anyOf": [table["additionalProperties"], {"type": "null"}]}
-    return {"$schema": DIALECT, **found}
+    return {"$schema": DIALECT, **document}

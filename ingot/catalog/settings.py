@@ -1,4 +1,4 @@
-"""Turns `catalog/settings.yml` into checked rules about environment variables; loads the engine that judges by them."""
+"""Turns `catalog/settings.yml` into checked rules about environment variables; loads the engine that applies them."""
 
 import importlib.util
 import re
@@ -20,7 +20,7 @@ FILE = paths.CATALOG / "settings.yml"
 
 @cache
 def engine() -> Any:
-    """The module that judges; images carry the same file, so it is no part of this package."""
+    """The module that applies the rules; images contain the same file, so it is not part of this package."""
     spec = importlib.util.spec_from_file_location("settings_rules", ENGINE)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -37,7 +37,7 @@ def _pattern(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+        raise ValueError(f"not a regular expression: {text!r}: {error}") from None
     return text
 
 
@@ -48,7 +48,7 @@ Url = Annotated[str, Field(pattern=r"^https://[^\s/]+/\S+$")]
 
 
 class When(Strict):
-    """The conditions of a rule, all of which must hold; of the versions in `any_version` one is enough."""
+    """The conditions of a rule, all of which must hold; in `any_version` one version is enough."""
 
     versions: dict[str, Range] = Field(default_factory=dict)
     any_version: dict[str, Range] = Field(default_factory=dict)
@@ -57,7 +57,7 @@ class When(Strict):
 
 
 class Example(Strict):
-    """An environment on some machine, in which a rule finds something or nothing."""
+    """An environment on some machine, as an example for a rule."""
 
     env: dict[str, str]
     versions: dict[str, str] = Field(default_factory=dict)
@@ -66,7 +66,7 @@ class Example(Strict):
 
 
 class Examples(Strict):
-    """What a rule finds and what it lets pass; the tests try every one."""
+    """Examples that a rule must find or pass; a test runs all of them."""
 
     finds: list[Example] = Field(min_length=1)
     passes: list[Example] = Field(min_length=1)
@@ -75,8 +75,8 @@ class Examples(Strict):
 class SettingRule(Strict):
     """One rule about the variables that match one of `variables` (names or globs).
 
-    It has one of `never` (do not set), `never_values` and `only_values` (regular expressions for the whole value, in
-    whatever case) and `must` (set it to this).
+    It has one of `never` (do not set), `never_values` and `only_values` (regular expressions for the whole value,
+    ignoring case) and `must` (set it to this).
     """
 
     id: str
@@ -97,9 +97,9 @@ class SettingRule(Strict):
     def _judges_one_thing(self) -> "SettingRule":
         given = [name for name in ("never", "never_values", "only_values", "must") if getattr(self, name)]
         if len(given) != 1:
-            raise ValueError("a rule has one of 'never', 'never_values', 'only_values' and 'must'")
+            raise ValueError("a rule needs exactly one of 'never', 'never_values', 'only_values' and 'must'")
         if self.must and (len(self.variables) != 1 or set(self.variables[0]) & set("*?[")):
-            raise ValueError("'must' needs one variable, and no glob")
+            raise ValueError("'must' needs exactly one variable, without a glob")
         return self
 
 
@@ -110,17 +110,17 @@ class Settings(Strict):
 
 
 def read_settings(path: Path = FILE) -> list[SettingRule]:
-    """The rules in `path`; IngotError when one is malformed or its id stands twice."""
+    """The rules in `path`; IngotError if one is malformed or its id is not unique."""
     rules = load(path, Settings).rules
     seen: set[str] = set()
     for number, rule in enumerate(rules):
         if rule.id in seen:
             place = f"{path}:{read(path)[1][('rules', number, 'id')]}"
-            raise IngotError(f"the rule {rule.id!r} stands twice", place=place, hint="give it another id")
+            raise IngotError(f"duplicate rule {rule.id!r}", place=place, hint="give it another id")
         seen.add(rule.id)
     return rules
 
 
 def plain(rules: list[SettingRule]) -> list[dict[str, Any]]:
-    """The rules as the engine takes them."""
+    """The rules in the engine's format."""
     return [rule.model_dump(mode="json", exclude={"examples"}) for rule in rules]

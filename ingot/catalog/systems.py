@@ -1,7 +1,7 @@
-"""Reads the operating systems, each from a file of its own, and gives those that are like another one what that has.
+"""Reads the operating systems, each from its own file, with everything that they inherit from one that they are like.
 
-`settled` makes the catalog explicit: afterwards every offer, rule, pin and reason names all systems that it is for, and
-nobody else has to know which system is like which.
+`settled` makes the catalog explicit: afterwards every offer, rule, pin and reason names all systems that it is for, so
+that no other module has to know which system is like which.
 """
 
 import re
@@ -19,28 +19,28 @@ from ingot.model.system import OperatingSystem, OwnOffer
 from ingot.yamlfile import closest, flow, missing, nearest, place, read, validated
 
 FOLDER = "operating_systems"
-# What a file says of its own system alone.
+# The keys that are not inherited.
 OWN = {
     "os", "name", "like", "version", "codename", "purl", "pcluster", "container_image", "offers", "left_out", "source",
     "checked",
 }  # fmt: skip
-# What a system has all entries of that the other one has, but for its own, and those that its file says are not (~).
+# The keys whose entries are inherited one by one; a file can replace an entry, or remove it (~).
 MERGED = ("folders", "signed_by", "unresolved")
 
 Raw = dict[str, Any]
-# A system's name and those that it is like, the nearest first.
+# A system's name and those that it is like, nearest first.
 Lineages = Mapping[str, list[str]]
 
 
 def files_of(folders: Iterable[Path]) -> dict[str, Path]:
-    """The file of each operating system; a later folder's takes the place of an earlier one's."""
-    found: dict[str, Path] = {}
+    """The file of each operating system; a later folder's replaces an earlier one's."""
+    files: dict[str, Path] = {}
     for folder in folders:
         if (old := folder / f"{FOLDER}.yml").exists():
-            hint = f"give each system a file of its own: {FOLDER}/NAME.yml, with `os: NAME` in it"
-            raise UsageError("operating systems are not read from one file any more", place=str(old), hint=hint)
-        found |= {file.stem: file for file in (folder / FOLDER).glob("*.yml")}
-    return {name: found[name] for name in sorted(found, key=_numbered)}
+            hint = f"move each system to its own file: {FOLDER}/NAME.yml with `os: NAME`"
+            raise UsageError("operating systems are no longer read from one file", place=str(old), hint=hint)
+        files |= {file.stem: file for file in (folder / FOLDER).glob("*.yml")}
+    return {name: files[name] for name in sorted(files, key=_numbered)}
 
 
 def _numbered(name: str) -> list[str | int]:
@@ -49,16 +49,16 @@ def _numbered(name: str) -> list[str | int]:
 
 
 def read_systems(files: Mapping[str, Path]) -> tuple[dict[str, OperatingSystem], dict[str, list[str]]]:
-    """The operating systems, each with what it has of the one that it is like; and the keys that some of them lack.
+    """The operating systems, with inherited keys; and the keys that some of them lack.
 
-    What is known of a system that lacks keys is enough to say which components it lacks as well.
+    A system that lacks keys is complete enough to tell which components it lacks as well.
     """
     written = {name: _written(name, file) for name, file in files.items()}
     lines = {name: _lineage(name, written, files) for name in files}
     systems: dict[str, OperatingSystem] = {}
     lacking: dict[str, list[str]] = {}
-    for name in sorted(files, key=lambda each: len(lines[each])):
-        data = _merged([written[each] for each in reversed(lines[name])])
+    for name in sorted(files, key=lambda system: len(lines[system])):
+        data = _merged([written[system] for system in reversed(lines[name])])
         lacks = missing(data, OperatingSystem) + _without_start(data)
         if lacks:
             lacking[name] = lacks
@@ -73,14 +73,16 @@ def _draft(name: str, data: Raw) -> OperatingSystem:
     fields |= {key: dict(data.get(key) or {}) for key in ("folders", "left_out")}
     fields["architectures"] = data.get("architectures") or []
     offers = dict(data.get("offers") or {})
-    fields["offers"] = {each: [one for text in rows if (one := _own_offer(text))] for each, rows in offers.items()}
+    fields["offers"] = {
+        component: [one for text in entries if (one := _own_offer(text))] for component, entries in offers.items()
+    }
     return OperatingSystem.model_construct(os=name, **fields)
 
 
 def _written(name: str, file: Path) -> Raw:
     data, _ = read(file)
     if not isinstance(data, dict):
-        raise UsageError("is no operating system", place=str(file), hint=f"write `os: {name}` and the keys that it has")
+        raise UsageError("not an operating system", place=str(file), hint=f"write `os: {name}` and its other keys")
     if data.get("os", name) != name:
         raise UsageError(f"says os {data['os']!r}", place=place(file, "os"), hint=f"write {name!r}")
     return data
@@ -94,77 +96,79 @@ def _own_offer(data: Raw) -> OwnOffer | None:
 
 
 def _lineage(name: str, written: Mapping[str, Raw], files: Mapping[str, Path]) -> list[str]:
-    found = [name]
-    while other := written[found[-1]].get("like"):
-        at = place(files[found[-1]], "like")
+    names = [name]
+    while other := written[names[-1]].get("like"):
+        at = place(files[names[-1]], "like")
         if other not in written:
             hint = nearest(str(other), written)
             raise UsageError(f"unknown operating system {other!r}", place=at, hint=hint)
-        if other in found:
-            raise UsageError(f"{name} is like itself: {' -> '.join([*found, other])}", place=at)
-        found.append(other)
-    return found
+        if other in names:
+            raise UsageError(f"{name} is like itself: {' -> '.join([*names, other])}", place=at)
+        names.append(other)
+    return names
 
 
 def _merged(written: Iterable[Raw]) -> Raw:
-    """What the last of `written` has, which is like the one before it, and so on."""
-    found: Raw = {}
+    """The keys of the last of `written`, each of which is like the one before it."""
+    result: Raw = {}
     for data in written:
         merged = {
-            key: {name: value for name, value in {**found.get(key, {}), **data[key]}.items() if value is not None}
+            key: {name: value for name, value in {**result.get(key, {}), **data[key]}.items() if value is not None}
             for key in MERGED
             if isinstance(data.get(key), dict)
         }
-        found = {**{key: value for key, value in found.items() if key not in OWN}, **data, **merged}
-    return found
+        result = {**{key: value for key, value in result.items() if key not in OWN}, **data, **merged}
+    return result
 
 
 def _without_start(data: Raw) -> list[str]:
-    """What a system lacks to start an image from: a base image, or an archive with all that it takes."""
+    """The keys that a system lacks as the start of an image: base images, or an archive with suites and keys."""
     if data.get("base"):
         return [key for key in ("suites", "keys") if not data.get(key)]
     return [] if data.get("base_images") else ["base_images"]
 
 
 def lineages(systems: Mapping[str, OperatingSystem]) -> Lineages:
-    """For each system its name and those that it is like; the systems that others are like come before them."""
-    found: dict[str, list[str]] = {}
+    """For each system its name and those that it is like; systems come before those that are like them."""
+    lines: dict[str, list[str]] = {}
     for name in systems:
         line = [name]
         while (other := systems[line[-1]].like) in systems:
             line.append(other)
-        found[name] = line
-    return dict(sorted(found.items(), key=lambda each: len(each[1])))
+        lines[name] = line
+    return dict(sorted(lines.items(), key=lambda each: len(each[1])))
 
 
 def settled(component: Component, systems: Mapping[str, OperatingSystem], lines: Lineages) -> Component:
-    """The component with an offer or a reason to be left out for each system that its own file or another one's gives
-    one; what a file says of a system itself is nearer than what is said of the one that it is like."""
+    """The component with an offer or a reason to be left out for each system, its own or an inherited one; its own
+    comes first."""
     offers, left_out = list(component.offers), dict(component.left_out)
     parts = {part: dict(reasons) for part, reasons in component.parts_left_out.items()}
     for name in lines:
-        row = systems[name]
+        system = systems[name]
         for reasons in parts.values():
-            if row.like in reasons:
-                reasons.setdefault(name, reasons[row.like])
-        if component.component in row.left_out:
-            left_out[name] = row.left_out[component.component]
-        elif component.component in row.offers:
-            own = (offer.model_dump(exclude={"os"}) for offer in row.offers[component.component])
-            offers += [Offer(os=[name], **each) for each in own]
+            if system.like in reasons:
+                reasons.setdefault(name, reasons[system.like])
+        if component.component in system.left_out:
+            left_out[name] = system.left_out[component.component]
+        elif component.component in system.offers:
+            own = (offer.model_dump(exclude={"os"}) for offer in system.offers[component.component])
+            offers += [Offer(os=[name], **fields) for fields in own]
         elif name in left_out or any(name in offer.os for offer in offers):
             continue
-        elif row.like in left_out:
-            left_out[name] = left_out[row.like]
+        elif system.like in left_out:
+            left_out[name] = left_out[system.like]
         else:
-            offers += [more for offer in offers if row.like in offer.os and (more := _inherited(offer, row, name))]
+            offers += [
+                more for offer in offers if system.like in offer.os and (more := _inherited(offer, system, name))
+            ]
     rules = [_widened_rule(rule, lines) for rule in component.rules]
     update = {"offers": offers, "left_out": left_out, "parts_left_out": parts, "rules": rules}
     return component.model_copy(update=update)
 
 
 def _inherited(offer: Offer, row: OperatingSystem, name: str) -> Offer | None:
-    """An offer for the system that `row` is like, as one for `name`; None where none of its versions are for it."""
+    """An offer for the system that `row` is like, as one for `name`; None if none of its versions are for `name`."""
     releases = {
         version: release.model_copy(update={"os": []})
         for version, release in offer.releases.items()
@@ -189,53 +193,53 @@ def _widened_rule(rule: Rule, lines: Lineages) -> Rule:
 
 
 def settled_stack(stack: Stack, lines: Lineages) -> Stack:
-    """The stack with a range of `by_os` for each system that is like one that has it."""
+    """The stack with the ranges of `by_os` extended to systems that are like those with one."""
     return stack.model_copy(update={"pins": {name: _settled_pin(pin, lines) for name, pin in stack.pins.items()}})
 
 
 def _settled_pin(pin: Pin, lines: Lineages) -> Pin:
     if not pin.by_os:
         return pin
-    found = {
+    ranges = {
         name: pin.by_os[near]
         for name, line in lines.items()
-        if (near := next((each for each in line if each in pin.by_os), ""))
+        if (near := next((candidate for candidate in line if candidate in pin.by_os), ""))
     }
-    return pin.model_copy(update={"by_os": pin.by_os | found})
+    return pin.model_copy(update={"by_os": pin.by_os | ranges})
 
 
 def unoffered(system: OperatingSystem, components: Iterable[Component]) -> list[str]:
-    """The components that a system has neither an offer for nor a reason to be left out of."""
+    """The components for which a system has neither an offer nor a reason to be left out."""
     return [
-        each.component
-        for each in components
-        if not any(system.os in names for names in (each.left_out, *(offer.os for offer in each.offers)))
-        and each.component not in system.offers
+        component.component
+        for component in components
+        if not any(system.os in names for names in (component.left_out, *(offer.os for offer in component.offers)))
+        and component.component not in system.offers
     ]
 
 
 def incomplete(
     name: str, file: Path, keys: Sequence[str], components: Sequence[str], systems: Mapping[str, OperatingSystem]
 ) -> UsageError:
-    """One error that names all that a system lacks, with what would mend each."""
-    like = closest(name, [each for each in systems if each != name])
+    """One error that lists everything that a system lacks, with a fix for each."""
+    like = closest(name, [component for component in systems if component != name])
     lines = [f"{key}: {_remedy(key, like, systems)}" for key in keys]
     lines += [
-        f"components.{each}: add {name} to an offer of components/{each}.yml, or say under left_out why {name} has none"
-        for each in components
+        f"components.{component}: add {name} to an offer of components/{component}.yml, or a reason under left_out"
+        for component in components
     ]
     number = f"{len(lines)} things" if len(lines) > 1 else "something"
     return UsageError(
         f"{name} lacks {number}:\n  " + "\n  ".join(lines),
         place=str(file),
-        hint=f"or write `like: {like}`: {name} then has all of {like} but what its own file says" if like else "",
+        hint=f"or write `like: {like}`: {name} then inherits everything that its own file does not set" if like else "",
     )
 
 
 def _remedy(key: str, like: str, systems: Mapping[str, OperatingSystem]) -> str:
-    """What to write for a key that is missing, by the example of another system."""
+    """The fix for a missing key, with another system's value as an example."""
     value: Any = systems[like].model_dump(mode="json") if like else {}
     for step in key.split("."):
         value = value.get(step) if isinstance(value, dict) else None
     shown = flow(value) if value else ""
-    return f"write it; {like} has {shown}" if shown else "write it"
+    return f"add it; {like} has {shown}" if shown else "add it"

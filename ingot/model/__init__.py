@@ -1,1 +1,1 @@
-"""The data that everything else speaks of: frozen records, strict about keys, without behaviour."""
+"""The data model: frozen records, strict about keys, without behaviour."""

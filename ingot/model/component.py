@@ -1,4 +1,4 @@
-"""The shape of a component: where it can be had, in which versions, and the rules about it."""
+"""The schema of a component: its sources, its versions, and the rules about it."""
 
 from datetime import date
 from typing import Annotated, Literal
@@ -33,8 +33,8 @@ class AptOffer(Strict):
 class WheelOffer(Strict):
     """Wheels from the Python package index; the component's version is that of `version_of`.
 
-    Other `packages` come in the same version or, where there is none, in the newest of the same minor release.
-    `tools` are packages of the distribution that unpack them.
+    Other `packages` have the same version or, if there is none, the newest of the same minor release.
+    `tools` are packages of the distribution that unpack the wheels.
     """
 
     version_of: str
@@ -46,10 +46,10 @@ class WheelOffer(Strict):
 class RepositoryOffer(Strict):
     """Packages of a vendor's repository, or of the system's own one where `name` is `distribution`.
 
-    `packages` maps a package to its exact version, without the build where only the repository's index says it, and
-    empty where the version is the component's. `{version}`, `{major}` (580) and `{dashed}` (13-0) are replaced, and
-    the system's `{os_version}` and `{codename}`. What the platform's base image brings (`name` is `base_image`) has
-    none.
+    `packages` maps a package to its exact version, without the build if only the repository's index knows it, and
+    empty if it is the component's version. `{version}`, `{major}` (580) and `{dashed}` (13-0) are replaced, and the
+    system's `{os_version}` and `{codename}`. Components of the platform's base image (`name` is `base_image`) have no
+    packages.
     """
 
     name: str
@@ -68,9 +68,9 @@ class DownloadOffer(Strict):
 
 
 class Release(Strict):
-    """A version that a source names. `sha256` is of the download, by architecture or `any`.
+    """A version that a source names. `sha256` is the download's, by architecture or `any`.
 
-    `os` narrows the offer's to those that the version was seen on.
+    `os` narrows the offer's systems to those with this version.
     """
 
     os: list[str] = []
@@ -83,7 +83,7 @@ class Release(Strict):
 class Offer(Strict):
     """One way to get a component on some operating systems, in the versions that an archive or `releases` lists.
 
-    An offer of packages of the system without `releases` is there in a version that is not known yet.
+    An offer of the system's packages without `releases` has a version that is not known yet.
     """
 
     os: list[str]
@@ -110,10 +110,10 @@ class Offer(Strict):
 
 
 class InheritedOffer(Offer):
-    """An offer that a system has because it is like another one, `origin`; of its versions, `seen` are known on the
-    system itself.
+    """An offer that a system inherits from another one, `origin`; of its versions, `seen` are known on the system
+    itself.
 
-    It is in no file: the catalog makes it of an offer for the other system.
+    It is not in a file: the catalog derives it from an offer for the other system.
     """
 
     origin: str
@@ -121,9 +121,9 @@ class InheritedOffer(Offer):
 
 
 class Component(Strict):
-    """A component file: where it can be had, what it needs, and why it is missing elsewhere.
+    """A component file: its offers, its rules, and why it is left out on some systems.
 
-    `brings` are the components that the base images of the platform of that name have already.
+    `brings` are the components that the base images of the platform of this name already have.
     """
 
     component: str

@@ -1,4 +1,4 @@
-"""The shape of a framework container, and of what it is built on."""
+"""The schema of a framework container and of its base."""
 
 from pydantic import Field
 
@@ -6,12 +6,12 @@ from ingot.model.types import Accelerator, Strict
 
 
 class Container(Strict):
-    """A framework container: the container it is made from (empty at the root), and the variants it has.
+    """A framework container: its parent container (empty at the root), and its variants.
 
-    `roles` are those of each variant; only the root has some.
-    `script` is the training program in it, an absolute path, started by torchrun with `arguments`; `checkpoints` is the
-    script's option that takes the folder of checkpoints. `command` is what a container without a script starts by
-    itself; one with neither is only built upon.
+    `roles` are the roles of each variant; only the root has any.
+    `script` is the absolute path of its training program, started by torchrun with `arguments`; `checkpoints` is the
+    script's option for the folder of checkpoints. `command` is the default command of a container without a script; one
+    with neither is only a base for others.
     """
 
     summary: str
@@ -25,13 +25,13 @@ class Container(Strict):
 
     @property
     def start(self) -> list[str]:
-        """What the container starts by itself; empty where it is only built upon."""
+        """The container's default command; empty if it is only a base for others."""
         torchrun = ["torchrun", "--standalone", "--nproc-per-node=2", self.script, *self.arguments]
         return torchrun if self.script else self.command
 
 
 class ContainerSystem(Strict):
-    """What the containers for an accelerator are built on, and for which Python and C library, as uv names these."""
+    """The base of the containers for an accelerator, and their Python and platform as uv names them."""
 
     os: str
     python: str

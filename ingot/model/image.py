@@ -1,4 +1,4 @@
-"""The shape of a machine image: platform, accelerator, roles."""
+"""The schema of a machine image: platform, accelerator, roles."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -8,14 +8,14 @@ from pydantic import Field, model_validator
 
 from ingot.model.types import UNLOCKED, Accelerator, Platform, Strict
 
-# What an accelerator cannot do without.
+# The driver component of each accelerator.
 DRIVERS = {"nvidia": "nvidia_driver", "neuron": "neuron"}
 
 
 class Image(Strict):
     """A machine image: platform, accelerator and the roles that make it, in order.
 
-    `given` are components without a role, whose version decides the platform's base image.
+    `given` are components without a role, whose version selects the platform's base image.
     """
 
     platform: Platform
@@ -32,7 +32,7 @@ class Image(Strict):
 
     @property
     def parts(self) -> list[str]:
-        """The roles, and the components that the base image brings."""
+        """The roles, and the components that select the base image."""
         return [*self.roles, *self.given]
 
     def without(self, brought: Collection[str]) -> "Image":

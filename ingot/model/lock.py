@@ -1,4 +1,4 @@
-"""The shapes of what Ingot generates, a lock: frozen, and strict about keys like those of the catalog."""
+"""The schema of a lock, which Ingot generates: frozen, and strict about keys like the catalog."""
 
 from collections.abc import Collection
 from datetime import date
@@ -23,7 +23,7 @@ class RecordedImage(Strict):
 class Package(Strict):
     """One package of the distribution, exact; `size` is in bytes, `installed` in KiB as the archive states it.
 
-    `by` are the components that bring it; none do where the bare system has it.
+    `by` are the components that bring it; empty for packages of the minimal system.
     """
 
     version: str
@@ -44,8 +44,8 @@ class Wheel(Strict):
 
 
 class Repository(Strict):
-    """A signed index: of the distribution, with the primary keys whose signatures were seen on each suite, or of a
-    vendor, with its address and the key that has to sign it."""
+    """A signed index: of the distribution, with the primary keys that signed each suite, or of a vendor, with its
+    address and the key that must sign it."""
 
     kind: Literal["apt", "rpm"]
     suites: list[str] = Field([])
@@ -76,11 +76,11 @@ class VendorPackage(Strict):
 
 
 class LockedComponent(Strict):
-    """A component as decided: its version, the packages asked for by name, and why this version.
+    """A resolved component: its version, the packages requested by name, and the reason for the version.
 
     `source` is `debian`, `pypi`, `distribution`, `base_image`, `download` or the name of a vendor's repository. `exact`
-    holds the versions of a vendor's packages as far as they are published, `files` what has been recorded of its
-    repository: the packages, and what they need of it. `version` is empty where nobody has published it.
+    has the versions of a vendor's packages as far as they are published, `files` the packages and dependencies recorded
+    from its repository. `version` is empty if it is not resolved.
     """
 
     version: str
@@ -96,11 +96,11 @@ class LockedComponent(Strict):
 
 
 class Lock(Strict):
-    """A stack resolved for one operating system and architecture. `packages` are those of the bare system, and all that
-    components bring.
+    """A stack resolved for one operating system and architecture. `packages` are those of the minimal system and of all
+    components.
 
-    `unresolved` says for each component what nobody has published and a lock with network access must record; a build
-    does not begin before. `accepted` are the rules that the stack breaks knowingly, with its reason.
+    `unresolved` lists for each component the facts that `ingot lock record` has to find before a build. `accepted` are
+    the rules that the stack knowingly breaks, with the reason.
     """
 
     schema_: Literal[1] = Field(alias="schema")
@@ -128,7 +128,7 @@ class Lock(Strict):
 
     @property
     def archive(self) -> Base:
-        """The bare system that a local image starts from; IngotError on a system that has none."""
+        """The minimal system that a local image starts from; IngotError on a system without one."""
         if self.base is None:
             raise IngotError(
                 f"{self.key} has no local base: its packages come from vendors' repositories",
@@ -138,20 +138,22 @@ class Lock(Strict):
 
     def base_image(self, name: str, image: Image) -> str:
         """The base image in EC2 of the image `name`: its own, or its platform's; empty if there is none."""
-        return next((each for each in (name, image.platform) if each in self.base_images), "")
+        return next((candidate for candidate in (name, image.platform) if candidate in self.base_images), "")
 
     @property
     def missing(self) -> dict[str, str]:
-        """What a build needs and the lock does not say, by component. A base image is looked up when it is needed."""
+        """The missing facts by component; base images are looked up when they are needed."""
         return {name: what for name, what in self.unresolved.items() if not name.startswith("base_image.")}
 
     def of(self, roles: Collection[str]) -> "Lock":
-        """The part of the lock that an image of these roles is: the bare system, its components with the packages and
-        wheels that they bring, and what is left out of them."""
+        """The part of the lock for an image of these roles: the minimal system, the components with their packages and
+        wheels, and the parts of them that are left out."""
         components = {name: entry for name, entry in self.components.items() if name in roles}
         left_out = {name: why for name, why in self.left_out.items() if name.split(".")[0] in roles}
         unresolved = {name: what for name, what in self.unresolved.items() if name in roles or "." in name}
-        packages = {n: each for n, each in self.packages.items() if not each.by or components.keys() & each.by}
+        packages = {
+            n: package for n, package in self.packages.items() if not package.by or components.keys() & package.by
+        }
         names = {name for entry in components.values() for name in entry.wheels}
         return self.model_copy(
             update={

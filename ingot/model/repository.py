@@ -1,4 +1,4 @@
-"""The shapes of vendors' package repositories and of the keys that sign them."""
+"""The schemas of vendors' package repositories and of their signing keys."""
 
 from datetime import date
 from typing import Annotated, Literal
@@ -18,10 +18,10 @@ class Key(Strict):
 class VendorRepository(Strict):
     """A vendor's package repository: its address, and its key.
 
-    In `url`, `{arch}` stands for what the vendor calls the architecture (`arch`, where that is another name),
-    `{deb_arch}` for amd64 or arm64, and `{version}`, `{codename}` and the name of a folder for those of the system.
-    `urls` has the address for a lock (`al2023-x86_64`) that the scheme does not fit; an empty one says that no source
-    has it. `suite` and `components` are those of an apt repository that is not flat.
+    In `url`, `{arch}` stands for the vendor's name of the architecture (`arch`, if it differs), `{deb_arch}` for amd64
+    or arm64, and `{version}`, `{codename}` and the name of a folder for those of the system. `urls` has the addresses
+    of locks (`al2023-x86_64`) that do not follow `url`; an empty one means that no source has it. `suite` and
+    `components` are those of an apt repository that is not flat.
     """
 
     kind: Literal["apt", "rpm"]

@@ -1,4 +1,4 @@
-"""The shapes of rules: which versions go together, in one image or between a host and a container."""
+"""The schemas of rules: which versions work together, in one image or between a host and a container."""
 
 from datetime import date
 from typing import Annotated, Literal
@@ -20,9 +20,9 @@ from ingot.model.types import (
 
 
 class Where(Strict):
-    """What a rule is confined to; a key that is not there holds everywhere.
+    """The scope of a rule; a missing key means everywhere.
 
-    `os`, `arch` and `platform` are those of an image; the others those of an instance type (`ingot instance-type`).
+    `os`, `arch` and `platform` are an image's; the others are an instance type's (`ingot instance-type`).
     """
 
     os: list[str] = []
@@ -35,7 +35,7 @@ class Where(Strict):
 
 
 class Example(Strict):
-    """A set of versions that a rule finds fault with or lets pass; `facts` are of the component that owns the rule."""
+    """A set of versions that a rule rejects or passes; `facts` are those of the component that owns the rule."""
 
     versions: dict[str, VersionText]
     facts: Facts = {}
@@ -43,19 +43,19 @@ class Example(Strict):
 
 
 class Examples(Strict):
-    """What a rule must say of what; a test runs all of them."""
+    """Examples that a rule must reject and pass; a test runs all of them."""
 
     finds: list[Example] = Field(min_length=1)
     passes: list[Example] = Field(min_length=1)
 
 
 class Rule(Strict):
-    """A fact about versions that do or do not go together.
+    """A fact about versions that do or do not work together.
 
-    A range may name a fact of the version (`>={bundled_driver}`); of versions without it the range asks nothing.
+    A range may name a fact of the version (`>={bundled_driver}`); it does not apply to versions without that fact.
     `when` and `facts` select versions of the component that owns it, `where` the systems. The resolver obeys rules of
-    severity `error`; plan and check show the others. `needs` names components that must be there too; `forbidden` says
-    that there is no use for the version at all.
+    severity `error`; plan and check show the others. `needs` names components that must be present too; `forbidden`
+    means that the version cannot be used at all.
     """
 
     id: str
@@ -80,7 +80,7 @@ class Rule(Strict):
 
 
 class Pair(Strict):
-    """What a host and a container share while a job runs: where its version stands, and the ranges that go together.
+    """Something that a host and a container share while a job runs: where its version is, and the compatible ranges.
 
     In `host`, {container} is the container's version.
     """

@@ -1,4 +1,4 @@
-"""The shape of a stack: what is wanted of each component, and why."""
+"""The schema of a stack: the wanted version of each component, and why."""
 
 from datetime import date
 from typing import Annotated
@@ -7,17 +7,17 @@ from ingot.model.types import UNLOCKED, Facts, Spec, Strict
 
 
 class PinOnSystem(Strict):
-    """What is wanted on one operating system in place of the pin's range, and why."""
+    """The range on one operating system instead of the pin's, and why."""
 
     version: Spec
     why: str
 
 
 class Pin(Strict):
-    """What a stack wants of one component, and until when that may stand unquestioned.
+    """The range of one component in a stack, and the date of its next review.
 
-    `by_os` has another range, with its own reason, for an operating system that numbers the component otherwise or has
-    other versions of it; `facts` are those that the offer must have.
+    `by_os` has another range, with its own reason, for an operating system with other version numbers or other versions
+    of the component; `facts` are those that the offer must have.
     """
 
     version: Spec
@@ -27,15 +27,15 @@ class Pin(Strict):
     review_after: Annotated[date, UNLOCKED]
 
     def on(self, os_name: str) -> PinOnSystem:
-        """The range on an operating system, and the reason for it."""
+        """The range on an operating system, and its reason."""
         return self.by_os.get(os_name, PinOnSystem(version=self.version, why=self.why))
 
 
 class Stack(Strict):
     """A dated set of pins, in the order in which the resolver decides them.
 
-    `extends` names the stack whose pins come first; those here replace or follow them. `accept` maps the rules that
-    may be broken to the reason. `systems` are the operating systems that it has locks for, all of them if empty.
+    `extends` names the stack whose pins come first; the pins here replace or follow them. `accept` maps the rules that
+    may be broken to the reason. `systems` are the operating systems that it has locks for, or all if empty.
     """
 
     stack: str

@@ -1,4 +1,4 @@
-"""The shape of an operating system, and of where images of it are built."""
+"""The schemas of an operating system, and of the machines that build its images."""
 
 from datetime import date
 from string import Formatter
@@ -13,7 +13,7 @@ from ingot.model.types import UNLOCKED, Arch, Fingerprint, Strict
 
 
 class Base(Strict):
-    """The root file system that a local image starts from: its suite and the packages of the bare system."""
+    """The root file system that a local image starts from: its suite and the packages of the minimal system."""
 
     suite: str
     components: list[str]
@@ -21,12 +21,11 @@ class Base(Strict):
 
 
 class BaseImage(Strict):
-    """How a platform's base image is found in EC2: its owner and name (with `*`), or a public SSM parameter.
+    """The query for a platform's base image in EC2: its owner and name (with `*`), or a public SSM parameter.
 
     In the catalog's `name` and `ssm`, `{arch}` stands for x86_64 or arm64, `{deb_arch}` for amd64 or arm64, and the
-    name of a component for its version; a lock has them replaced. `brings` are the components that it has already, and
-    that stay as they are: their roles do not run on it. Where the catalog does not say it, it is what the component of
-    the platform's name says.
+    name of a component for its version; a lock has them replaced. `brings` are the components that it already has and
+    that are left alone: their roles do not run on it. The default is `brings` of the component of the platform's name.
     """
 
     owner: str = ""
@@ -42,40 +41,40 @@ class BaseImage(Strict):
     @model_validator(mode="after")
     def _can_be_found(self) -> "BaseImage":
         if not self.ssm and not (self.owner and self.name):
-            raise ValueError("a base image has 'owner' and 'name', or 'ssm'")
+            raise ValueError("a base image needs 'owner' and 'name', or 'ssm'")
         return self
 
 
 class SourcedBaseImage(BaseImage):
-    """A base image in the catalog, with who says so."""
+    """A base image in the catalog, with its source."""
 
     source: Annotated[str, UNLOCKED]
     checked: Annotated[date, UNLOCKED]
 
 
 class ContainerImage(Strict):
-    """The system's own container image, by the digest that its registry has it under; the tag says which that was."""
+    """The system's own container image, by its digest in the registry; the tag is for people."""
 
     image: str = Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")
 
 
 class SourcedContainerImage(ContainerImage):
-    """A container image in the catalog, with who says so."""
+    """A container image in the catalog, with its source."""
 
     source: Annotated[str, UNLOCKED]
     checked: Annotated[date, UNLOCKED]
 
 
 class Python(Strict):
-    """A Python of the distribution that runs Ansible and the suite (3.11 or newer, with venv): its command, and the
-    packages that bring it."""
+    """A Python of the distribution that runs Ansible and the suite (3.11 or newer, with venv): its command and its
+    packages."""
 
     command: str
     packages: list[str]
 
 
 class Purl(Strict):
-    """What a bill of materials calls the system: the namespace of its packages' URLs, and their qualifier `distro`.
+    """The system's names in a bill of materials: the namespace of its package URLs, and their qualifier `distro`.
 
     https://github.com/package-url/purl-spec, its types deb and rpm.
     """
@@ -85,10 +84,10 @@ class Purl(Strict):
 
 
 class LockedSystem(Strict):
-    """What a lock carries of its system for builds, roles and exports.
+    """The facts of a system that its lock has, for builds, roles and exports.
 
-    `login` is the user that its base images let log in, `pcluster` what ParallelCluster calls it, and `folders` what
-    vendors call it in the addresses of their repositories and in their archives, by vendor: `cuda: ubuntu2404`.
+    `login` is the login user of its base images, `pcluster` its name in ParallelCluster, and `folders` its names in the
+    addresses of vendors' repositories and in their archives, by vendor: `cuda: ubuntu2404`.
     """
 
     family: Literal["Debian", "RedHat"]
@@ -102,7 +101,7 @@ class LockedSystem(Strict):
 
 
 class OwnOffer(Offer):
-    """An offer in the file of the system that it is for."""
+    """An offer in the file of its own system."""
 
     os: list[str] = Field([], max_length=0)
 
@@ -110,14 +109,14 @@ class OwnOffer(Offer):
 class OperatingSystem(LockedSystem):
     """A file of `operating_systems/`.
 
-    A system that is `like` another one has all of it but what its own file says (`ingot.catalog.systems`). `left_out`
-    are components that the other one has and this one does not, each with the reason; `offers` come in the place of a
-    component's offers for the other one; `unresolved` says of a component what no source says on this system.
-    `signed_by` has the keys of repositories whose packages for this system another key signs than elsewhere.
+    A system that is `like` another one inherits everything that its own file does not set (`ingot.catalog.systems`).
+    `left_out` are components that the other one has and this one does not, each with the reason; `offers` replace a
+    component's offers for the other one; `unresolved` lists a component's facts that no source gives for this system.
+    `signed_by` has the keys of repositories whose packages for this system are signed by another key than elsewhere.
 
     With `base`, a local image is made from the distribution's archive, whose index one of the primary fingerprints in
-    `keys` must have signed. `base_images` are the base images in EC2 by platform, or by image where one has its own.
-    Containers start from `container_image`, where there is no `base`.
+    `keys` must have signed. `base_images` are the base images in EC2 by platform, or by image if one has its own.
+    Containers start from `container_image` if there is no `base`.
     """
 
     os: str
@@ -139,15 +138,15 @@ class OperatingSystem(LockedSystem):
 
     @property
     def archive(self) -> Base:
-        """Its archive; IngotError on a system whose packages come from vendors' repositories alone."""
+        """Its archive; IngotError on a system whose packages come only from vendors' repositories."""
         if self.base is None:
-            raise IngotError(f"{self.name} has no archive that Ingot resolves from")
+            raise IngotError(f"{self.name} has no package archive to resolve from", hint="use debian12 or debian13")
         return self.base
 
 
 class Builders(Strict):
-    """Where AMIs are built: instance types by architecture in the order that they are tried, and the size of the root
-    volume in GiB where the base image has no larger one."""
+    """The machines that build AMIs: instance types by architecture in the order of attempts, and the minimum size of
+    the root volume in GiB."""
 
     instance_types: dict[Arch, list[str]]
     volume_gib: int

@@ -1,4 +1,4 @@
-"""What a command is about: a target, and an image or a container that is selected for it."""
+"""The selection of a command: a target, and an image or a container for it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ class Target:
 class ImageSelection:
     """A machine image for a target, with its part of the lock. `ingot.lock.select` makes and checks it.
 
-    `base` names the base image in EC2 that the lock has for it, and is empty where there is none.
+    `base` names its base image in EC2 in the lock, and is empty if there is none.
     """
 
     name: str
@@ -43,12 +43,12 @@ class ImageSelection:
 
     @property
     def brought(self) -> list[str]:
-        """The components that the base image in EC2 brings, which stay as they are."""
+        """The components that the base image in EC2 brings, which are left alone."""
         return self.lock.base_images[self.base].brings if self.base else []
 
     @property
     def on_base(self) -> "ImageSelection":
-        """What is built upon the base image in EC2: the same without what that brings."""
+        """The same image without the components that its base image in EC2 brings."""
         image = self.image.without(self.brought)
         return ImageSelection(self.name, image, self.target, self.lock.of(image.parts), self.lock_path, self.base)
 
@@ -59,7 +59,7 @@ class ImageSelection:
 
     @property
     def dir(self) -> Path:
-        """Where a build leaves disk, manifest, SBOM, report and logs; made if missing."""
+        """The folder of disk, manifest, SBOM, report and logs, created if missing."""
         return paths.build_dir(self.name, self.target.key)
 
 
@@ -67,7 +67,7 @@ class ImageSelection:
 class ContainerSelection:
     """A variant of a framework container for a target, with its part of the lock. `ingot.lock.select` makes it.
 
-    `chain` is the container after everything that it is FROM, the root first.
+    `chain` is the container and its ancestors, the root first.
     """
 
     name: str
@@ -93,7 +93,7 @@ class ContainerSelection:
 
     @property
     def dir(self) -> Path:
-        """Where logs lie; made if missing."""
+        """The folder of logs, created if missing."""
         return paths.build_dir("containers", f"{self.accelerator}-{self.target.key}")
 
 

@@ -1,4 +1,4 @@
-"""What every shape is made of: strict records, and fields that check what is written in them."""
+"""Building blocks of the schemas: strict records, and fields with validation."""
 
 import re
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ def _specifier(text: str) -> str:
         try:
             SpecifierSet(text)
         except InvalidSpecifier:
-            raise ValueError(f"{text!r} is no version range; write '*' or for example '>=535,<581'") from None
+            raise ValueError(f"not a version range: {text!r}; write '*' or for example '>=535,<581'") from None
     return text
 
 
@@ -26,7 +26,7 @@ def _version(text: str) -> str:
     try:
         Version(text)
     except InvalidVersion:
-        raise ValueError(f"{text!r} is no version; write for example '580.126.20'") from None
+        raise ValueError(f"not a version: {text!r}; write for example '580.126.20'") from None
     return text
 
 
@@ -39,18 +39,18 @@ Fingerprint = Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")]
 Facts = dict[str, str | bool | int]
 Arch = Literal["x86_64", "aarch64"]
 Accelerator = Literal["nvidia", "neuron", "cpu"]
-# The one that images are built for on this machine: the disk, the programs that make it and QEMU are of it.
+# The architecture of local images: of the disk, the tools that make it, and QEMU.
 LOCAL_ARCH: Arch = "x86_64"
-# What EC2 calls them.
+# EC2's names.
 EC2_ARCH: dict[Arch, str] = {"x86_64": "x86_64", "aarch64": "arm64"}
 Platform = Literal["ec2", "parallelcluster", "eks"]
 Severity = Literal["error", "warning", "info"]
-# Where packages come from that no vendor's repository has.
+# The sources of packages that no vendor's repository has.
 DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"
 
 
 class Unlocked:
-    """Marks a field that no lock depends on: prose that locks do not quote, sources, dates, facts for people alone."""
+    """Marks a field that no lock depends on: prose that locks do not quote, sources, dates, facts only for people."""
 
 
 # A field without this mark is part of the digest that makes locks stale (`ingot.catalog.digest`).
@@ -58,6 +58,6 @@ UNLOCKED = Unlocked()
 
 
 class Strict(BaseModel):
-    """A frozen record that rejects keys it does not know."""
+    """A frozen record that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

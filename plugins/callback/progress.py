@@ -8,14 +8,14 @@ author: Ingot (!UNKNOWN)
 type: aggregate
 short_description: Progress as JSON lines
 description:
-  - Appends a line for each start and end of a task and for the counts at the end.
-  - A task counts for the role of this collection that the play named, also when it comes from the internal role
+  - Appends one line per start and end of a task, and one for the final counts.
+  - A task counts for the role of this collection that the play names, even if it is from the internal role
     C(component).
 requirements:
   - enabled in configuration (C(ANSIBLE_CALLBACKS_ENABLED=ingot.ml.progress))
 options:
   path:
-    description: The file to append to. Without it nothing is written.
+    description: The file to append to. Without it, nothing is written.
     type: path
     env:
       - name: INGOT_EVENTS
@@ -34,7 +34,7 @@ TAIL = 2000
 
 
 def role_of(task: Any) -> str:
-    """The outermost role of this collection around `task`, without the collection's name; empty when there is none."""
+    """The outermost role of this collection around `task`, without the collection's name; empty if there is none."""
     name, node = "", task
     while node is not None:
         role = getattr(node, "_role", None)
@@ -47,10 +47,10 @@ def role_of(task: Any) -> str:
 
 
 def message_of(result: dict[str, Any]) -> str:
-    """What a failed task says, with the end of its output."""
+    """The message of a failed task, with the end of its output."""
     parts = [result.get("msg"), result.get("stderr") or result.get("module_stderr")]
     parts.append(result.get("stdout") or result.get("module_stdout"))
-    parts += [f"{each.get('item')}: {message_of(each)}" for each in result.get("results", []) if each.get("failed")]
+    parts += [f"{item.get('item')}: {message_of(item)}" for item in result.get("results", []) if item.get("failed")]
     return "\n".join(str(part).strip()[-TAIL:] for part in parts if part)
 
 
@@ -77,7 +77,7 @@ class CallbackModule(CallbackBase):
                 file.write(json.dumps({"event": event, **facts}) + "\n")
 
     def _start(self, task: Any) -> None:
-        # Only now is the name without templates.
+        # Only now are the templates in the name rendered.
         name = task.name or task.action
         self._started[task._uuid] = (name, time.monotonic())
         self._write("task_start", role=role_of(task), task=name, time=time.time())
@@ -85,7 +85,7 @@ class CallbackModule(CallbackBase):
     def _end(self, outcome: Any, status: str, **facts: Any) -> None:
         task, now = outcome._task, time.monotonic()
         name, started = self._started.get(task._uuid, (task.name or task.action, now))
-        # A task that runs on several hosts ends several times: each end counts from the one before.
+        # A task on several hosts ends several times: each end counts from the previous one.
         self._started[task._uuid] = (name, now)
         seconds = round(now - started, 3)
         self._write("task_end", role=role_of(task), task=name, status=status, seconds=seconds, **facts)

@@ -7,7 +7,7 @@ name: held
 author: Ingot (!UNKNOWN)
 short_description: The list of dnf's plugin versionlock with packages held at the pinned versions
 description:
-  - Entries of the same packages in other versions go, entries and comments of others stay as they are.
+  - Removes entries of the same packages in other versions; leaves other entries and comments alone.
 options:
   _input:
     description: The text of the list.
@@ -35,18 +35,18 @@ _value:
 import re
 from collections.abc import Callable
 
-# name-epoch:version-release.arch, with a ! before it where that one version is refused.
+# name-epoch:version-release.arch, with a ! in front to exclude that version.
 ENTRY = re.compile(r"!?(?P<name>.+)-\d+:[^-]+-[^-]+")
 
 
 def held(text: str, pins: list[dict[str, str]]) -> str:
-    """`text` with one entry for each of `pins`, and no other of the same names; what is right stays where it is."""
+    """`text` with one entry for each of `pins`, and no others of the same names; correct entries keep their place."""
     names = {pin["name"] for pin in pins}
     versions = {pin["name"]: pin["version"] for pin in pins}
-    ours = [f"{name}-{version if ':' in version else f'0:{version}'}.*" for name, version in sorted(versions.items())]
-    found = ((line, ENTRY.fullmatch(line.strip())) for line in text.splitlines())
-    kept = [line for line, entry in found if line in ours or not entry or entry["name"] not in names]
-    return "".join(f"{line}\n" for line in [*kept, *(line for line in ours if line not in kept)])
+    wanted = [f"{name}-{version if ':' in version else f'0:{version}'}.*" for name, version in sorted(versions.items())]
+    entries = ((line, ENTRY.fullmatch(line.strip())) for line in text.splitlines())
+    kept = [line for line, entry in entries if line in wanted or not entry or entry["name"] not in names]
+    return "".join(f"{line}\n" for line in [*kept, *(line for line in wanted if line not in kept)])
 
 
 class FilterModule:

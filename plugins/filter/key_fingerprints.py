@@ -7,8 +7,8 @@ name: key_fingerprints
 author: Ingot (!UNKNOWN)
 short_description: Fingerprints of the primary keys in an OpenPGP key file
 description:
-  - Reads an ASCII-armoured key file without a keyring or a program, so that a key can be judged before it is trusted.
-  - Knows keys of version 4, which vendors of packages use.
+  - Reads an ASCII-armoured key file without a keyring or a program, so that a key can be checked before it is trusted.
+  - Supports version 4 keys, which package vendors use.
 options:
   _input:
     description: The file's text.
@@ -24,7 +24,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The fingerprints in the file's order, 40 capital hexadecimal digits each; none if it is no key file.
+  description: The fingerprints in the file's order, 40 capital hexadecimal digits each; empty if it is not a key file.
   type: list
   elements: str
 """
@@ -41,12 +41,12 @@ VERSION = 4
 
 
 def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(tag, body) of each packet, RFC 4880 section 4.2; ValueError where the data ends too early."""
+    """(tag, body) of each packet, RFC 4880 section 4.2; ValueError if the data is truncated."""
     at = 0
     while at < len(data):
         head = data[at]
         if not head & 0x80:
-            raise ValueError("no OpenPGP packet")
+            raise ValueError("not an OpenPGP packet")
         new = head & 0x40
         tag = head & 0x3F if new else (head & 0x3C) >> 2
         if new and data[at + 1] < 192:
@@ -59,7 +59,7 @@ def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
             length = 1 << (head & 3)
             size, begin = int.from_bytes(data[at + 1 : at + 1 + length], "big"), at + 1 + length
         else:
-            raise ValueError("a packet of a length that is not said")
+            raise ValueError("a packet of unknown length")
         if begin + size > len(data):
             raise ValueError("the data ends within a packet")
         yield tag, data[begin : begin + size]
@@ -67,7 +67,7 @@ def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _checksum(data: bytes) -> str:
-    """CRC-24 as the last line of an armour has it, RFC 4880 section 6.1."""
+    """CRC-24 as in the last line of an armour, RFC 4880 section 6.1."""
     crc = 0xB704CE
     for byte in data:
         crc ^= byte << 16
@@ -77,18 +77,18 @@ def _checksum(data: bytes) -> str:
 
 
 def _unarmored(block: str) -> bytes:
-    """The bytes within an armour; ValueError where they are not what its checksum says."""
+    """The bytes in an armour; ValueError if they do not match its checksum."""
     # Headers end with an empty line; the checksum's line begins with =.
     lines = block.rpartition("\n\n")[2].split()
     data = base64.b64decode("".join(line for line in lines if not line.startswith("=")), validate=True)
     if any(line != f"={_checksum(data)}" for line in lines if line.startswith("=")):
-        raise ValueError("the checksum is another one")
+        raise ValueError("wrong checksum")
     return data
 
 
 def key_fingerprints(text: str) -> list[str]:
     """The fingerprints of the primary keys in `text`."""
-    found = []
+    fingerprints = []
     for block in ARMOR.findall(text.replace("\r\n", "\n")):
         try:
             packets = list(_packets(_unarmored(block)))
@@ -97,8 +97,8 @@ def key_fingerprints(text: str) -> list[str]:
         for tag, key in packets:
             if tag == PUBLIC_KEY and key and key[0] == VERSION:
                 hashed = b"\x99" + len(key).to_bytes(2, "big") + key
-                found.append(hashlib.sha1(hashed).hexdigest().upper())
-    return found
+                fingerprints.append(hashlib.sha1(hashed).hexdigest().upper())
+    return fingerprints
 
 
 class FilterModule:

@@ -19,7 +19,7 @@ options:
     type: dict
     required: true
   manager:
-    description: The package manager that is to take them.
+    description: The package manager that installs them.
     type: str
     choices: [apt, dnf]
     default: apt
@@ -34,8 +34,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description: >-
-    Each package that is missing or has another version, as the package manager takes it: C(name=version), or
-    C(name-epoch:version-release) of dnf.
+    Each package that is missing or has another version, in the package manager's syntax: C(name=version), or
+    C(name-epoch:version-release) for dnf.
   type: list
   elements: str
 """
@@ -48,7 +48,7 @@ SIGNS = {"apt": "=", "dnf": "-"}
 
 
 def not_installed(pins: list[dict[str, str]], installed: dict[str, str], manager: str = "apt") -> list[str]:
-    """Name and version of each pin that `installed` does not have at that version, as `manager` takes it."""
+    """Name and version, in the syntax of `manager`, of each pin that `installed` does not have at that version."""
     missing = [pin for pin in pins if installed.get(pin["name"]) != pin["version"]]
     return [f"{pin['name']}{SIGNS[manager]}{pin['version']}" for pin in missing]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: pin
 author: Ingot (!UNKNOWN)
-short_description: What the lock says of a component
+short_description: The lock's entry for a component
 description:
   - Returns a component's entry in the lock of the host's operating system and architecture.
-  - The lock is the file that O(lock) or the variable C(ingot_lock) names; else the collection's own, found by the
+  - The lock is the file that O(lock) or the variable C(ingot_lock) names; else the collection's own lock for the
     variable C(ingot_stack) (the newest stack by default) and the host's facts.
-  - Where the variable C(ingot_roles) lists the roles of an image, C(*) is the lock without the components and wheels
-    of others and of C(ingot_without), which the base image brings.
+  - If the variable C(ingot_roles) lists the roles of an image, C(*) is the lock without the components and wheels of
+    other roles and of C(ingot_without), which the base image brings.
 options:
   _terms:
     description: Names of components, or C(*) for the whole lock.
@@ -55,7 +55,7 @@ import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-# What locks call a distribution that Ansible calls otherwise.
+# The names in locks of distributions that Ansible names differently.
 NAMES = {"amazon": "al", "redhat": "rhel"}
 LOCKS = Path(__file__).resolve().parents[2] / "locks"
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -63,7 +63,7 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @lru_cache(maxsize=4)
 def _read(path: str, changed: float) -> dict[str, Any]:
-    """The lock at `path`; `changed` makes the cache forget a file that has been written since."""
+    """The lock at `path`; `changed`, its modification time, invalidates the cache."""
     lock: dict[str, Any] = yaml.load(Path(path).read_text(), Loader)
     return lock
 
@@ -77,24 +77,24 @@ def _own_lock(variables: dict[str, Any], stack: str | None) -> Path:
         version = facts["distribution_version"] if name == "ubuntu" else facts["distribution_major_version"]
         host = f"{NAMES.get(name, name)}{version.replace('.', '')}-{facts['architecture']}"
     except KeyError:
-        raise AnsibleLookupError("ingot.ml.pin needs the host's facts: gather them, or set ingot_lock") from None
+        raise AnsibleLookupError("ingot.ml.pin needs the host's facts: gather facts, or set ingot_lock") from None
     stacks = sorted(path.name for path in LOCKS.iterdir())
     stack = stack or stacks[-1]
     if stack not in stacks:
-        raise AnsibleLookupError(f"there is no stack {stack}, but {', '.join(stacks)}; or set ingot_lock to a file")
+        raise AnsibleLookupError(f"unknown stack {stack}: use {', '.join(stacks)}, or set ingot_lock to a file")
     path = LOCKS / stack / f"{host}.yml"
     if not path.exists():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yml"))) or "none"
+        available = ", ".join(sorted(file.stem for file in path.parent.glob("*.yml"))) or "none"
         raise AnsibleLookupError(
-            f"stack {stack} has no lock for {host}; it has {known}. Set ingot_lock to another file."
+            f"stack {stack} has no lock for {host}; it has {available}. Set ingot_lock to another file."
         )
     return path
 
 
 def _of(lock: dict[str, Any], roles: list[str] | None, without: list[str]) -> dict[str, Any]:
-    """The part of `lock` that an image of `roles` is but for those `without`; all of it where there is no image.
+    """The part of `lock` for an image of `roles` except those in `without`; the whole lock if there is no image.
 
-    Packages are those of all: what apt happens to choose besides an image's own comes in the lock's version, too.
+    All packages are kept: those that apt chooses in addition to the image's own also have the lock's version.
     """
     if roles is None:
         return lock
@@ -107,20 +107,20 @@ def _of(lock: dict[str, Any], roles: list[str] | None, without: list[str]) -> di
 
 
 def _entry(lock: dict[str, Any], name: str) -> dict[str, Any]:
-    """What `lock` says of component `name`."""
-    missing = {each: why for each, why in lock["left_out"].items() if each == name or each.startswith(f"{name}.")}
+    """The entry of `lock` for component `name`."""
+    missing = {part: why for part, why in lock["left_out"].items() if part == name or part.startswith(f"{name}.")}
     if name in missing:
         empty: dict[str, Any] = {"packages": [], "closure": [], "wheels": [], "facts": {}, "repositories": []}
         return {"name": name, "left_out": missing[name], "missing": missing, **empty}
     if name not in lock["components"]:
-        known = sorted([*lock["components"], *lock["left_out"]])
-        close = difflib.get_close_matches(name, known, n=1)
+        choices = sorted([*lock["components"], *lock["left_out"]])
+        close = difflib.get_close_matches(name, choices, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise AnsibleLookupError(f"the lock has no component {name!r}; {hint}it has {', '.join(known)}")
+        raise AnsibleLookupError(f"the lock has no component {name!r}; {hint}it has {', '.join(choices)}")
     entry = {"name": name, "missing": missing, "hold": False, "facts": {}, **lock["components"][name]}
     # A vendor's packages are recorded with their component, a distribution's together.
     exact = {**entry.get("files", {}), **lock["packages"]}
-    unknown = [each for each in entry.get("packages", []) if each not in exact]
+    unknown = [package for package in entry.get("packages", []) if package not in exact]
     artifact = entry.get("artifact")
     if artifact and not artifact.get("sha256"):
         unknown.append(artifact["url"])
@@ -128,16 +128,16 @@ def _entry(lock: dict[str, Any], name: str) -> dict[str, Any]:
         what = lock["unresolved"].get(name, "its packages' versions")
         raise AnsibleLookupError(
             f"{name} of {lock['os']}-{lock['arch']} is not resolved, the lock lacks {what}: {', '.join(unknown)}; "
-            f"`ingot lock record --os {lock['os']} --arch {lock['arch']}` records what vendors' hosts answer"
+            f"`ingot lock record --os {lock['os']} --arch {lock['arch']}` records it from the vendors' hosts"
         )
-    # One of them may be there for its files alone, as it cannot be installed beside the others.
+    # One package may be used only for its files, because it cannot be installed next to the others.
     unpacked = entry["facts"].get("unpacked")
-    names = [each for each in entry.get("packages", []) if each != unpacked]
-    packages = [{"name": each, "version": exact[each]["version"]} for each in names]
-    needed = {each: file for each, file in entry.get("files", {}).items() if each not in entry.get("packages", [])}
-    closure = packages + [{"name": each, "version": file["version"]} for each, file in needed.items()]
-    wheels = [{"name": each, **lock["wheels"][each]} for each in entry.get("wheels", [])]
-    # Where the distribution's own archive is, its owner decides; a vendor's has an address and a key.
+    names = [package for package in entry.get("packages", []) if package != unpacked]
+    packages = [{"name": package, "version": exact[package]["version"]} for package in names]
+    needed = {key: file for key, file in entry.get("files", {}).items() if key not in entry.get("packages", [])}
+    closure = packages + [{"name": package, "version": file["version"]} for package, file in needed.items()]
+    wheels = [{"name": wheel, **lock["wheels"][wheel]} for wheel in entry.get("wheels", [])]
+    # The owner of the host configures the distribution's archive; a vendor's repository has an address and a key.
     vendor = lock["repositories"].get(entry["source"], {})
     repositories = [{"suites": [], "components": [], **vendor, "name": entry["source"]}] if vendor.get("url") else []
     if unpacked:
@@ -151,13 +151,13 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         self.set_options(var_options=variables, direct=kwargs)
-        # Ansible hands variables to a plugin's options as they are written, templates and all.
+        # Ansible passes variables to a plugin's options without rendering their templates.
         chosen = self._templar.template(self.get_option("lock"))
         stack = self._templar.template((variables or {}).get("ingot_stack"))
         path = Path(self._loader.path_dwim(chosen)) if chosen else _own_lock(variables or {}, stack)
         if not path.exists():
-            raise AnsibleLookupError(f"there is no lock {path}")
+            raise AnsibleLookupError(f"lock not found: {path}")
         lock = _read(str(path), path.stat().st_mtime)
-        known = variables or {}
-        roles, without = (self._templar.template(known.get(name)) for name in ("ingot_roles", "ingot_without"))
+        values = variables or {}
+        roles, without = (self._templar.template(values.get(name)) for name in ("ingot_roles", "ingot_without"))
         return [_of(lock, roles, without or []) if term == "*" else _entry(lock, term) for term in terms]

@@ -1,8 +1,8 @@
-"""Turns a root file system into the versions of the components that are really in it.
+"""Observes the installed versions of components in a root file system.
 
-Only files are read: package databases, kernel modules, libraries, headers. No program is run, so that it works on an
-image that is not booted, as part of an Ansible module and as part of `ingot-doctor`. It is copied to machines as it is:
-standard library only, Python 3.9 or later.
+Reads only files: package databases, kernel modules, libraries, headers. It runs no program, so that it works on an
+image that is not booted, in an Ansible module and in `ingot-doctor`. Copied to machines unchanged: standard library
+only, Python 3.9 or later.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UPSTREAM = re.compile(r"^(?:\d+:)?(\d+(?:\.\d+)*)")
 LIBRARIES = ("usr/local/cuda*/lib64", "usr/local/cuda*/targets/*/lib", "usr/lib", "usr/lib64", "usr/lib/*-linux-gnu")
 OFI_PLUGIN_HOMES = ("opt/amazon/ofi-nccl", "opt/amazon/aws-ofi-nccl", "opt/aws-ofi-nccl", "usr/local", "usr")
 WATCHED_MODULES = re.compile(r"^(nvidia[\w-]*|efa|gdrdrv|lustre|neuron)\.ko(\.(xz|gz|zst))?$")
-# Where Fedora and its younger descendants have it, and where the others have it.
+# The paths of Fedora and its newer derivatives, and of the others.
 RPM_DATABASES = ("usr/lib/sysimage/rpm/rpmdb.sqlite", "var/lib/rpm/rpmdb.sqlite")
 # https://rpm-software-management.github.io/rpm/manual/tags.html; a type of 6 is one string, an epoch is a number.
 RPM_TAGS = {1000: "name", 1001: "version", 1002: "release", 1003: "epoch"}
@@ -30,9 +30,9 @@ RPM_STRING = 6
 
 
 def upstream(version: str | None) -> str | None:
-    """The upstream part of a package's version, `2:24.11.5-4+deb13u1` -> `24.11.5`; None of None."""
-    found = UPSTREAM.match(version or "")
-    return found.group(1) if found else None
+    """The upstream part of a package's version, `2:24.11.5-4+deb13u1` -> `24.11.5`; None for None."""
+    match = UPSTREAM.match(version or "")
+    return match.group(1) if match else None
 
 
 def order(version: str | None) -> list[int]:
@@ -54,16 +54,16 @@ def dpkg(root: str | Path) -> dict[str, str]:
 
 
 def rpm(root: str | Path) -> dict[str, str]:
-    """The rpm packages installed below `root`: name -> version, as `3:580.126.20-1.el9`; of several the last one.
+    """The rpm packages installed below `root`: name -> version, as `3:580.126.20-1.el9`; the last of several.
 
     The format of the database's headers: https://rpm-software-management.github.io/rpm/manual/format_header.html
     """
     database = next((path for path in (Path(root, place) for place in RPM_DATABASES) if path.is_file()), None)
     if database is None:
         return {}
-    import sqlite3  # what Python is made of in small Debian images lacks it
+    import sqlite3  # missing from the minimal Python of small Debian images
 
-    # Reading leaves nothing behind, unless rpm was interrupted and the journal has what the database lacks.
+    # `immutable` creates no files; after an interrupted rpm, though, the journal has data that the database lacks.
     journal = Path(f"{database}-wal")
     how = "mode=ro" if journal.is_file() and journal.stat().st_size else "immutable=1"
     connection = sqlite3.connect(f"file:{quote(str(database))}?{how}", uri=True)
@@ -73,7 +73,7 @@ def rpm(root: str | Path) -> dict[str, str]:
         connection.close()
     packages = {}
     for fields in map(_rpm_fields, headers):
-        # A key that rpm trusts is kept as a package.
+        # rpm stores a trusted key as a package.
         if fields["name"] != "gpg-pubkey":
             epoch = f"{fields['epoch']}:" if fields.get("epoch") else ""
             packages[fields["name"]] = f"{epoch}{fields['version']}-{fields['release']}"
@@ -81,7 +81,7 @@ def rpm(root: str | Path) -> dict[str, str]:
 
 
 def _rpm_fields(header: bytes) -> dict[str, Any]:
-    """Name, version, release and epoch of a header of rpm's database: an index, 16 bytes an entry, then the values."""
+    """Name, version, release and epoch of a header of rpm's database: an index, 16 bytes per entry, then the values."""
     (entries,) = struct.unpack_from(">I", header)
     values = 8 + 16 * entries
     fields = {}
@@ -105,18 +105,18 @@ def _files(root: str | Path, *patterns: str) -> list[Path]:
 
 
 def _in_text(root: str | Path, pattern: str, *places: str) -> str | None:
-    """What the first group of `pattern` matches in the first of the text files that has it."""
+    """The match of the first group of `pattern` in the first text file that has one."""
     for path in _files(root, *places):
-        found = re.search(pattern, path.read_text(errors="replace"), re.MULTILINE) if path.is_file() else None
-        if found:
-            return found.group(1)
+        match = re.search(pattern, path.read_text(errors="replace"), re.MULTILINE) if path.is_file() else None
+        if match:
+            return match.group(1)
     return None
 
 
 def _in_name(root: str | Path, pattern: str, *places: str) -> str | None:
-    """What the first group of `pattern` matches in the file names: of several the newest."""
-    found = [re.search(pattern, path.name) for path in _files(root, *places)]
-    return max((match.group(1) for match in found if match), key=order, default=None)
+    """The match of the first group of `pattern` in the file names; the newest of several."""
+    matches = [re.search(pattern, path.name) for path in _files(root, *places)]
+    return max((match.group(1) for match in matches if match), key=order, default=None)
 
 
 def _package(packages: dict[str, str], *names: str) -> str | None:
@@ -125,8 +125,8 @@ def _package(packages: dict[str, str], *names: str) -> str | None:
 
 
 def _of_branch(packages: dict[str, str], name: str) -> str | None:
-    """The version of `name` or, as some releases are called, `name` with the driver's branch behind it."""
-    return _package(packages, name, *(each for each in packages if re.fullmatch(rf"{name}-\d+", each)))
+    """The version of `name` or, as some releases are called, `name` followed by the driver's branch."""
+    return _package(packages, name, *(package for package in packages if re.fullmatch(rf"{name}-\d+", package)))
 
 
 def _wheel(root: str | Path, name: str) -> str | None:
@@ -137,19 +137,19 @@ def _wheel(root: str | Path, name: str) -> str | None:
 
 
 def _library(root: str | Path, name: str) -> str | None:
-    """The full version of a shared library, from the name of the file behind its links."""
+    """The full version of a shared library, from the name of the file that its links point to."""
     return _in_name(root, rf"^{name}\.so\.(\d+\.\d+\.\d+)$", *(f"{folder}/{name}.so.*" for folder in LIBRARIES))
 
 
 def _modinfo(path: Path) -> dict[str, str]:
-    """What a kernel module says of itself: version and vermagic, as far as its compression can be read."""
+    """A kernel module's version and vermagic, if its compression is readable."""
     readers: dict[str, Callable[..., Any]] = {".ko": open, ".xz": lzma.open, ".gz": gzip.open}
     if path.suffix not in readers:
         return {}
     with readers[path.suffix](path, "rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.suffix == ".ko" else file.read()
-    found = re.findall(rb"\0(version|vermagic)=([^\0]+)(?=\0)", content)
-    return {key.decode(): value.decode(errors="replace").strip() for key, value in found}
+    fields = re.findall(rb"\0(version|vermagic)=([^\0]+)(?=\0)", content)
+    return {key.decode(): value.decode(errors="replace").strip() for key, value in fields}
 
 
 def releases(root: str | Path = "/") -> list[str]:
@@ -160,14 +160,14 @@ def releases(root: str | Path = "/") -> list[str]:
 def modules(root: str | Path = "/") -> list[dict[str, Any]]:
     """Our components' modules for every kernel: file, kernel release, version and vermagic (None if unreadable)."""
     folders = ("updates/**", "extra/**", "kernel/drivers/infiniband/hw/efa")
-    found = []
+    entries = []
     for path in _files(root, *(f"lib/modules/*/{folder}/*.ko*" for folder in folders)):
         if not WATCHED_MODULES.match(path.name) or not path.is_file() or not path.stat().st_size:
             continue
         relative, info = path.relative_to(root), _modinfo(path)
         version, vermagic = info.get("version"), info.get("vermagic")
-        found.append({"file": f"/{relative}", "release": relative.parts[2], "version": version, "vermagic": vermagic})
-    return found
+        entries.append({"file": f"/{relative}", "release": relative.parts[2], "version": version, "vermagic": vermagic})
+    return entries
 
 
 def _kernel(root: str | Path, packages: dict[str, str]) -> str | None:
@@ -178,13 +178,12 @@ def _kernel(root: str | Path, packages: dict[str, str]) -> str | None:
 
 
 def _nvidia_driver(root: str | Path, built: list[dict[str, Any]]) -> str | None:
-    """The version of the driver that the newest kernel would load; libraries alone are no driver."""
-    ours = [
-        each for each in built if re.match(r".*/nvidia(-current|-tesla-\d+|-tesla|-legacy[\w-]*)?\.ko", each["file"])
-    ]
-    if not ours:
+    """The version of the driver that the newest kernel would load; libraries alone are not a driver."""
+    pattern = re.compile(r".*/nvidia(-current|-tesla-\d+|-tesla|-legacy[\w-]*)?\.ko")
+    candidates = [module for module in built if pattern.match(module["file"])]
+    if not candidates:
         return None
-    newest = max(ours, key=lambda each: order(each["release"]))
+    newest = max(candidates, key=lambda module: order(module["release"]))
     return (
         newest["version"]
         or _in_name(root, r"^(\d+\.\d+[\d.]*)$", "var/lib/dkms/nvidia*/*")
@@ -193,8 +192,8 @@ def _nvidia_driver(root: str | Path, built: list[dict[str, Any]]) -> str | None:
 
 
 def _cuda(root: str | Path, packages: dict[str, str]) -> str | None:
-    # NVIDIA's own toolkit says its version by its package or in a file; its parts, Debian's package and the wheels are
-    # versions of their own.
+    # NVIDIA's own toolkit has its version in its package name or in a file; its parts, Debian's package and the wheels
+    # have versions of their own.
     return (
         _wheel(root, "nvidia_cuda_runtime")
         or _package(packages, *(name for name in sorted(packages) if re.fullmatch(r"cuda-toolkit-\d+-\d+", name)))
@@ -220,7 +219,7 @@ def _nccl_header(root: str | Path) -> str | None:
 
 
 def efa_installer(root: str | Path = "/") -> str | None:
-    """The version of the EFA installer that was run, if one was."""
+    """The version of the EFA installer that was run, if any."""
     return _in_text(root, r"EFA installer version:\s*([\d.]+)", "opt/amazon/efa_installed_packages")
 
 
@@ -238,17 +237,17 @@ def open_mpi(root: str | Path = "/", packages: dict[str, str] | None = None) -> 
 
 
 def _aws_ofi_nccl(root: str | Path) -> str | None:
-    """The plugin has no version in its name; it holds the one that it logs when NCCL loads it."""
+    """The plugin's file name has no version; it contains the one that it logs when NCCL loads it."""
     folders = [f"{home}/{lib}" for home in OFI_PLUGIN_HOMES for lib in ("lib", "lib64", "lib/*-linux-gnu")]
     for path in _files(root, *(f"{folder}/libnccl-net*.so" for folder in folders)):
-        found = re.search(rb"aws-ofi-nccl (\d+\.\d+\.\d+)", path.read_bytes()) if path.is_file() else None
-        if found:
-            return found.group(1).decode()
+        match = re.search(rb"aws-ofi-nccl (\d+\.\d+\.\d+)", path.read_bytes()) if path.is_file() else None
+        if match:
+            return match.group(1).decode()
     return None
 
 
 def _neuron(root: str | Path, packages: dict[str, str]) -> str | None:
-    """The release of the SDK that the packages are of, as the role has written it down; else the driver's version."""
+    """The SDK release of the packages, as recorded by the role; else the driver's version."""
     note = Path(root, "usr/share/ingot/neuron.json")
     release = json.loads(note.read_text()) if note.is_file() else {"packages": {"aws-neuronx-dkms": ""}}
     if all(packages.get(name) == version for name, version in release["packages"].items()):
@@ -257,7 +256,7 @@ def _neuron(root: str | Path, packages: dict[str, str]) -> str | None:
 
 
 def _aws_cli(root: str | Path) -> str | None:
-    """The version that the link of the installation leads to."""
+    """The version that the installation's link points to."""
     link = Path(root, "usr/local/aws-cli/v2/current")
     return link.readlink().name if link.is_symlink() else None
 
@@ -268,7 +267,7 @@ def _without_build(version: str | None) -> str | None:
 
 
 def _program(root: str | Path, name: str) -> str | None:
-    """The version of a program of no package, as the role has noted it beside it; it would have to be run to ask it."""
+    """The version of an unpackaged program, as recorded by the role; the program itself would have to be run."""
     if not Path(root, f"usr/local/bin/{name}").is_file():
         return None
     return _in_text(root, r"^(\d+(?:\.\d+)*)$", f"usr/share/ingot/programs/{name}")
@@ -318,12 +317,12 @@ def _details(root: str | Path, packages: dict[str, str], built: list[dict[str, A
 
 
 def observe(root: str | Path = "/") -> dict[str, str | None]:
-    """Every component that Ingot knows -> its version below `root`, as a lock writes it, or None where it is absent."""
+    """Every component that Ingot knows -> its version below `root`, as a lock writes it, or None if it is absent."""
     return _observe(root, installed(root), modules(root))
 
 
 def details(root: str | Path = "/") -> dict[str, Any]:
-    """What lies behind the versions: EFA's parts, kernels, and modules with their vermagic."""
+    """Details of the versions: EFA's parts, kernels, and modules with their vermagic."""
     return _details(root, installed(root), modules(root))
 
 

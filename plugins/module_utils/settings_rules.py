@@ -1,7 +1,7 @@
-"""Turns rules about environment variables, an environment and versions into findings.
+"""Evaluates rules about environment variables against an environment and versions.
 
-It is copied to machines as it is: standard library only, Python 3.9 or later. Rules are plain data, as
-`catalog/settings.yml` describes them.
+Copied to machines unchanged: standard library only, Python 3.9 or later. Rules are plain data, as described in
+`catalog/settings.yml`.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operat
 
 def numbers(version: str) -> list[int]:
     """The numeric parts that a version starts with: `2.7.0amzn2.0` -> [2, 7, 0]."""
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return [int(part) for part in found.group().split(".")] if found else []
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return [int(part) for part in match.group().split(".")] if match else []
 
 
 def parse_range(text: str) -> list[tuple[str, list[int], bool]]:
-    """The comparisons of a range such as `>=1.18,<2` or `==2.27.*`; ValueError if it is none."""
+    """The comparisons of a range such as `>=1.18,<2` or `==2.27.*`; ValueError if it is malformed."""
     parts = text.split(",")
-    found = [match for match in (COMPARISON.fullmatch(part.strip()) for part in parts) if match]
-    if len(found) < len(parts) or any(match.group(3) and match.group(1) not in ("==", "!=") for match in found):
-        raise ValueError(f"{text!r} is no version range; write for example '>=1.18,<2' or '==2.27.*'")
-    return [(match.group(1), numbers(match.group(2)), bool(match.group(3))) for match in found]
+    matches = [match for match in (COMPARISON.fullmatch(part.strip()) for part in parts) if match]
+    if len(matches) < len(parts) or any(match.group(3) and match.group(1) not in ("==", "!=") for match in matches):
+        raise ValueError(f"not a version range: {text!r}; write for example '>=1.18,<2' or '==2.27.*'")
+    return [(match.group(1), numbers(match.group(2)), bool(match.group(3))) for match in matches]
 
 
 def within(version: str, text: str) -> bool:
-    """Whether a version lies in a range; parts that one of the two lacks count as 0."""
+    """Whether a version is in a range; missing parts count as 0."""
     return all(_holds(numbers(version), *comparison) for comparison in parse_range(text))
 
 
 def _holds(version: list[int], sign: str, bound: list[int], is_prefix: bool) -> bool:
     length = len(bound) if is_prefix else max(len(version), len(bound))
-    mine, other = ((parts + [0] * length)[:length] for parts in (version, bound))
+    own, other = ((parts + [0] * length)[:length] for parts in (version, bound))
     if sign in ("==", "!="):
-        return (mine == other) == (sign == "==")
-    return bool(OPERATORS[sign](mine, other))
+        return (own == other) == (sign == "==")
+    return bool(OPERATORS[sign](own, other))
 
 
 def _matches(name: str, globs: Iterable[str]) -> bool:
@@ -50,7 +50,7 @@ def _matches(name: str, globs: Iterable[str]) -> bool:
 
 
 def _among(value: str, patterns: Iterable[str]) -> bool:
-    """Whether a whole value matches one of the regular expressions, in whatever case."""
+    """Whether a whole value matches one of the regular expressions, ignoring case."""
     return any(re.fullmatch(pattern, value, re.IGNORECASE) for pattern in patterns)
 
 
@@ -60,16 +60,16 @@ def _conditions(
     instance_type: str | None,
     accelerator: str | None,
 ) -> Iterator[tuple[bool | None, str]]:
-    """(holds, what is not known) for each condition of a rule; holds is None when it cannot be decided."""
+    """(holds, unknown fact) for each condition of a rule; holds is None if it cannot be decided."""
     for name, text in when.get("versions", {}).items():
         yield _version_holds(name, text, versions)
     if when.get("any_version"):
-        found = [_version_holds(name, text, versions) for name, text in when["any_version"].items()]
-        unknown = ", ".join(what for holds, what in found if what)
-        yield (True, "") if any(each[0] for each in found) else (None if unknown else False, unknown)
+        results = [_version_holds(name, text, versions) for name, text in when["any_version"].items()]
+        unknown = ", ".join(what for holds, what in results if what)
+        yield (True, "") if any(result[0] for result in results) else (None if unknown else False, unknown)
     if when.get("instance_types"):
-        known = _matches(instance_type, when["instance_types"]) if instance_type else None
-        yield known, "" if instance_type else "unknown instance type"
+        matches = _matches(instance_type, when["instance_types"]) if instance_type else None
+        yield matches, "" if instance_type else "unknown instance type"
     if when.get("accelerator"):
         yield (
             (accelerator == when["accelerator"] if accelerator else None),
@@ -88,16 +88,16 @@ def applies(
     instance_type: str | None,
     accelerator: str | None,
 ) -> tuple[bool | None, list[str]]:
-    """(True, []) or (False, []) when that is certain, else (None, what is not known)."""
-    found = list(_conditions(when, versions, instance_type, accelerator))
-    if any(each[0] is False for each in found):
+    """(True, []) or (False, []) if that is certain, else (None, unknown facts)."""
+    results = list(_conditions(when, versions, instance_type, accelerator))
+    if any(result[0] is False for result in results):
         return False, []
-    unknown = [what for holds, what in found if holds is None]
+    unknown = [what for holds, what in results if holds is None]
     return (None, unknown) if unknown else (True, [])
 
 
 def _breaks(rule: Mapping[str, Any], value: str | None) -> bool | None:
-    """Whether a value that is set breaks the rule; None when it is known only where the job runs."""
+    """Whether a value breaks the rule; None if only the running job knows."""
     if rule.get("never"):
         return True
     if value is not None and rule.get("never_values") and _among(value, rule["never_values"]):
@@ -127,11 +127,11 @@ def _finding(
 
 
 def _judge(rule: Mapping[str, Any], setting: Mapping[str, Any], unknown: Sequence[str]) -> dict[str, Any] | None:
-    """The finding that one setting gives under a rule that holds or may hold, or None."""
+    """The finding for one setting under a rule that holds or may hold, or None."""
     breaks = _breaks(rule, setting["value"])
     if breaks is False:
         return None
-    doubts = list(unknown) + (["its value is known only where the job runs"] if breaks is None else [])
+    doubts = list(unknown) + (["only the running job knows its value"] if breaks is None else [])
     if doubts:
         message, severity = f"not decided: {'; '.join(doubts)}. {rule['reason']}", "info"
     else:
@@ -146,10 +146,10 @@ def evaluate(
     instance_type: str | None = None,
     accelerator: str | None = None,
 ) -> list[dict[str, Any]]:
-    """What the rules find in an environment, worst first.
+    """The findings of the rules in an environment, worst first.
 
-    `environment` is a list of {name, value, place}; a value of None is one that is known only where the job runs, an
-    empty one counts as not set. `versions` maps components to versions; one that is missing or None is not known.
+    `environment` is a list of {name, value, place}; a value of None is known only to the running job, an empty one
+    counts as not set. `versions` maps components to versions; one that is missing or None is unknown.
     """
     findings: list[dict[str, Any]] = []
     settings = [setting for setting in environment if setting["value"] != ""]
@@ -157,8 +157,8 @@ def evaluate(
         holds, unknown = applies(rule.get("when") or {}, versions, instance_type, accelerator)
         if holds is False:
             continue
-        mine = [setting for setting in settings if _matches(setting["name"], rule["variables"])]
-        findings += [found for found in (_judge(rule, setting, unknown) for setting in mine) if found]
-        if rule.get("must") and holds and not mine:
+        matching = [setting for setting in settings if _matches(setting["name"], rule["variables"])]
+        findings += [finding for finding in (_judge(rule, setting, unknown) for setting in matching) if finding]
+        if rule.get("must") and holds and not matching:
             findings.append(_finding(rule, rule["severity"], rule["variables"][0], None, "", rule["reason"]))
-    return sorted(findings, key=lambda found: SEVERITIES.index(found["severity"]))
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding["severity"]))

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Module: the versions of Ingot's components that are really on the host."""
+"""Module: the installed versions of Ingot's components on the host."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ module: component_facts
 author: Ingot (!UNKNOWN)
 short_description: Observe which components are installed, and in which version
 description:
-  - Reads package databases, kernel modules, libraries and headers, wherever an installation era put them.
-  - Runs no program and changes nothing.
+  - Reads package databases, kernel modules, libraries and headers, in the paths of old and new installations.
+  - Does not run any program or change anything.
 options:
   root:
-    description: The root of the file system to look at.
+    description: The root of the file system to inspect.
     type: path
     default: /
 attributes:
   check_mode:
-    description: Can run in check mode and returns the same.
+    description: Can run in check mode, and returns the same.
     support: full
 """
 
@@ -37,10 +37,10 @@ ansible_facts:
   type: dict
   contains:
     ingot_components:
-      description: Component to version, V(null) where it is absent.
+      description: Component to version, V(null) if it is absent.
       type: dict
 observed:
-  description: Component to version as a lock writes it, V(null) where it is absent.
+  description: Component to version as a lock writes it, V(null) if it is absent.
   returned: always
   type: dict
   sample: {kernel: 6.12.117, nvidia_driver: 535.274.02, neuron: null}
@@ -50,8 +50,8 @@ details:
   type: dict
 packages:
   description:
-    - Package to version, of every package of dpkg's or rpm's that is installed.
-    - Unlike M(ansible.builtin.package_facts) it leaves no cache of apt behind.
+    - Package to version, for every package that dpkg or rpm has installed.
+    - Unlike M(ansible.builtin.package_facts) it does not leave an apt cache behind.
   returned: always
   type: dict
 """

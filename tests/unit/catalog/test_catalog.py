@@ -60,7 +60,7 @@ def test_text_that_is_no_yaml_is_named_with_its_line(catalog_copy: Path) -> None
 def test_a_malformed_version_range_is_refused(catalog_copy: Path) -> None:
     file = catalog_copy / "stacks" / "2026.11.yml"
     line = spoil(file, "'>=12'", "'about 12'")
-    with pytest.raises(IngotError, match="'about 12' is no version range") as caught:
+    with pytest.raises(IngotError, match="not a version range: 'about 12'") as caught:
         read_catalog(catalog_copy)
     assert caught.value.place == f"{file}:{line}"
 
@@ -113,7 +113,7 @@ def test_a_container_is_made_from_another_one_that_is_there(catalog_copy: Path, 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("  eks-cpu:", "  eks-cpus:", "'eks-cpus' is no platform and no image"),
+        ("  eks-cpu:", "  eks-cpus:", "not a platform or image: 'eks-cpus'"),
         ("brings: [kernel]", "brings: [kernal]", "unknown component 'kernal' in 'brings'"),
     ],
 )

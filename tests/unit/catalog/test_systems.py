@@ -197,7 +197,7 @@ def test_a_row_that_lacks_three_things_names_the_three_in_one_error(folder: Path
     )
     assert "ourlinux lacks 3 things" in error.message
     for key in ("family", "login", "base_images.ec2.source"):
-        assert f"\n  {key}: write it" in error.message
+        assert f"\n  {key}: add it" in error.message
     assert "rhel9 has ec2-user" in error.message
     assert "`like: rhel9`" in error.hint
 
@@ -217,8 +217,8 @@ offers:
     error = lacking(folder, WHOLE.replace("login: us\n", "") + offer)
     assert "ourlinux lacks 4 things" in error.message
     for said in (
-        "login: write it",
-        "folders.cuda: write it; rhel9 has rhel9",
+        "login: add it",
+        "folders.cuda: add it; rhel9 has rhel9",
         "components.kernel: add ourlinux to an offer",
     ):
         assert said in error.message
@@ -257,7 +257,7 @@ def test_a_catalog_with_all_systems_in_one_file_is_told_what_to_write(tmp_path: 
     copy = tmp_path / "catalog"
     shutil.copytree(paths.CATALOG, copy)
     (copy / "operating_systems.yml").write_text("operating_systems: {}\n")
-    with pytest.raises(IngotError, match="not read from one file") as caught:
+    with pytest.raises(IngotError, match="no longer read from one file") as caught:
         read_catalog(copy)
     assert "operating_systems/NAME.yml" in caught.value.hint
 

@@ -105,7 +105,7 @@ def test_what_the_base_image_brings_is_not_of_an_images_part(tmp_path: Path) -> 
     ("term", "variables", "said"),
     [
         ("slrum", {"ingot_lock": str(LOCK)}, "did you mean 'slurm'"),
-        ("efa", {"ingot_lock": "/nowhere/lock.yml"}, "there is no lock /nowhere/lock.yml"),
+        ("efa", {"ingot_lock": "/nowhere/lock.yml"}, "lock not found: /nowhere/lock.yml"),
         (
             "efa",
             {"ansible_facts": {**FACTS, "distribution_major_version": "11"}},
@@ -131,7 +131,7 @@ def test_what_the_base_image_brings_is_not_of_an_images_part(tmp_path: Path) -> 
             {"ansible_facts": {**FACTS, "distribution": "Rocky", "distribution_major_version": "9"}},
             "docker of rocky9-x86_64 is not resolved",
         ),
-        ("efa", {"ansible_facts": FACTS, "ingot_stack": "2020.01"}, "there is no stack 2020.01"),
+        ("efa", {"ansible_facts": FACTS, "ingot_stack": "2020.01"}, "unknown stack 2020.01"),
     ],
 )
 def test_what_cannot_be_found_is_named_with_what_there_is(
