@@ -1,8 +1,8 @@
-"""Asks Debian's archive, through apt with a private root, what exists and what an installation would bring.
+"""Queries Debian's archive, through apt with a private root, for versions and dependencies.
 
 Nothing on the machine changes and no root is needed: apt keeps its lists in Ingot's cache, verifies the signed index
-with Debian's keyring, and `ingot.origins` says where the archive is. Builds of several images of one system share those
-lists, and apt-cache reads them without a lock; so each question holds the folder while it is asked.
+with Debian's keyring, and reads the archive that `ingot.sources.origins` names. Builds of several images of one system
+share those lists, and apt-cache reads them without a lock, so each query locks the folder.
 """
 
 import os
@@ -34,7 +34,7 @@ UPSTREAM = re.compile(r"^(?:\d+:)?(\d+(?:\.\d+)*)")
 
 
 def stanzas(text: str) -> Iterator[dict[str, str]]:
-    """What each paragraph of control fields says; a value of several lines keeps their ends and indentation."""
+    """The fields of each paragraph of a control file; a value of several lines keeps line ends and indentation."""
     return (dict(FIELD.findall(stanza)) for stanza in text.split("\n\n"))
 
 
@@ -60,8 +60,8 @@ class Archive:
     def _configure(self) -> None:
         keyring = next((path for path in KEYRINGS if path.exists()), None)
         if shutil.which("apt-get") is None or keyring is None:
-            hint = "resolve on Debian or Ubuntu with the package debian-archive-keyring (`make setup` installs it)"
-            raise IngotError("Debian's archive cannot be asked from this machine", hint=hint)
+            hint = "use Debian or Ubuntu with the package debian-archive-keyring (`make setup` installs it)"
+            raise IngotError("Debian's archive cannot be read on this machine", hint=hint)
         for folder in ("lists/partial", "cache/archives/partial", "preferences.d"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
@@ -86,15 +86,15 @@ class Archive:
         return self._archives.of(suite)
 
     def url(self, package: Package) -> str:
-        """Where this machine gets `package` from."""
+        """The address from which this machine downloads `package`."""
         return self.address(package.suite) + package.path
 
     def release(self, suite: str) -> Path:
-        """The signed index of `suite`, as the last `update` has fetched and checked it."""
+        """The signed index of `suite`, as fetched and verified by the last `update`."""
         return next((self.root / "lists").glob(f"*_dists_{suite}_InRelease"))
 
     def update(self) -> dict[str, list[str]]:
-        """Fetch the signed indexes; return the primary keys that signed each suite, all of them checked."""
+        """Fetch and verify the signed indexes; return the primary keys that signed each suite."""
         with alone(self.root):
             return self._update()
 
@@ -129,16 +129,16 @@ class Archive:
         return signers
 
     def read(self, names: Iterable[str]) -> None:
-        """Read what the archive says of all versions of `names`, in one call; later questions cost nothing."""
+        """Read the archive's entries for all versions of `names`, in one call; later queries are free."""
         wanted = sorted({name for name in names if name not in self._shown})
         if not wanted:
             return
-        asked = ["apt-cache", "show", "--all-versions", *wanted]
+        command = ["apt-cache", "show", "--all-versions", *wanted]
         with alone(self.root):
-            shown = subprocess.run(asked, capture_output=True, text=True, env=self._env, check=False).stdout
+            output = subprocess.run(command, capture_output=True, text=True, env=self._env, check=False).stdout
         for name in wanted:
             self._shown[name] = []
-        for fields in stanzas(shown):
+        for fields in stanzas(output):
             if fields.get("Package") in self._shown:
                 self._shown[fields["Package"]].append(fields)
 
@@ -148,7 +148,7 @@ class Archive:
         return list(dict.fromkeys(stanza["Version"] for stanza in self._shown[name]))
 
     def target(self, name: str, version: str) -> str:
-        """The package that metapackage `name` at `version` stands for: the first that it depends on."""
+        """The package behind metapackage `name` at `version`: its first dependency."""
         self.read([name])
         for stanza in self._shown[name]:
             if stanza["Version"] == version:
@@ -156,9 +156,9 @@ class Archive:
         raise IngotError(f"the archive has no {name} {version}")
 
     def closure(self, packages: Wanted, keep: Mapping[str, str] | None = None) -> dict[str, Package]:
-        """Every package that installing `packages` (name to version or None) on an empty system brings.
+        """Every package that installing `packages` (name to version or None) on an empty system installs.
 
-        `keep` names versions to prefer where the archive still has them, so that a refresh changes only what it must.
+        `keep` has versions to prefer while the archive still has them, so that a refresh changes only what it must.
         """
         pins = "".join(f"Package: {n}\nPin: version {v}\nPin-Priority: 990\n\n" for n, v in (keep or {}).items())
         with alone(self.root):
@@ -169,9 +169,9 @@ class Archive:
         return {name: self._package(name, version, origin) for name, (version, origin) in sorted(chosen.items())}
 
     def parts(self, whole: Mapping[str, Package], wanted: Mapping[str, Wanted]) -> dict[str, set[str]]:
-        """The names in `whole` that each of several installations on an empty system brings.
+        """The names in `whole` that each of several installations on an empty system installs.
 
-        apt reads nothing but `whole`, which takes it a hundredth of the time that all of the archive does.
+        apt reads only `whole`, which takes a hundredth of the time of reading the whole archive.
         """
         self.read(whole)
         stanzas = (self._stanza(name, package.version) for name, package in whole.items())
@@ -179,18 +179,18 @@ class Archive:
         with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
             (Path(folder) / "Packages").write_text(text)
             options = ["-o", f"Dir::State::lists={folder}", "-o", "Dir::Etc::sourcelist=/dev/null"]
-            # What apt has worked out of the archive stays for the next question about it.
+            # Keep apt's caches of the whole archive for the next query.
             options += ["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="]
             options += ["-o", "Dir::Etc::preferencesparts=/dev/null", "--with-source", f"{folder}/Packages"]
-            return {part: set(NAME.findall(self._simulate(asked, options))) for part, asked in wanted.items()}
+            return {part: set(NAME.findall(self._simulate(packages, options))) for part, packages in wanted.items()}
 
     def _simulate(self, packages: Wanted, options: Sequence[str] = ()) -> str:
-        """What apt says that it would do to install `packages`."""
-        words = [f"{name}={version}" if version else name for name, version in sorted(packages.items())]
-        return run(["apt-get", "install", "-s", *options, *words], env=self._env, doing="working out dependencies")
+        """The output of apt's simulated installation of `packages`."""
+        arguments = [f"{name}={version}" if version else name for name, version in sorted(packages.items())]
+        return run(["apt-get", "install", "-s", *options, *arguments], env=self._env, doing="working out dependencies")
 
     def _stanza(self, name: str, version: str) -> dict[str, str]:
-        """What the archive says of a package at a version."""
+        """The archive's entry for a package at a version."""
         return next(stanza for stanza in self._shown[name] if stanza["Version"] == version)
 
     def _package(self, name: str, version: str, origin: str) -> Package:

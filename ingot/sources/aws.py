@@ -1,6 +1,6 @@
-"""Sessions with AWS: clients of a region, several regions at once, and errors that say what to do about them.
+"""AWS sessions: clients per region, several regions in parallel, and errors with hints.
 
-boto3 is imported only here, and only when AWS is asked. It takes its endpoint from AWS_ENDPOINT_URL where that is set.
+boto3 is imported only here, and only when AWS is used. Its endpoint is AWS_ENDPOINT_URL if that is set.
 """
 
 import re
@@ -19,8 +19,8 @@ Answer = TypeVar("Answer")
 RENEW = "renew the credentials, for example with `aws sso login`"
 INVALID = "the credentials are not valid in this region: it may have to be enabled for the account"
 ALLOW = "allow {needs}"
-AGAIN = "AWS was asked too often; run it again: what is done already is not done anew"
-# By the error's code, or by its class where AWS was not reached.
+AGAIN = "AWS throttles the requests; run it again later: finished steps are skipped"
+# By the error's code, or by its class if AWS was not reached.
 HINTS = {
     "NoCredentialsError": "set AWS_PROFILE, or log in with `aws sso login`",
     "ExpiredToken": RENEW,
@@ -36,53 +36,53 @@ HINTS = {
     "UnauthorizedOperation": ALLOW,
     "AccessDenied": ALLOW,
     "AccessDeniedException": ALLOW + "; a key's own policy has to allow its part as well",
-    "ParameterNotFound": "mend the parameter in the system's file of operating_systems/",
-    "EndpointConnectionError": "is there a network?",
+    "ParameterNotFound": "correct the parameter in the system's file in operating_systems/",
+    "EndpointConnectionError": "check the network connection",
     "RequestLimitExceeded": AGAIN,
     "Throttling": AGAIN,
     "ThrottlingException": AGAIN,
     "TooManyUpdates": AGAIN,
-    "InvalidAMIID.NotFound": "`ingot ami list` names those there are",
-    "InvalidAMIID.Malformed": "`ingot ami list` names those there are",
-    "InvalidAMIName.Duplicate": "another AMI that is no copy of this one has the name: deregister that one first",
-    "InvalidKmsKey.NotFound": "name a key of that region, or an alias that every region has: alias/ingot",
-    "NotFoundException": "name a key of that region, or an alias that every region has: alias/ingot",
-    "WaiterError": "run it again: it waits for what takes longer, and makes anew what failed",
-    "KMSInvalidStateException": "enable the key, or name another one",
+    "InvalidAMIID.NotFound": "`ingot ami list` lists the existing AMIs",
+    "InvalidAMIID.Malformed": "`ingot ami list` lists the existing AMIs",
+    "InvalidAMIName.Duplicate": "an AMI that is not a copy of this one has this name: deregister it first",
+    "InvalidKmsKey.NotFound": "use a key of that region, or an alias that exists in every region, such as alias/ingot",
+    "NotFoundException": "use a key of that region, or an alias that exists in every region, such as alias/ingot",
+    "WaiterError": "run it again: it waits for unfinished steps and repeats failed ones",
+    "KMSInvalidStateException": "enable the key, or use another one",
 }
-# What something else still uses; for what has gone meanwhile EC2 has a code a kind: https://docs.aws.amazon.com/
-# AWSEC2/latest/APIReference/errors-overview.html
+# Errors for resources in use, and for deleted ones, which have one code per kind:
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 IN_USE = frozenset({"InvalidSnapshot.InUse", "VolumeInUse", "DependencyViolation", "InvalidGroup.InUse"})
 GONE = re.compile(r"Invalid\w+\.(?:NotFound|Unavailable)|Parameter(?:Version)?NotFound")
-# AWS slows down who asks more at a time; boto3 then waits, and asks again.
+# Above this AWS throttles; boto3 backs off and retries.
 AT_ONCE = 8
 TRIES = 10
-# boto3's sessions and clients come into being one at a time.
+# boto3 must create sessions and clients one at a time.
 _making = threading.Lock()
 
 
 def code_of(error: BaseException) -> str:
-    """The code of an error of AWS; the class's name where AWS was not reached."""
+    """The code of an AWS error; the class's name if AWS was not reached."""
     answer = getattr(error, "response", {})
     return str(answer.get("Error", {}).get("Code", "")) or type(error).__name__
 
 
 @contextmanager
-def tolerated(said: list[str]) -> Iterator[None]:
-    """Let pass that what the block deletes has gone already; what is still in use is a word in `said`."""
+def tolerated(messages: list[str]) -> Iterator[None]:
+    """Ignore that what the block deletes is already gone; if it is still in use, append a message to `messages`."""
     try:
         yield
     except import_module("botocore.exceptions").ClientError as error:
         code = code_of(error)
         if code in IN_USE:
-            said.append(f"it stays, for it is in use: {error.response['Error']['Message']}")
+            messages.append(f"kept, because it is in use: {error.response['Error']['Message']}")
         elif not GONE.fullmatch(code):
             raise
 
 
 @contextmanager
 def session(where: str, needs: str, instead: str = "") -> Iterator[Any]:
-    """A boto3 session; what goes wrong in the block is one error that says what to do about it."""
+    """A boto3 session; an AWS error in the block becomes one IngotError with a hint."""
     other = f", {instead}" if instead else ""
     try:
         boto3, exceptions = import_module("boto3"), import_module("botocore.exceptions")
@@ -90,32 +90,32 @@ def session(where: str, needs: str, instead: str = "") -> Iterator[Any]:
         raise IngotError("boto3 is not installed", hint=f"pip install boto3{other}") from None
     try:
         with _making:
-            made = boto3.Session()
-        yield made
+            new = boto3.Session()
+        yield new
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         name = code_of(error)
         hint = HINTS.get(name, "").format(needs=needs)
         offer = other if name in ("NoCredentialsError", "EndpointConnectionError") else ""
-        said = "AWS refused" if isinstance(error, exceptions.ClientError) else "AWS did not answer"
-        said = "AWS has not finished" if name == "WaiterError" else said
-        raise IngotError(f"{said}: {error}", place=where, hint=hint + offer) from None
+        reason = "AWS refused" if isinstance(error, exceptions.ClientError) else "AWS did not answer"
+        reason = "AWS has not finished" if name == "WaiterError" else reason
+        raise IngotError(f"{reason}: {error}", place=where, hint=hint + offer) from None
 
 
 def known(session: Any, region: str) -> str:
-    """`region` if there is such a region; UsageError with the nearest name if not."""
+    """`region` if it exists; UsageError with the nearest name if not."""
     names = {
-        each
+        name
         for partition in session.get_available_partitions()
-        for each in session.get_available_regions("ec2", partition)
+        for name in session.get_available_regions("ec2", partition)
     }
     if region not in names:
-        what = f"unknown region {region!r}" if region else "no region is set"
-        raise UsageError(what, hint=f"--region: {nearest(region, names)}")
+        message = f"unknown region {region!r}" if region else "no region is set"
+        raise UsageError(message, hint=f"--region: {nearest(region, names)}")
     return region
 
 
 class Region:
-    """One region of AWS; its clients are made when they are first asked for, and may be used from several threads."""
+    """One AWS region; its clients are created on first use, and can be used from several threads."""
 
     def __init__(self, session: Any, name: str) -> None:
         self.name = name
@@ -123,7 +123,7 @@ class Region:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
-        """The client of `service`, which asks again, slower each time, when AWS is busy."""
+        """The client of `service`, which retries with backoff when AWS throttles."""
         with _making:
             if service not in self._clients:
                 config = import_module("botocore.config").Config(
@@ -138,27 +138,27 @@ class Region:
         return self.client("ec2")
 
     def all(self, service: str, operation: str, key: str, *, page: int | None = None, **arguments: Any) -> list[Any]:
-        """All that a call which lists things answers under `key`, page by page (of at most `page`)."""
+        """All items under `key` in the responses of a paginated call; `page` is the maximum size of a page."""
         client = self.client(service)
         if not client.can_paginate(operation):
             return list(getattr(client, operation)(**arguments).get(key, []))
         pages = client.get_paginator(operation).paginate(**arguments, PaginationConfig={"PageSize": page})
-        return [each for answer in pages for each in answer.get(key, [])]
+        return [item for response in pages for item in response.get(key, [])]
 
 
 def regions(names: Sequence[str], command: str) -> list[Region]:
-    """The regions of these names, else the profile's own; UsageError where there is no such region."""
-    with session(", ".join(names), needs(command)) as made:
-        return [Region(made, known(made, name)) for name in dict.fromkeys(names or [made.region_name or ""])]
+    """The regions of these names, else the profile's own; UsageError on an unknown region."""
+    with session(", ".join(names), needs(command)) as new:
+        return [Region(new, known(new, name)) for name in dict.fromkeys(names or [new.region_name or ""])]
 
 
 def needs(command: str) -> str:
-    """What to allow for a command on AMIs, in words."""
+    """The permissions for a command on AMIs, as text."""
     return f"what `ingot ami policy {command}` prints"
 
 
 def everywhere(regions: Sequence[Region], command: str, do: Callable[[Region], Answer]) -> list[Answer]:
-    """What `do` returns of each region, all at the same time; an error names its region."""
+    """The results of `do` for all regions in parallel; an error names its region."""
 
     def one(region: Region) -> Answer:
         with session(region.name, needs(command)):
@@ -168,9 +168,9 @@ def everywhere(regions: Sequence[Region], command: str, do: Callable[[Region], A
 
 
 def at_once(do: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
-    """What `do` returns of each item, several at a time; the first error is raised when all have ended.
+    """The results of `do` for all items, several at a time; the first error is raised when all have ended.
 
-    Ctrl-C ends it at once: the threads are daemons, which an executor's are not.
+    Ctrl-C ends it at once: the threads are daemons, unlike an executor's.
     """
     if len(items) == 1:
         return [do(items[0])]
@@ -181,7 +181,7 @@ def at_once(do: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]
 
     def work() -> None:
         begun = False
-        # What could begin at once does, whatever has become of the others meanwhile.
+        # Each thread handles at least one item, even if another has failed in the meantime.
         while not (begun and errors):
             begun = True
             with lock:
@@ -193,7 +193,7 @@ def at_once(do: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]
             except BaseException as error:
                 errors[number] = error
 
-    # Regions all at once, however many: each has its own limits.
+    # All regions at once, because each has its own limits.
     width = len(items) if items and isinstance(items[0], Region) else min(AT_ONCE, len(items))
     threads = [threading.Thread(target=work, daemon=True) for _ in range(width)]
     for thread in threads:

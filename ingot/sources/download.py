@@ -1,7 +1,7 @@
-"""Brings files over HTTP, or from a mirror's folder: many at a time, continued where they broke off, verified.
+"""Downloads files over HTTP, or copies them from a mirror's folder: in parallel, resumable and verified.
 
-What has come of a file is kept beside it under a hidden name, and gets the file's own name only when its SHA-256 is the
-one that was asked for. A later call, of a later run as well, asks the server for the rest alone.
+A partial file is kept next to the file under a hidden name, and renamed only when its SHA-256 matches. A later call,
+even of a later run, requests only the rest.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class File:
-    """A file to have at `path`, from `url` (http, https or file); `size` is in bytes, 0 where nobody says it."""
+    """A file to have at `path`, from `url` (http, https or file); `size` is in bytes, 0 if unknown."""
 
     url: str
     path: Path
@@ -36,22 +36,22 @@ class File:
 
     @property
     def part(self) -> Path:
-        """Where lies what has come of it so far."""
+        """The path of the partial file."""
         return self.path.with_name(f".{self.path.name}.part")
 
     @property
     def missing(self) -> int:
-        """How many bytes are still to come, going by sizes alone."""
-        there = next((each.stat().st_size for each in (self.path, self.part) if each.is_file()), 0)
-        return max(self.size - there, 0)
+        """The number of missing bytes, judged by sizes alone."""
+        size = next((path.stat().st_size for path in (self.path, self.part) if path.is_file()), 0)
+        return max(self.size - size, 0)
 
 
 class _Stopped(Exception):
-    """Another file has failed, or the user has interrupted."""
+    """Another file has failed, or the user has interrupted the run."""
 
 
 def size(web: httpx.Client, url: str) -> int:
-    """How many bytes `url` has; 0 when the server does not say."""
+    """The size of `url` in bytes; 0 if the server does not say."""
     if url.startswith("file:"):
         return _local(url).stat().st_size
     try:
@@ -68,7 +68,7 @@ def sha256(path: Path) -> str:
 
 
 def verified(path: Path, expected: str) -> bool:
-    """Whether `path` is there with the right digest; a file with a wrong one is removed."""
+    """Whether `path` exists with the right digest; a file with a wrong one is removed."""
     if not path.is_file():
         return False
     if sha256(path) == expected:
@@ -86,28 +86,28 @@ def _local(url: str) -> Path:
 
 @contextmanager
 def _rest(web: httpx.Client, file: File, offset: int) -> Iterator[tuple[int, Iterator[bytes]]]:
-    """From which byte on the answer goes, `offset` or 0, and what it brings."""
+    """The first byte of the response, `offset` or 0, and its chunks."""
     if file.url.startswith("file:"):
         with _local(file.url).open("rb") as source:
             source.seek(offset)
             yield offset, iter(partial(source.read, CHUNK), b"")
         return
-    with get(web, file.url, offset) as answer:
-        status = answer.status_code
+    with get(web, file.url, offset) as response:
+        status = response.status_code
         if status == 416:
-            # The part is as long as the file or longer: whether it is the file, its digest says.
+            # The partial file is complete or too long; its digest decides.
             yield offset, iter(())
             return
         if status not in (200, 206):
             hint = "run `ingot lock` if the archive has moved on" if status == 404 else ""
             raise IngotError(f"{file.url} answers {status}", hint=hint)
-        if status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-            raise Broken(f"{file.url} answers with another part than was asked for")
-        yield offset if status == 206 else 0, answer.iter_raw()
+        if status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+            raise Broken(f"{file.url} returns another range than requested")
+        yield offset if status == 206 else 0, response.iter_raw()
 
 
 class _Download:
-    """One file on its way; `done` counts its bytes that are here, `came` those that this run has brought."""
+    """One file in progress; `done` counts its bytes on disk, `came` those downloaded in this run."""
 
     def __init__(self, file: File) -> None:
         self.file = file
@@ -115,7 +115,7 @@ class _Download:
         self.came = 0
 
     def ensure(self, web: httpx.Client, stop: threading.Event) -> None:
-        """Have the file, whole and verified. Raises IngotError when it cannot be had as it was asked for."""
+        """Make sure that the file is complete and verified. Raises IngotError if that fails."""
         file = self.file
         if verified(file.path, file.sha256):
             self.done = file.size or file.path.stat().st_size
@@ -124,28 +124,28 @@ class _Download:
         try:
             attempts()(self._try, web, stop)
         except Broken as broken:
-            raise IngotError(str(broken), hint="is the network up? what has come is kept") from None
+            raise IngotError(str(broken), hint="check the network, then try again: the partial file is kept") from None
         file.part.replace(file.path)
 
     def _try(self, web: httpx.Client, stop: threading.Event) -> None:
-        """Have all of the part."""
+        """Complete the partial file."""
         file, before = self.file, self.came
         resumed, got = self._continue(web, stop)
         if got != file.sha256 and self.done < file.size and self.came > before:
             raise Broken(f"{file.url} ends after {self.done} of {file.size} bytes")
         if got != file.sha256:
             file.part.unlink()
-            # What was continued may have begun as another file.
+            # The resumed part may have been of another file.
             if resumed:
                 return self._try(web, stop)
             raise IngotError(
                 f"{file.path.name} does not match its digest: expected {file.sha256}, got {got}",
-                hint="nothing of it was used and the file was removed; try again, or look into what served it",
+                hint="the file was removed and not used; try again, or check the server that it came from",
             )
         return None
 
     def _continue(self, web: httpx.Client, stop: threading.Event) -> tuple[bool, str]:
-        """Fetch what the part lacks; whether there was one, and the digest of what is there now."""
+        """Fetch the rest of the partial file; whether it was resumed, and the digest of the result."""
         part, digest = self.file.part, hashlib.sha256()
         with part.open("a+b", buffering=0) as out:
             out.seek(0)
@@ -169,26 +169,26 @@ class _Download:
 
 
 def download(files: Sequence[File], on_progress: Progress | None = None) -> int:
-    """Have all `files`, whole and verified; return how many bytes had to be brought.
+    """Make sure that all `files` are complete and verified; return the number of downloaded bytes.
 
-    `on_progress(done, total)` is told bytes. Raises IngotError at the first file that cannot be had as it was asked
-    for; what has come of the others stays for the next call.
+    `on_progress(done, total)` is called with bytes. Raises IngotError at the first file that fails; partial files of
+    the others are kept for the next call.
     """
     total = sum(file.size for file in files)
-    # The largest first: the last download should be a short one.
+    # Largest first, so that the last download is a short one.
     downloads = [_Download(file) for file in sorted(files, key=lambda file: -file.size)]
     stop = threading.Event()
     with client() as web, ThreadPoolExecutor(CONNECTIONS) as pool:
-        jobs = {pool.submit(each.ensure, web, stop) for each in downloads}
+        jobs = {pool.submit(item.ensure, web, stop) for item in downloads}
         try:
             while jobs:
                 finished, jobs = wait(jobs, TELL_SECONDS, FIRST_EXCEPTION)
                 for job in finished:
                     job.result()
                 if on_progress:
-                    on_progress(sum(each.done for each in downloads), total)
+                    on_progress(sum(item.done for item in downloads), total)
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-    return sum(each.came for each in downloads)
+    return sum(item.came for item in downloads)

@@ -1,7 +1,7 @@
-"""Brings every artifact that a lock names into the cache, concurrently, and verifies each against its SHA-256.
+"""Downloads every artifact of a lock into the cache, in parallel, and verifies its SHA-256.
 
-Packages land under the names that apt gives them, so that the cache can be apt's own archive folder during a build.
-A file whose digest differs is removed and named; nothing of it is ever installed.
+Packages have the file names that apt uses, so that the cache can be apt's archive folder during a build. A file with a
+wrong digest is removed, reported and never installed.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from ingot.sources.download import File, Progress, download, sha256, verified
 
 @dataclass(frozen=True)
 class Fetched:
-    """Where the artifacts of a lock lie, and how many bytes had to be downloaded for it."""
+    """The folders of a lock's artifacts, and the number of downloaded bytes."""
 
     archives: Path
     wheels: Path
@@ -27,16 +27,16 @@ class Fetched:
 
 
 def deb_name(name: str, package: Package) -> str:
-    """The file name under which apt looks for `package` in its archive folder."""
+    """The file name of `package` in apt's archive folder."""
     arch = package.path.removesuffix(".deb").rsplit("_", 1)[-1]
     return f"{name}_{package.version.replace(':', '%3a')}_{arch}.deb"
 
 
 def fetch(lock: Lock, archive: Archive, *, on_progress: Progress | None = None, log: Path | None = None) -> Fetched:
-    """Make every package and wheel of `lock`, or of an image's part of it, present and verified in the cache.
+    """Make sure that every package and wheel of `lock`, or of an image's part of it, is in the cache and verified.
 
-    `on_progress(done, total)` is told bytes of packages. Raises IngotError at the first artifact that cannot
-    be had as the lock says; what was complete stays for the next run.
+    `on_progress(done, total)` is called with bytes of packages. Raises IngotError at the first artifact that is not
+    available as locked; complete files are kept for the next run.
     """
     archives, wheels = cache_dir(f"apt/{lock.key}"), cache_dir(f"wheels/{lock.key}")
     (archives / "partial").mkdir(exist_ok=True)
@@ -51,7 +51,7 @@ def fetch(lock: Lock, archive: Archive, *, on_progress: Progress | None = None, 
 
 
 def fetch_wheels(lock: Lock, *, log: Path | None = None) -> Path:
-    """The folder of the cache in which every wheel of `lock` is; pip downloads, as it is set up, and checks digests."""
+    """The cache folder with every wheel of `lock`, downloaded with pip's own configuration and verified."""
     folder = cache_dir(f"wheels/{lock.key}")
     with alone(folder):
         _fetch_wheels(lock, folder, log)
@@ -85,7 +85,7 @@ def _fetch_wheels(lock: Lock, folder: Path, log: Path | None) -> None:
             if got != wheel.sha256:
                 raise IngotError(
                     f"{wheel.filename} does not match its digest: expected {wheel.sha256}, got {got}",
-                    hint="nothing was installed and the file was removed",
+                    hint="the file was removed and not used",
                 )
             (staging / wheel.filename).replace(folder / wheel.filename)
         finally:
@@ -93,7 +93,7 @@ def _fetch_wheels(lock: Lock, folder: Path, log: Path | None) -> None:
 
 
 def forget(lock: Lock) -> None:
-    """Remove from the cache what `lock` no longer names, so that it does not grow with every refresh."""
+    """Remove packages from the cache that `lock` no longer names, so that it does not grow with every refresh."""
     named = {deb_name(name, package) for name, package in lock.packages.items()}
     for path in cache_dir(f"apt/{lock.key}").iterdir():
         if path.name.endswith((".deb", ".deb.part")) and path.name not in named:

@@ -1,4 +1,4 @@
-"""Reads which packages a vendor's repository has and what they need, from its signed index: apt's, flat or with suites,
+"""Reads the packages of a vendor's repository and their dependencies from its signed index: apt's, flat or with suites,
 and rpm's."""
 
 import gzip
@@ -22,7 +22,7 @@ RPM = {
     "repo": "{http://linux.duke.edu/metadata/repo}",
     "rpm": "{http://linux.duke.edu/metadata/rpm}",
 }
-# What signs of versions mean, of Debian's fields and of rpm's index: exactly, at most, less than.
+# The meaning of relations in Debian's fields and in rpm's index.
 SIGNS = {"<<": "<", ">>": ">", "<": "<=", ">": ">=", "EQ": "=", "LT": "<", "LE": "<=", "GE": ">=", "GT": ">"}
 RELATION = re.compile(r"([^\s(]+?)(?::any)?\s*(?:\(\s*([<>=]+)\s*([^\s)]+)\s*\))?")
 UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress, ".xml": bytes, "": bytes}
@@ -30,7 +30,7 @@ UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lz
 
 @dataclass(frozen=True, eq=False)
 class Build:
-    """One package in one version: what it needs (of each, alternatives) and provides. Without `file` it is the
+    """One package in one version: its needs (each with alternatives) and what it provides. Without `file` it is the
     distribution's."""
 
     name: str
@@ -42,7 +42,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Index:
-    """What a repository has: by name, every version of a package; and the files that say so, as they are served.
+    """The content of a repository: by name, every version of a package; and the index files, as served.
 
     The paths of `files` are relative to the repository's address.
     """
@@ -53,7 +53,7 @@ class Index:
 
 
 def read_index(name: str, repository: Repository, arch: Arch, tell: Tell = lambda _: None) -> Index:
-    """What repository `name` has for `arch`. IngotError when its key has not signed it, or it cannot be had whole."""
+    """The index of repository `name` for `arch`. IngotError if its key has not signed it, or it is incomplete."""
     keyring = Keyring(repository.key_url, repository.key_fingerprint, f"the repository {name}")
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
         tell(f"reading {repository.url}")
@@ -62,7 +62,7 @@ def read_index(name: str, repository: Repository, arch: Arch, tell: Tell = lambd
 
 
 class _Reader:
-    """What the two kinds of repositories share: files are fetched, checked and kept as they are served."""
+    """The common part of both kinds of repositories: files are fetched, verified and kept as served."""
 
     def __init__(self, repository: Repository, keyring: Keyring, folder: Path) -> None:
         self._url, self._keyring, self._folder = repository.url.rstrip("/"), keyring, folder
@@ -70,14 +70,14 @@ class _Reader:
         self.files: dict[str, bytes] = {}
 
     def _fetch(self, path: str) -> Path:
-        """The file at `path`, which its signature is still to be checked of."""
+        """The file at `path`, with its signature still unchecked."""
         file = self._folder / Path(path).name
         download(f"{self._url}/{path}", file)
         self.files[path] = file.read_bytes()
         return file
 
     def _verified(self, path: str, digest: str) -> str:
-        """The text of the index at `path`, which must have `digest` as it is served."""
+        """The text of the index at `path`, which must have `digest` as served."""
         kind = Path(path).suffix
         got = download(f"{self._url}/{path}", self._folder / "index")
         if got != digest:
@@ -86,45 +86,47 @@ class _Reader:
             )
         self.files[path] = (self._folder / "index").read_bytes()
         if kind not in UNPACK:
-            raise IngotError(f"{self._url}/{path} is packed as {kind}", hint=f"known: {', '.join(UNPACK)}")
+            raise IngotError(
+                f"{self._url}/{path} has an unknown compression: {kind}", hint=f"known: {', '.join(UNPACK)}"
+            )
         return UNPACK[kind](self.files[path]).decode()
 
 
 class _Apt(_Reader):
-    """InRelease names the digests of Packages files, which name those of packages."""
+    """InRelease has the digests of Packages files, which have those of packages."""
 
     def read(self, arch: Arch) -> dict[str, list[Build]]:
-        """Every package of the suites and components that is for `arch`."""
+        """Every package of the suites and components for `arch`."""
         suites = [f"dists/{suite}/" for suite in self._suites] or [""]
         folders = [f"{component}/binary-{DEB_ARCH[arch]}/" for component in self._components] or [""]
-        found: dict[str, list[Build]] = {}
+        packages: dict[str, list[Build]] = {}
         for suite in suites:
             release = self._keyring.text(self._fetch(f"{suite}InRelease"))
             named = re.findall(r"^ ([0-9a-f]{64}) +\d+ (\S+)$", release, re.MULTILINE)
             digests = {path: digest for digest, path in named}
             for folder in folders:
                 for fields in stanzas(self._packages(suite, folder, digests)):
-                    # A flat repository has packages of other architectures beside these.
+                    # A flat repository also has packages of other architectures.
                     if {"Package", "Version", "Filename", "SHA256"} <= set(fields) and fields.get(
                         "Architecture", "all"
                     ) in (DEB_ARCH[arch], "all"):
-                        found.setdefault(fields["Package"], []).append(_deb(fields))
-        return found
+                        packages.setdefault(fields["Package"], []).append(_deb(fields))
+        return packages
 
     def _packages(self, suite: str, folder: str, digests: dict[str, str]) -> str:
         for kind in (".xz", ".gz", ""):
             name = f"{folder}Packages{kind}"
             if digest := digests.get(name) or digests.get(f"./{name}"):
                 return self._verified(suite + name, digest)
-        raise IngotError(f"the index of {self._url}/{suite} names no {folder}Packages")
+        raise IngotError(f"the index of {self._url}/{suite} does not list {folder}Packages")
 
 
 def _deb(fields: Mapping[str, str]) -> Build:
-    """A package as a stanza of Packages has it."""
+    """The package of a stanza of Packages."""
 
     def relations(field: str) -> list[tuple[Relation, ...]]:
         groups = [group for group in fields.get(field, "").split(",") if group.strip()]
-        return [tuple(_relation(each.strip()) for each in group.split("|")) for group in groups]
+        return [tuple(_relation(alternative.strip()) for alternative in group.split("|")) for group in groups]
 
     file = VendorPackage(
         version=fields["Version"],
@@ -137,7 +139,7 @@ def _deb(fields: Mapping[str, str]) -> Build:
         file.version,
         file,
         needs=tuple(relations("Pre-Depends") + relations("Depends")),
-        provides=tuple(each for group in relations("Provides") for each in group),
+        provides=tuple(relation for group in relations("Provides") for relation in group),
     )
 
 
@@ -149,10 +151,10 @@ def _relation(text: str) -> Relation:
 
 
 class _Rpm(_Reader):
-    """repomd.xml names the digest of primary.xml, which names those of packages; its signature lies beside it."""
+    """repomd.xml has the digest of primary.xml, which has those of packages; its signature is a file of its own."""
 
     def read(self, arch: Arch) -> dict[str, list[Build]]:
-        """Every package for `arch`; an address is of one architecture, but may have 32-bit libraries."""
+        """Every package for `arch`; an address is for one architecture, but may have 32-bit libraries."""
         repomd = self._fetch("repodata/repomd.xml")
         self._keyring.check(repomd, self._fetch("repodata/repomd.xml.asc"))
         named = ElementTree.fromstring(repomd.read_bytes()).find(f"{RPM['repo']}data[@type='primary']")
@@ -161,19 +163,19 @@ class _Rpm(_Reader):
         if href is None or digest is None or not digest.text:
             raise IngotError(f"the index of {self._url} has no primary.xml with a SHA-256")
         text = self._verified(href.attrib["href"], digest.text)
-        found: dict[str, list[Build]] = {}
+        packages: dict[str, list[Build]] = {}
         for package in ElementTree.fromstring(text).iter(f"{RPM['common']}package"):
             if package.findtext(f"{RPM['common']}arch", "noarch") in (arch, "noarch"):
                 build = self._package(package)
-                found.setdefault(build.name, []).append(build)
-        return found
+                packages.setdefault(build.name, []).append(build)
+        return packages
 
     def _package(self, package: ElementTree.Element) -> Build:
         def part(name: str) -> ElementTree.Element:
-            there = package.find(f"{RPM['common']}{name}")
-            if there is None:
+            element = package.find(f"{RPM['common']}{name}")
+            if element is None:
                 raise IngotError(f"a package of {self._url} has no {name}")
-            return there
+            return element
 
         def relations(name: str) -> list[Relation]:
             entries = package.iterfind(f"{RPM['common']}format/{RPM['rpm']}{name}/{RPM['rpm']}entry")
@@ -190,17 +192,17 @@ class _Rpm(_Reader):
             size=int(part("size").attrib["package"]),
             sha256=part("checksum").text or "",
         )
-        files = [Relation(each.text or "") for each in package.iterfind(f"{RPM['common']}format/{RPM['common']}file")]
+        files = [Relation(item.text or "") for item in package.iterfind(f"{RPM['common']}format/{RPM['common']}file")]
         return Build(
             part("name").text or "",
             file.version,
             file,
-            needs=tuple((each,) for each in relations("requires")),
+            needs=tuple((item,) for item in relations("requires")),
             provides=(*relations("provides"), *files),
         )
 
 
 def _evr(number: Mapping[str, str]) -> str:
-    """Epoch, version and release as they are written together: `3:580.126.20-1.el9`."""
+    """Epoch, version and release as one string: `3:580.126.20-1.el9`."""
     epoch = "" if number.get("epoch", "0") == "0" else f"{number['epoch']}:"
     return f"{epoch}{number['ver']}" + (f"-{number['rel']}" if "rel" in number else "")

@@ -1,4 +1,4 @@
-"""Asks the Python package index, through pip and in the way that is set up, for versions and digests of wheels."""
+"""Queries the Python package index for versions and digests of wheels, through pip and its configuration."""
 
 import json
 import sys
@@ -13,8 +13,8 @@ from ingot.model.types import Arch
 from ingot.run import run
 from ingot.sources import origins
 
-# glibc 2.36 is Debian 12's; pip matches each tag exactly, so all that such a system accepts are named: from which glibc
-# on there are wheels of an architecture (PEP 600), and the names that some had before that.
+# glibc 2.36 is Debian 12's. pip matches each tag exactly, so all that such a system accepts are listed: from the oldest
+# glibc with wheels for an architecture (PEP 600), and the older names.
 NEWEST = 36
 OLDEST: dict[Arch, int] = {"x86_64": 5, "aarch64": 17}
 NAMED: dict[Arch, list[str]] = {
@@ -32,10 +32,10 @@ def target(arch: Arch) -> list[str]:
 
 @cache
 def versions(name: str, arch: Arch) -> list[str]:
-    """All released versions of `name` that have a wheel for Linux on `arch`, newest first; of a mirror those it has."""
-    words = [*PIP, "index", "versions", name, *target(arch)]
+    """All released versions of `name` that have a wheel for Linux on `arch`, newest first; a mirror may have fewer."""
+    command = [*PIP, "index", "versions", name, *target(arch)]
     try:
-        printed = run(words, env=origins.pip_environment(), doing=f"asking for the versions of {name}")
+        printed = run(command, env=origins.pip_environment(), doing=f"listing the versions of {name}")
     except IngotError as error:
         if origins.mirror() and "No matching distribution" in str(error):
             return []
@@ -46,28 +46,28 @@ def versions(name: str, arch: Arch) -> list[str]:
     raise IngotError(f"the package index lists no version of {name}")
 
 
-def _found(name: str, version: str, arch: Arch) -> dict[str, Any]:
-    """What pip would download for `name` at `version`: `url` and `archive_info` of its installation report."""
+def _download_info(name: str, version: str, arch: Arch) -> dict[str, Any]:
+    """The `url` and `archive_info` of pip's installation report for `name` at `version`."""
     with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
-        asked = ["install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-"]
+        options = ["install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-"]
         report = run(
-            [*PIP, *asked, "--target", folder, *target(arch), f"{name}=={version}"],
+            [*PIP, *options, "--target", folder, *target(arch), f"{name}=={version}"],
             env=origins.pip_environment(),
-            doing=f"asking for the wheel of {name} {version}",
+            doing=f"finding the wheel of {name} {version}",
         )
-    found: dict[str, Any] = json.loads(report)["install"][0]["download_info"]
-    return found
+    info: dict[str, Any] = json.loads(report)["install"][0]["download_info"]
+    return info
 
 
 def address(name: str, version: str, arch: Arch) -> str:
-    """Where the index has the wheel of `name` at `version`."""
-    return str(_found(name, version, arch)["url"])
+    """The address of the wheel of `name` at `version`."""
+    return str(_download_info(name, version, arch)["url"])
 
 
 def wheel(name: str, version: str, arch: Arch) -> Wheel:
     """The wheel of `name` at `version` for `arch` with the SHA-256 that the index publishes."""
-    download = _found(name, version, arch)
+    download = _download_info(name, version, arch)
     digest = download.get("archive_info", {}).get("hashes", {}).get("sha256")
     if digest is None:
-        raise IngotError(f"the package index publishes no SHA-256 of {name} {version}")
+        raise IngotError(f"the package index has no SHA-256 of {name} {version}")
     return Wheel(version=version, filename=Path(download["url"]).name, sha256=digest)

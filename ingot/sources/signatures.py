@@ -1,4 +1,4 @@
-"""Fetches what vendors publish, and checks that the key that the lock names has signed it."""
+"""Downloads vendors' files, and verifies that the key in the lock has signed them."""
 
 import hashlib
 import re
@@ -18,21 +18,21 @@ Tell = Callable[[str], None]
 
 
 def download(url: str, path: Path, tell: Tell = lambda _: None) -> str:
-    """Fetch `url` into `path`; its SHA-256. IngotError when it cannot be had."""
+    """Download `url` to `path`; return its SHA-256. IngotError if it is not available."""
     try:
         with client() as web:
             return attempts()(_fetch, web, url, path, tell)
     except Broken as broken:
-        raise IngotError(str(broken), hint="recording needs the vendor's host") from None
+        raise IngotError(str(broken), hint="check the network: this needs the vendor's host") from None
 
 
 def _fetch(web: httpx.Client, url: str, path: Path, tell: Tell) -> str:
     digest, done = hashlib.sha256(), 0
-    with get(web, url) as answer, path.open("wb") as out:
-        if not answer.is_success:
-            raise IngotError(f"{url} answers {answer.status_code}", hint="mend its address in the catalog")
-        total = int(answer.headers.get("Content-Length", 0))
-        for chunk in answer.iter_raw(CHUNK):
+    with get(web, url) as response, path.open("wb") as out:
+        if not response.is_success:
+            raise IngotError(f"{url} answers {response.status_code}", hint="correct its address in the catalog")
+        total = int(response.headers.get("Content-Length", 0))
+        for chunk in response.iter_raw(CHUNK):
             digest.update(chunk)
             out.write(chunk)
             done += len(chunk)
@@ -41,39 +41,39 @@ def _fetch(web: httpx.Client, url: str, path: Path, tell: Tell) -> str:
 
 
 class Keyring:
-    """A key of a vendor, fetched anew and held to its fingerprint."""
+    """A vendor's key, downloaded and compared with its fingerprint."""
 
     def __init__(self, url: str, fingerprint: str, of: str) -> None:
-        """`of` is what the key signs, for messages. IngotError when nobody has published the fingerprint."""
+        """`of` is what the key signs, for messages. IngotError without a fingerprint."""
         if not fingerprint:
             raise IngotError(
-                f"{of} is signed by a key whose fingerprint nobody has published",
+                f"the fingerprint of the key of {of} is not recorded",
                 hint="add the fingerprint and its source to repositories.yml after comparing it with the vendor's",
             )
         self._url, self._fingerprint, self._of = url, fingerprint, of
 
-    def _gpg(self, home: str, *words: str | Path) -> str:
+    def _gpg(self, home: str, *arguments: str | Path) -> str:
         gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--no-autostart"]
         key = Path(home) / "vendor.key"
         download(self._url, key)
-        # AWS publishes keys on pages of its documentation; gpg reads a key only where a line begins with it.
-        if found := ARMOR.findall(key.read_bytes()):
-            key.write_bytes(b"\n".join(found))
+        # AWS publishes keys on pages of its documentation; gpg reads a key only if it begins a line.
+        if blocks := ARMOR.findall(key.read_bytes()):
+            key.write_bytes(b"\n".join(blocks))
         run([*gpg, "--import", Path(home) / "vendor.key"], doing=f"reading {self._url}")
-        said = run([*gpg, "--status-fd", "1", *words], doing=f"checking the signature of {self._of}")
-        signers = {line.split()[-1] for line in said.splitlines() if " VALIDSIG " in line}
+        status = run([*gpg, "--status-fd", "1", *arguments], doing=f"checking the signature of {self._of}")
+        signers = {line.split()[-1] for line in status.splitlines() if " VALIDSIG " in line}
         if self._fingerprint not in signers:
             by = ", ".join(sorted(signers)) or "nobody"
             raise IngotError(f"{self._of} is signed by {by}, not by {self._fingerprint}", hint="nothing was recorded")
-        return said
+        return status
 
     def check(self, file: Path, signature: Path) -> None:
-        """IngotError unless `signature` is the key's, of `file`."""
+        """IngotError unless `signature` is the key's signature of `file`."""
         with tempfile.TemporaryDirectory(prefix="ingot-") as home:
             self._gpg(home, "--verify", signature, file)
 
     def text(self, signed: Path) -> str:
-        """What the key has signed in a clear-signed file. IngotError when it has not."""
+        """The signed text of a clear-signed file. IngotError if the key has not signed it."""
         with tempfile.TemporaryDirectory(prefix="ingot-") as home:
             plain = Path(home) / "plain"
             self._gpg(home, "--output", plain, "--decrypt", signed)

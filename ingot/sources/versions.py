@@ -1,4 +1,4 @@
-"""How Debian and rpm order versions of packages, and whether what one package provides is what another needs.
+"""The version order of Debian and rpm, and whether what one package provides satisfies another's need.
 
 `apt`: https://www.debian.org/doc/debian-policy/ch-controlfields.html#version and deb-version(7); `rpm`:
 https://rpm-software-management.github.io/rpm/man/rpm-version.7. Both families write `epoch:version-release`.
@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Literal
 
 Kind = Literal["apt", "rpm"]
-# Sorts as its version does.
+# Sorts like its version.
 Key = tuple[Any, ...]
 EPOCH = re.compile(r"(?:([0-9]+):)?(.*)", re.DOTALL)
 RPM_PARTS = re.compile(r"[0-9]+|[A-Za-z]+|[~^]")
@@ -31,13 +31,13 @@ def _letter(char: str) -> int:
 
 
 def _deb(text: str) -> Key:
-    """Other characters and numbers in turn; nothing is the number 0."""
-    found = re.findall(r"([^0-9]*)([0-9]*)", text or "0")
-    return tuple((*map(_letter, letters), 0, int(digits or 0)) for letters, digits in found)
+    """Alternating text and numbers; a missing number is 0."""
+    pairs = re.findall(r"([^0-9]*)([0-9]*)", text or "0")
+    return tuple((*map(_letter, letters), 0, int(digits or 0)) for letters, digits in pairs)
 
 
 def _rpm(text: str) -> Key:
-    """Tilde, end, caret, letters and numbers sort in this order; other characters only part them."""
+    """Tilde, end, caret, letters and numbers sort in this order; other characters only separate them."""
     order = {"~": (0,), "^": (2,)}
     parts = RPM_PARTS.findall(text)
     return (*(order.get(p) or ((4, int(p)) if p.isdigit() else (3, p)) for p in parts), (1,))
@@ -60,7 +60,7 @@ KEYS: dict[Kind, Callable[[str], Key]] = {"apt": _deb_key, "rpm": _rpm_key}
 
 @dataclass(frozen=True)
 class Relation:
-    """What a package needs or provides: a name, and which versions of it (`sign` is made of `<`, `=` and `>`)."""
+    """A need or provision of a package: a name and its versions (`sign` consists of `<`, `=` and `>`)."""
 
     name: str
     sign: str = ""
@@ -71,9 +71,9 @@ class Relation:
 
 
 def fulfils(kind: Kind, provided: Relation, needed: Relation) -> bool:
-    """Whether the two, of one name, have a version in common.
+    """Whether the two, which have the same name, have a version in common.
 
-    Without a version rpm provides all of them and Debian none. rpm compares releases only where both have one.
+    Without a version rpm provides all of them and Debian none. rpm compares releases only if both have one.
     """
     if not needed.sign:
         return True

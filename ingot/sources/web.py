@@ -1,4 +1,4 @@
-"""Asks web servers: by one client, through the proxies that the environment names, and more than once."""
+"""HTTP requests: one client, with the environment's proxies and retries."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ class Broken(Exception):
 
 
 def client() -> httpx.Client:
-    """Connections that are kept open between files, for several threads; files come as they lie on the server."""
+    """A client with persistent connections, for several threads; responses are not compressed."""
     return httpx.Client(
         headers={"Accept-Encoding": "identity"},
         timeout=TIMEOUT_SECONDS,
@@ -26,7 +26,7 @@ def client() -> httpx.Client:
 
 
 def attempts() -> Retrying:
-    """Try again what raises Broken, soon at first, and raise the last one."""
+    """Retry on Broken, with growing delays, and raise the last one."""
     return Retrying(
         retry=retry_if_exception_type(Broken),
         stop=stop_after_attempt(ATTEMPTS),
@@ -37,14 +37,14 @@ def attempts() -> Retrying:
 
 @contextmanager
 def get(web: httpx.Client, url: str, offset: int = 0) -> Iterator[httpx.Response]:
-    """The server's answer to a request for `url` from byte `offset` on; its body is still to be read.
+    """The response to a request for `url` from byte `offset` on, with its body unread.
 
-    Raises Broken, also for what happens while the body is read.
+    Raises Broken, also for errors while the body is read.
     """
     try:
-        with web.stream("GET", url, headers={"Range": f"bytes={offset}-"} if offset else None) as answer:
-            if answer.status_code >= 500 or answer.status_code == 429:
-                raise Broken(f"{url} answers {answer.status_code}")
-            yield answer
+        with web.stream("GET", url, headers={"Range": f"bytes={offset}-"} if offset else None) as response:
+            if response.status_code >= 500 or response.status_code == 429:
+                raise Broken(f"{url} answers {response.status_code}")
+            yield response
     except httpx.RequestError as error:
         raise Broken(f"{url} cannot be read: {error}") from None

@@ -77,7 +77,7 @@ def test_whom_an_ami_is_shared_with_is_shown() -> None:
 @pytest.mark.parametrize(
     ("reference", "said", "code"),
     [
-        ("ami-0123456789abcdef0", "`ingot ami list` names", 1),
+        ("ami-0123456789abcdef0", "`ingot ami list` lists", 1),
         ("ingot-x-al2023", "there is no AMI ingot-x-al2023", 1),
         (
             "stable:parallelcluster/al2023/x86_64",

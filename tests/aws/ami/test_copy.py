@@ -61,7 +61,7 @@ def test_a_copy_that_fails_while_it_is_waited_for_is_an_error_that_says_to_run_i
         done = ingot("ami", "copy", made, "--to", OTHER)
     assert done.returncode == 1
     assert f"error: {OTHER}: AWS has not finished" in done.stderr
-    assert "makes anew what failed" in done.stderr
+    assert "repeats failed ones" in done.stderr
 
 
 def test_a_copy_of_a_copy_says_where_the_first_came_from() -> None:
@@ -138,8 +138,8 @@ def test_where_it_cannot_go_is_refused_before_anything_is_copied(words: tuple[st
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("InvalidAMIName.Duplicate", "another AMI that is no copy of this one has the name"),
-        ("InvalidKmsKey.NotFound", "alias that every region has"),
+        ("InvalidAMIName.Duplicate", "an AMI that is not a copy of this one has this name"),
+        ("InvalidKmsKey.NotFound", "alias that exists in every region"),
         ("AccessDeniedException", "allow what `ingot ami policy copy` prints"),
     ],
 )

@@ -126,7 +126,7 @@ def test_bad_input_is_one_message(folder: Path, words: list[str], code: int, sai
 
 def test_a_name_of_no_mirror_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INGOT_MIRROR", str(tmp_path))
-    with pytest.raises(UsageError, match="no mirror") as caught:
+    with pytest.raises(UsageError, match="not a mirror") as caught:
         origins.archives()
     assert "ingot mirror" in caught.value.hint
 

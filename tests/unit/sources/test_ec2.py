@@ -87,7 +87,7 @@ def test_missing_credentials_are_an_error_that_says_how_to_go_on(bare: pytest.Mo
     with pytest.raises(IngotError, match="AWS did not answer") as caught:
         ec2.instance_types(["us-east-1"])
     assert "AWS_PROFILE" in caught.value.hint
-    assert "take a file" in caught.value.hint
+    assert "use a file" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_newest_image_is_found_by_parameter_or_by_owner_and_name(bare: pytes
 
 def test_an_image_that_there_is_none_of_is_named(bare: pytest.MonkeyPatch) -> None:
     images(bare, [])
-    with pytest.raises(IngotError, match="there is no image"):
+    with pytest.raises(IngotError, match="no image"):
         ec2.newest_images(ROWS, "x86_64", "us-east-1")
 
 
