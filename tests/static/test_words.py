@@ -11,16 +11,24 @@ NOT_OURS = (":!locks", ":!requirements", ":!containers/*/requirements-*.txt", ":
 SPELLED_SO = "awsome,debians,fpr,kernal,modul,opne,uper"
 # Where phrases are checked: pathspecs of git.
 COVERED = (":(glob)*.md", "docs", "catalog", ":!catalog/instance_types.yml")
+COVERED += (
+    *(f"ingot/{room}" for room in ("catalog", "image", "lock", "model", "plan", "sources")),
+    "plugins",
+    ":(glob)ingot/*.py",
+)
 # Phrases that read as a translation, and what to write instead.
 PHRASES = {
     r"(?<!there )\b(?:is|was) no (?:mirror|channel|image|stack|name|container|component|network|option)\b": "is not a",
+    r"\bis no (?:answer|lock|manifest|platform|regular expression|version|YAML)\b": "is not a",
     r"\bnobody has (?:published|recorded)\b|\bnobody's claim\b": "not recorded, or: no source says",
     r"\b(?:[Oo]ne|[Aa]|[Pp]er) (?:copy|file|image|line|lock|process|role|row|task|template|test) an? [a-z]": "per",
     r"\bthat many \w+ an? \w+ as\b": "one … per",
     r"\banew\b": "again",
     r"\blies? (?:in|beside|below|on)\b": "is in, is next to",
     r"\bgo(?:es)? on (?:where|with|when|until)\b": "continues",
-    r"\b(?:can|could|to) be had\b": "is available",
+    r"\b(?:can|cannot|could|to) be had\b": "is available",
+    r"\b[Mm]end(?:s|ed|ing)?\b": "fix, correct",
+    r"\bstands? twice\b": "duplicate",
     r"\bin (?:the )?place of\b|\b(?:take|takes|took) the place of\b": "instead of, replaces",
     r"\bwho asks more\b": "above this limit",
     r"\bof the very\b": "of the same",
