@@ -37,19 +37,19 @@ class Catalog:
 
     def operating_system(self, name: str) -> OperatingSystem:
         """The operating system `name`; UsageError with the known names if there is none."""
-        return _known("operating system", name, self.operating_systems)
+        return _look_up("operating system", name, self.operating_systems)
 
     def image(self, name: str) -> Image:
         """The image `name`; UsageError with the known names if there is none."""
-        return _known("image", name, self.images)
+        return _look_up("image", name, self.images)
 
     def container(self, name: str) -> Container:
         """The container `name`; UsageError with the known names if there is none."""
-        return _known("container", name, self.containers)
+        return _look_up("container", name, self.containers)
 
     def stack(self, name: str) -> Stack:
         """The stack `name`; UsageError with the known names if there is none."""
-        return _known("stack", name, self.stacks)
+        return _look_up("stack", name, self.stacks)
 
     def lineage(self, os_name: str) -> list[str]:
         """An operating system and those that it is like, nearest first."""
@@ -82,7 +82,7 @@ class Catalog:
         return Target(stack, os_name, checked)
 
 
-def _known(kind: str, name: str, table: dict[str, T]) -> T:
+def _look_up(kind: str, name: str, table: dict[str, T]) -> T:
     if name not in table:
         raise UsageError(f"unknown {kind} {name!r}", hint=nearest(name, table))
     return table[name]

@@ -88,11 +88,11 @@ def _repositories(catalog: Catalog, components: Iterable[Component], lock_key: s
     offers = [offer for component in components for offer in component.offers]
     names = {offer.repository.name for offer in offers if offer.repository}
     repositories = {
-        name: row.model_copy(update={"urls": {lock_key: row.urls[lock_key]} if lock_key in row.urls else {}})
-        for name, row in declared.repositories.items()
+        name: entry.model_copy(update={"urls": {lock_key: entry.urls[lock_key]} if lock_key in entry.urls else {}})
+        for name, entry in declared.repositories.items()
         if name in names
     }
-    keys = {row.key for row in repositories.values()} | {offer.download.key for offer in offers if offer.download}
+    keys = {entry.key for entry in repositories.values()} | {offer.download.key for offer in offers if offer.download}
     return {"repositories": repositories, "keys": {name: key for name, key in declared.keys.items() if name in keys}}
 
 

@@ -132,7 +132,7 @@ def read_types(catalog: Path = paths.CATALOG) -> InstanceTypes:
         if family_of(name) not in families.families:
             where = place(path, "types", name)
             hint = f"add the family {family_of(name)} to {FAMILIES}, or run `ingot catalog instance-types` again"
-            raise IngotError(f"{name} is of an unknown family", place=where, hint=hint)
+            raise IngotError(f"the family of {name} is unknown", place=where, hint=hint)
     check_complete(types, families, catalog / FAMILIES)
     for name in families.floors:
         if name not in types.types:
@@ -200,7 +200,7 @@ def from_answer(answer: Mapping[str, Mapping[str, Any]], families: Families, rec
                 ) from None
         elif any(key in entry for key in ACCELERATED) and family not in {**families.left_out, **families.unresolved}:
             hint = f"add {family} to {FAMILIES}: under families with its facts, or under left_out with a reason"
-            raise IngotError(f"{name} has an accelerator, but the family {family} is unknown", place=recorded, hint=hint)
+            raise IngotError(f"{name} has an accelerator, but its family is unknown", place=recorded, hint=hint)
     return InstanceTypes(recorded=recorded, types=types)
 
 

@@ -136,7 +136,7 @@ def lineages(systems: Mapping[str, OperatingSystem]) -> Lineages:
         while (other := systems[line[-1]].like) in systems:
             line.append(other)
         lines[name] = line
-    return dict(sorted(lines.items(), key=lambda each: len(each[1])))
+    return dict(sorted(lines.items(), key=lambda item: len(item[1])))
 
 
 def settled(component: Component, systems: Mapping[str, OperatingSystem], lines: Lineages) -> Component:
@@ -167,17 +167,17 @@ def settled(component: Component, systems: Mapping[str, OperatingSystem], lines:
     return component.model_copy(update=update)
 
 
-def _inherited(offer: Offer, row: OperatingSystem, name: str) -> Offer | None:
-    """An offer for the system that `row` is like, as one for `name`; None if none of its versions are for `name`."""
+def _inherited(offer: Offer, system: OperatingSystem, name: str) -> Offer | None:
+    """An offer for the system that `system` is like, as one for `name`; None if none of its versions are for `name`."""
     releases = {
         version: release.model_copy(update={"os": []})
         for version, release in offer.releases.items()
-        if not release.os or not {row.like, name}.isdisjoint(release.os)
+        if not release.os or not {system.like, name}.isdisjoint(release.os)
     }
     if offer.releases and not releases:
         return None
     seen = [version for version, release in offer.releases.items() if name in release.os]
-    origin = row.like
+    origin = system.like
     if isinstance(offer, InheritedOffer):
         origin, seen = offer.origin, [*offer.seen, *seen]
     fields = {key: getattr(offer, key) for key in Offer.model_fields}
@@ -241,5 +241,5 @@ def _remedy(key: str, like: str, systems: Mapping[str, OperatingSystem]) -> str:
     value: Any = systems[like].model_dump(mode="json") if like else {}
     for step in key.split("."):
         value = value.get(step) if isinstance(value, dict) else None
-    shown = flow(value) if value else ""
-    return f"add it; {like} has {shown}" if shown else "add it"
+    example = flow(value) if value else ""
+    return f"add it; {like} has {example}" if example else "add it"

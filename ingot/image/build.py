@@ -57,8 +57,8 @@ def inputs_digest(lock_path: Path) -> str:
         files += [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     total = hashlib.sha256()
     for file in sorted(file for file in files if "__pycache__" not in file.parts):
-        shown = file.relative_to(paths.ROOT if file.is_relative_to(paths.ROOT) or own is None else own)
-        total.update(f"{shown}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+        relative = file.relative_to(paths.ROOT if file.is_relative_to(paths.ROOT) or own is None else own)
+        total.update(f"{relative}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
 
 

@@ -58,7 +58,7 @@ def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: 
 
 
 def locked(
-    candidate: Candidate, known: Repositories, system: OperatingSystem, arch: Arch, *, hold: bool, why: str
+    candidate: Candidate, published: Repositories, system: OperatingSystem, arch: Arch, *, hold: bool, why: str
 ) -> LockedComponent:
     """A vendor's candidate as an entry of the lock."""
     offer = candidate.offer
@@ -70,7 +70,7 @@ def locked(
         packages = {n.format(**names): exact.format(**names) for n, exact in offer.repository.packages.items()}
     elif offer.download:
         digests = candidate.release.sha256 if candidate.release else {}
-        key = known.keys.get(offer.download.key)
+        key = published.keys.get(offer.download.key)
         artifact = Artifact(
             url=offer.download.url.format(**names),
             sha256=digests.get(arch) or digests.get("any"),
@@ -94,7 +94,7 @@ def repositories(
     chosen: Mapping[str, Candidate], catalog: Catalog, os_name: str, arch: Arch
 ) -> tuple[dict[str, Repository], dict[str, str]]:
     """The vendors' repositories of the candidates, and for each candidate what is not resolved."""
-    rows: dict[str, Repository] = {}
+    sources: dict[str, Repository] = {}
     unresolved: dict[str, str] = {}
     system = catalog.operating_systems[os_name]
     for name, candidate in chosen.items():
@@ -108,19 +108,19 @@ def repositories(
         elif offer.repository and offer.repository.name == BASE_IMAGE:
             pass
         elif offer.repository:
-            row = catalog.repositories.repositories[offer.repository.name]
+            entry = catalog.repositories.repositories[offer.repository.name]
             key = key_of(offer.repository.name, catalog, os_name)
-            place = address(row, catalog, os_name, arch)
+            place = address(entry, catalog, os_name, arch)
             missing.append(DIGESTS)
             missing += [] if key.fingerprint else ["the repository's key"]
             missing += [] if place.url else [f"the repository's address for {os_name}-{arch}"]
             if isinstance(offer, InheritedOffer) and candidate.text and candidate.text not in offer.seen:
-                origin = address(row, catalog, offer.origin, arch)
+                origin = address(entry, catalog, offer.origin, arch)
                 missing += [] if origin == place else [f"{UNSEEN} {candidate.text} as that for {offer.origin} has"]
-            rows[offer.repository.name] = Repository(
-                kind=row.kind,
+            sources[offer.repository.name] = Repository(
+                kind=entry.kind,
                 suites=[place.suite] if place.suite else [],
-                components=row.components,
+                components=entry.components,
                 url=place.url,
                 key_url=key.url,
                 key_fingerprint=key.fingerprint or "",
@@ -128,4 +128,4 @@ def repositories(
         missing += [system.unresolved[name]] if name in system.unresolved else []
         if missing and (offer.download or offer.repository):
             unresolved[name] = ", ".join(missing)
-    return rows, unresolved
+    return sources, unresolved

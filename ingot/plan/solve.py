@@ -30,7 +30,7 @@ def want(text: str, catalog: Catalog, option: str = "--want", hint: str = WANT) 
     if match is None:
         raise UsageError(f"not a requirement: {text!r}", place=option, hint=hint)
     name, spec = match[1], match[2].strip()
-    _known(name, catalog, option)
+    _require_component(name, catalog, option)
     try:
         SpecifierSet(spec)
     except InvalidSpecifier:
@@ -44,7 +44,7 @@ def setting(text: str, catalog: Catalog) -> Need:
     if match is None:
         return want(text, catalog, "--set", SET)
     name, fact, value = match.groups()
-    _known(name, catalog, "--set")
+    _require_component(name, catalog, "--set")
     offers = catalog.components[name].offers
     facts: list[Facts] = [offer.facts for offer in offers]
     facts += [release.facts for offer in offers for release in offer.releases.values()]
@@ -57,7 +57,7 @@ def setting(text: str, catalog: Catalog) -> Need:
     return Need(name, "*", f"--set {text}", facts={fact: values[value]})
 
 
-def _known(name: str, catalog: Catalog, option: str) -> None:
+def _require_component(name: str, catalog: Catalog, option: str) -> None:
     if name not in catalog.components:
         hint = nearest(name, catalog.components)
         raise UsageError(f"unknown component {name!r}", place=option, hint=hint)
@@ -72,11 +72,11 @@ def context_of(os_name: str, arch: str, platform: str = "", accelerator: str = "
     return Context(os_name, arch, platform, facts["accelerator"], facts["generation"], family, facts["nvswitch"])
 
 
-def relock(catalog: Catalog, target: Target, row: Image, settings: Iterable[str], instance_type: str) -> Lock:
+def relock(catalog: Catalog, target: Target, image: Image, settings: Iterable[str], instance_type: str) -> Lock:
     """The stack resolved again with other settings, and for an instance type if one is named; nothing is written."""
     wishes = [setting(text, catalog) for text in settings]
-    context = context_of(target.os, target.arch, row.platform, row.accelerator, instance_type)
-    wishes += driver_needs(describe(instance_type)) if instance_type and "nvidia_driver" in row.parts else []
+    context = context_of(target.os, target.arch, image.platform, image.accelerator, instance_type)
+    wishes += driver_needs(describe(instance_type)) if instance_type and "nvidia_driver" in image.parts else []
     return make(catalog, target, wishes=wishes, context=context).lock
 
 

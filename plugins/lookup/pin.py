@@ -35,13 +35,12 @@ RETURN = r"""
 _raw:
   description: >-
     For each term a dictionary with C(name), C(version), C(source), C(packages) (a list of C(name) and C(version)),
-    C(closure) (the same with those of the vendor's packages that they need), C(wheels) (a list of C(name), C(version),
-    C(filename) and C(sha256)), C(artifact) (for a vendor's file its C(url) and C(sha256)), C(unpacked) (C(url) and
-    C(sha256) of a package that is not installed, but whose files are used, which the fact of that name names; it is not
-    among C(packages)), C(hold), C(facts), C(repositories) (the vendor's repository that the packages come from, if they
-    do, with C(name), C(kind), C(url), C(suites), C(components), C(key_url) and C(key_fingerprint)) and C(missing) (what
-    is left out of it, with the reason); or, for a component that the operating system does not have, C(name),
-    C(left_out) with the reason, and empty lists.
+    C(closure) (the same with the vendor's packages that they depend on), C(wheels) (a list of C(name), C(version),
+    C(filename) and C(sha256)), C(artifact) (C(url) and C(sha256) of a vendor's file), C(unpacked) (C(url) and C(sha256)
+    of the package in the fact of that name, which is not in C(packages) and not installed, but unpacked), C(hold),
+    C(facts), C(repositories) (the vendor's repository of the packages, if any, with C(name), C(kind), C(url),
+    C(suites), C(components), C(key_url) and C(key_fingerprint)) and C(missing) (the left-out parts with the reason);
+    or, for a component that the operating system does not have, C(name), C(left_out) with the reason, and empty lists.
   type: list
   elements: dict
 """
