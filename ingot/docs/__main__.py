@@ -1,4 +1,4 @@
-"""`python -m ingot.docs`, which `make docs` runs: writes every generated page."""
+"""Writes every generated page; `make docs` runs it as `python -m ingot.docs`."""
 
 from ingot import paths
 from ingot.catalog.read import read_catalog

@@ -10,4 +10,4 @@ def containers(catalog: Catalog) -> str:
     for name, row in catalog.containers.items():
         parent = f"`{row.parent}`" if row.parent else "the bare system"
         rows.append([f"`{name}`", parent, ", ".join(row.accelerators), row.summary])
-    return table(["container", "FROM", "variants", "what it is"], rows)
+    return table(["container", "FROM", "variants", "description"], rows)

@@ -1,4 +1,4 @@
-"""Markdown from text: Ansible's markup (`C(...)`, `O(...)` and the rest), tables, wrapped paragraphs.
+"""Markdown: conversion of Ansible's markup (`C(...)`, `O(...)` …), tables, wrapped paragraphs.
 
 The markup is that of https://docs.ansible.com/ansible/latest/dev_guide/ansible_markup.html.
 """
@@ -15,27 +15,27 @@ from ingot.errors import IngotError
 
 COLLECTION = "ingot.ml"
 WIDTH = 120
-# What must not be torn apart at the end of a line: code, links.
+# Code and links, which are not broken across lines.
 WHOLE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)|\[[^\]]*\]\([^)]*\)")
-# What would begin a list, a heading or a quotation if it came first on a line.
+# Text that would start a list, a heading or a quotation at the start of a line.
 MARKER = re.compile(r" (?=(?:[-+*>]|#+|\d+[.)])(?: |$))")
 JOINED = "\0"
 
 
 def escape(text: str) -> str:
-    """Plain text such that Markdown shows it as it is."""
+    """Plain text with Markdown's special characters escaped."""
     return re.sub(r"([\\`*<\[\]])|(?<!\w)_|_(?!\w)", lambda match: f"\\{match[0]}", text)
 
 
 def code(text: str) -> str:
-    """Text as code, whatever backticks are in it."""
+    """Text as code; may contain backticks."""
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
 class _Markdown(Formatter):
-    """Markdown for each kind of markup."""
+    """Formats each kind of markup as Markdown."""
 
     def format_error(self, part: dom.ErrorPart) -> str:
         raise ValueError(part.message)
@@ -84,7 +84,7 @@ class _Markdown(Formatter):
 
 
 class _Roles(LinkProvider):
-    """Links from a role's README to those of the collection's other roles."""
+    """Links from a role's README to the READMEs of other roles of the collection."""
 
     def __init__(self, role: str) -> None:
         self.role = role
@@ -105,33 +105,34 @@ def _linked(text: str, url: str | None) -> str:
 
 
 def render(text: str | Sequence[str], role: str = "", entry: str = "main") -> list[str]:
-    """The paragraphs of a description as Markdown, one line each; IngotError where their markup is wrong.
+    """The paragraphs of a description as Markdown, one line each; IngotError if the markup is invalid.
 
-    `role` is the role that it describes, `entry` the entry point.
+    `role` and `entry` are the role and entry point of the description.
     """
     plugin = dom.PluginIdentifier(f"{COLLECTION}.{role}", "role") if role else None
     context = Context(plugin, entry if role else None)
     try:
-        parts = parse([" ".join(each.split()) for each in ([text] if isinstance(text, str) else text)], context)
+        paragraphs = [text] if isinstance(text, str) else text
+        parts = parse([" ".join(paragraph.split()) for paragraph in paragraphs], context)
         return [
-            format_paragraphs([each], formatter=_Markdown(), link_provider=_Roles(role), current_plugin=plugin)
-            for each in parts
+            format_paragraphs([part], formatter=_Markdown(), link_provider=_Roles(role), current_plugin=plugin)
+            for part in parts
         ]
     except ValueError as error:
-        raise IngotError(f"wrong markup in a description: {error}", place=f"roles/{role}") from None
+        raise IngotError(f"invalid markup in a description: {error}", place=f"roles/{role}") from None
 
 
 def wrapped(text: str, indent: str = "") -> str:
-    """Markdown text on lines of at most 120 characters, `indent` before all but the first."""
-    whole = WHOLE.sub(lambda match: match[0].replace(" ", JOINED), text)
+    """Markdown text wrapped at 120 characters, with `indent` before every line but the first."""
+    joined = WHOLE.sub(lambda match: match[0].replace(" ", JOINED), text)
     lines = textwrap.wrap(
-        MARKER.sub(JOINED, whole), WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        MARKER.sub(JOINED, joined), WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
     return "\n".join(lines).replace(JOINED, " ")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; a `|` in a cell is escaped, in code as well, as GitHub's Markdown has it."""
+    """A Markdown table; a `|` in a cell is escaped, also in code, as GitHub requires."""
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     lines += [f"| {' | '.join(cell.strip().replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
     return "\n".join(lines)

@@ -16,7 +16,7 @@ def matrix(catalog: Catalog, stack: str) -> str:
 
 
 def _cell(lock: Lock, name: str) -> str:
-    """What a lock has of a component, or of a part of one."""
+    """The version of a component or part in a lock."""
     if name in lock.left_out:
         return "left out"
     return (lock.components[name].version or UNKNOWN) if name in lock.components else "included"

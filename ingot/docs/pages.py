@@ -1,7 +1,7 @@
-"""Every page with generated parts: the support matrix, the containers, the rules on variables, and a role's face.
+"""Every page with generated parts: the support matrix, the containers, the rules on variables, files of roles.
 
-In a page that people write, what is generated stands between two marks. A role's `meta/main.yml` and `README.md` are
-generated whole. The rules go to the role `doctor` as well, whose program judges by them.
+In handwritten pages, generated parts are between two marks. A role's `meta/main.yml` and `README.md` are fully
+generated. The rules also go to the role `doctor`, whose program applies them.
 """
 
 import json
@@ -22,11 +22,11 @@ END = "<!-- /{} -->"
 
 
 def replaced(text: str, name: str, content: str) -> str:
-    """`text` with what stands between the marks of `name` replaced by `content`."""
+    """`text` with `content` between the marks of `name`."""
     begin, end = BEGIN.format(name), END.format(name)
     before, mark, rest = text.partition(begin)
     if not mark or end not in rest:
-        raise IngotError(f"the marks {begin} and {end} are missing", hint="put them where the table belongs")
+        raise IngotError(f"missing marks {begin} and {end}", hint="add them where the table belongs")
     return f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"
 
 

@@ -1,6 +1,6 @@
-"""A role's face: `meta/main.yml` for Galaxy and `README.md`, from its argument specs, its defaults and the catalog.
+"""A role's `meta/main.yml` for Galaxy and `README.md`, from its argument specs, its defaults and the catalog.
 
-The collection's author, licence and oldest Ansible stand once, in `galaxy.yml` and `meta/runtime.yml`.
+The collection's author, licence and oldest Ansible are in `galaxy.yml` and `meta/runtime.yml`.
 """
 
 import re
@@ -26,9 +26,9 @@ NOTICE = "Written by `make docs` from meta/argument_specs.yml, defaults/main.yml
 
 @dataclass(frozen=True)
 class Role:
-    """A role: its entry points as `meta/argument_specs.yml` has them, its defaults, the systems it is offered on.
+    """A role: its entry points from `meta/argument_specs.yml`, its defaults, and its systems.
 
-    `component` is the catalog's entry of the same name, if there is one; `names` are those of the catalog's systems.
+    `component` is the catalog's entry of the same name, if any; `names` has the display names of the catalog's systems.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class Role:
 
     @property
     def summary(self) -> str:
-        """What it does, in one line without markup or period."""
+        """The purpose in one line, without markup or period."""
         return str(self.entries["main"]["short_description"]) if "main" in self.entries else SHARED
 
 
@@ -70,7 +70,7 @@ def read_role(path: Path, catalog: Catalog) -> Role:
 
 
 def offered(catalog: Catalog, component: Component | None) -> dict[str, OperatingSystem]:
-    """The systems that a component is offered on; all of the catalog's for a role that is no component's."""
+    """The systems of a component; all systems of the catalog for a role without a component."""
     names = {name for offer in component.offers for name in offer.os} if component else set(catalog.operating_systems)
     return {name: system for name, system in catalog.operating_systems.items() if name in names}
 
@@ -78,27 +78,27 @@ def offered(catalog: Catalog, component: Component | None) -> dict[str, Operatin
 def platforms(systems: Iterable[OperatingSystem]) -> dict[str, list[str]]:
     """Galaxy's names of operating systems, with their releases.
 
-    Galaxy has one platform for RHEL and its rebuilds, and knows releases of Debian and Ubuntu by their code names.
+    Galaxy has one platform for RHEL and its rebuilds, and names releases of Debian and Ubuntu by code name.
     """
-    found: dict[str, list[str]] = {}
+    releases_by_platform: dict[str, list[str]] = {}
     for system in systems:
         if system.family == "Debian":
             platform, release = system.distribution, system.codename or system.version
         else:
             platform, release = "Amazon Linux" if system.distribution == "Amazon" else "EL", system.version
-        releases = found.setdefault(platform, [])
+        releases = releases_by_platform.setdefault(platform, [])
         if release not in releases:
             releases.append(release)
-    return found
+    return releases_by_platform
 
 
 def oldest_ansible() -> str:
-    """The oldest ansible-core that the collection is for, such as 2.17; `meta/runtime.yml` says it."""
+    """The oldest supported ansible-core, such as 2.17, from `meta/runtime.yml`."""
     runtime = paths.ROOT / "meta" / "runtime.yml"
     required = str(read(runtime)[0]["requires_ansible"])
     if match := re.match(r">=(\d+\.\d+)", required):
         return match[1]
-    raise IngotError(f"requires_ansible is {required!r}, without an oldest version", place=str(runtime))
+    raise IngotError(f"requires_ansible has no oldest version: {required!r}", place=str(runtime), hint="write >=2.17")
 
 
 def meta(role: Role) -> str:
@@ -131,35 +131,35 @@ def readme(role: Role) -> str:
 
 
 def _described(role: Role, entry: str, spec: Mapping[str, Any]) -> list[str]:
-    paragraphs = [wrapped(each) for each in render(spec.get("description", []), role.name, entry)]
+    paragraphs = [wrapped(paragraph) for paragraph in render(spec.get("description", []), role.name, entry)]
     example = spec.get("examples", "").strip()
     return [*paragraphs, *([f"```yaml\n{example}\n```"] if example else [])]
 
 
 def _systems(role: Role) -> list[str]:
-    """The section on operating systems: those that the role supports, and why it or a part of it is left out."""
+    """The section on operating systems: supported ones, and reasons for left out ones or parts."""
     lines = [f"- {escape(system.name)}{_only(role, name)}" for name, system in role.systems.items()]
     parts = ["## Systems", "\n".join(lines)]
     reasons: dict[tuple[str, str], list[str]] = {}
     if role.component:
-        for name, why in role.component.left_out.items():
-            reasons.setdefault(("", why), []).append(role.names[name])
+        for name, reason in role.component.left_out.items():
+            reasons.setdefault(("", reason), []).append(role.names[name])
         for part, names in role.component.parts_left_out.items():
-            for name, why in names.items():
-                reasons.setdefault((part, why), []).append(role.names[name])
+            for name, reason in names.items():
+                reasons.setdefault((part, reason), []).append(role.names[name])
     lines = [
-        wrapped(f"- {f'`{part}` on ' if part else ''}{escape(', '.join(names))}: {escape(why)}.", "  ")
-        for (part, why), names in reasons.items()
+        wrapped(f"- {f'`{part}` on ' if part else ''}{escape(', '.join(names))}: {escape(reason)}.", "  ")
+        for (part, reason), names in reasons.items()
     ]
     return [*parts, "Left out:", "\n".join(lines)] if lines else parts
 
 
 def _only(role: Role, system: str) -> str:
-    """The architectures of a system that a component is offered for, where these are not all."""
-    known = role.systems[system].architectures
+    """A note on the architectures of a component on a system, unless it has all."""
+    architectures = role.systems[system].architectures
     offers = role.component.offers if role.component else []
-    there = {arch for offer in offers if system in offer.os for arch in offer.arch} or {*known}
-    return "" if there.issuperset(known) else f", {' and '.join(sorted(there))} only"
+    offered_for = {arch for offer in offers if system in offer.os for arch in offer.arch} or {*architectures}
+    return "" if offered_for.issuperset(architectures) else f", {' and '.join(sorted(offered_for))} only"
 
 
 def options(role: Role, entry: str) -> str:
@@ -181,7 +181,7 @@ def _default(role: Role, name: str, option: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value as people write it in YAML."""
+    """A value as written in YAML."""
     if value == "":
         return '""'
     return value if isinstance(value, str) else flow(value)

@@ -6,7 +6,7 @@ from ingot.docs.markdown import table
 
 def rules(rows: list[SettingRule]) -> str:
     """A Markdown table of the rules about environment variables."""
-    head = ["variable", "the rule", "where", "severity", "why, and what to do", "source"]
+    head = ["variable", "rule", "where", "severity", "reason and fix", "source"]
     return table(head, [_row(rule) for rule in rows])
 
 

@@ -46,7 +46,7 @@ def test_a_list_of_paragraphs_stays_one_and_each_paragraph_is_one_line() -> None
 
 
 def test_wrong_markup_is_an_error_that_names_the_role() -> None:
-    with pytest.raises(IngotError, match="wrong markup") as caught:
+    with pytest.raises(IngotError, match="invalid markup") as caught:
         render("see C(ldconfig", "efa")
     assert caught.value.place == "roles/efa"
 
