@@ -1,12 +1,12 @@
-"""Turns a lock into a folder that replays its build: signed indexes and packages of Debian's archive, wheels of PyPI.
+"""Writes all files that builds of a lock download to a folder: Debian packages, wheels, files of vendors.
 
-    DIR/debian/, DIR/debian-security/    as in the archive: dists/ with what the signed InRelease names, pool/
+    DIR/debian/, DIR/debian-security/    as in the archive: dists/ with the indexes of the signed InRelease, pool/
     DIR/simple/NAME/                     wheels as a simple index (PEP 503)
     DIR/vendors/REPOSITORY/OS-ARCH/      as a vendor's repository: its signed index, and the lock's packages
-    DIR/files/HOST/                      files that vendors publish, at their addresses
+    DIR/files/HOST/                      files of vendors, at the paths of their URLs
 
-Several operating systems share a folder. Packages come first and a suite's InRelease last, so that a folder whose
-making was interrupted is what it was before, or as good as new.
+Several operating systems share a folder. Packages are written first and the InRelease of a suite last, so that an
+interrupted run leaves the mirror in its old state or complete.
 """
 
 import re
@@ -32,17 +32,17 @@ from ingot.sources.download import File, download, sha256, size
 from ingot.sources.indexes import read_index
 from ingot.sources.web import CONNECTIONS, client
 
-# What apt reads of a suite; the archive has each in several compressions.
+# Indexes of a suite; the archive has each in several compressions.
 INDEX = re.compile(r"^ ([0-9a-f]{64}) +(\d+) (\S+\.(?:xz|bz2))$", re.MULTILINE)
-# Room beside what is downloaded.
+# Free space to keep besides the downloads.
 SPARE_GIB = 1
 
 
 @dataclass(frozen=True)
 class Made:
-    """A mirror as it is now: how many files the lock needs of it, their bytes, and how many had to be downloaded.
+    """A mirror: the number of files that the lock needs, their size, and the bytes downloaded in this run.
 
-    `not_in_it` are components that the lock does not say enough of: packages of a system whose archive is not read.
+    `not_in_it` has components that the lock does not resolve, with reasons.
     """
 
     path: str
@@ -58,7 +58,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite to mirror: its address, the text of its signed index, which components of it, and for which machine."""
+    """A suite to mirror: its URL, the text of its InRelease, its components and architecture."""
 
     name: str
     url: str
@@ -77,17 +77,17 @@ def _suite(name: str, archive: Archive, components: Sequence[str], arch: Arch) -
 
 
 def _site(suite: str) -> str:
-    """The folder of the archive that has `suite`, relative to the mirror."""
+    """The folder of the suite's archive, relative to the mirror."""
     return "debian-security" if suite.endswith("-security") else "debian"
 
 
 def _indexes(text: str) -> dict[str, tuple[str, int]]:
-    """Path to SHA-256 and size in bytes of the indexes that an InRelease names."""
+    """SHA-256 and size in bytes of the indexes in an InRelease, by path."""
     return {path: (digest, int(size)) for digest, size, path in INDEX.findall(text)}
 
 
 def _by_hash(path: str, digest: str) -> Path:
-    """Where apt looks for an index, relative to its suite; there a new one does not replace the old one."""
+    """The path at which apt requests an index, relative to its suite; a new one does not replace the old one."""
     return Path(path).parent / "by-hash" / "SHA256" / digest
 
 
@@ -97,21 +97,21 @@ def _index_of(part: str, arch: Arch) -> str:
 
 
 def _has_index(dest: Path, suite: str, part: str, arch: Arch) -> bool:
-    """Whether the mirror has a component's index of a suite, and with it packages that it names."""
+    """Whether the mirror has the index of a suite's component, and so its packages."""
     home = dest / _site(suite) / "dists" / suite
-    named = _indexes((home / "InRelease").read_text()) if (home / "InRelease").exists() else {}
+    indexes = _indexes((home / "InRelease").read_text()) if (home / "InRelease").exists() else {}
     path = _index_of(part, arch)
-    return path in named and (home / _by_hash(path, named[path][0])).exists()
+    return path in indexes and (home / _by_hash(path, indexes[path][0])).exists()
 
 
 def _index_files(dest: Path, suite: Suite) -> list[File]:
-    """The indexes of a suite that apt reads, and those of other architectures that the mirror has already."""
+    """The indexes of a suite that apt reads, and those of other architectures that are already in the mirror."""
     wanted = {_index_of(part, suite.arch) for part in suite.components}
     wanted |= {f"{part}/i18n/Translation-en.{kind}" for part in suite.components for kind in ("xz", "bz2")}
     old = dest / suite.folder / "InRelease"
     if old.exists():
-        had = _indexes(old.read_text())
-        wanted |= {path for path, (digest, _) in had.items() if (old.parent / _by_hash(path, digest)).exists()}
+        previous = _indexes(old.read_text())
+        wanted |= {path for path, (digest, _) in previous.items() if (old.parent / _by_hash(path, digest)).exists()}
     return [
         File(
             f"{suite.url}dists/{suite.name}/{_by_hash(path, digest)}",
@@ -141,7 +141,7 @@ def _wheels(dest: Path, name: str) -> Path:
 
 
 def _write_index(folder: Path) -> None:
-    """Write the page of the simple index that lists the wheels in `folder`."""
+    """Write the page of the simple index for the wheels in `folder`."""
     links = [
         f'<a href="{quote(wheel.name)}#sha256={sha256(wheel)}">{wheel.name}</a><br>'
         for wheel in sorted(folder.glob("*.whl"))
@@ -156,9 +156,9 @@ def _read(catalog: Catalog, os_name: str, arch: str) -> Archive:
 
 
 def _tools(dest: Path, catalog: Catalog, lock: Lock, archive: Archive) -> tuple[list[Suite], list[File]]:
-    """The suites and the packages of the container that makes disks, which runs on this machine.
+    """The suites and packages of the disk tools container, which runs on this machine.
 
-    Those that the mirror has for another lock stay: newer indexes might not name its packages any more.
+    Suites that are in the mirror for another lock stay: newer indexes may no longer list its packages.
     """
     tools = read_tools(TOOLS / "tools.yml")
     owner = next(
@@ -174,18 +174,18 @@ def _tools(dest: Path, catalog: Catalog, lock: Lock, archive: Archive) -> tuple[
 
 
 def plan(dest: Path, catalog: Catalog, lock: Lock) -> tuple[list[Suite], list[File]]:
-    """The suites and all files that a mirror in `dest` needs for `lock`."""
+    """The suites and files that a mirror in `dest` needs for `lock`."""
     archive = _read(catalog, lock.os, lock.arch)
     if gone := archive.gone(lock.packages):
         raise IngotError(
-            f"the archive no longer holds {len(gone)} pinned packages: {', '.join(gone[:5])}"
+            f"the archive no longer has {len(gone)} pinned packages: {', '.join(gone[:5])}"
             + (" …" if len(gone) > 5 else ""),
-            hint=f"run `ingot lock --os {lock.os} --arch {lock.arch} --keep`, which renews those pins alone",
+            hint=f"update only those pins with `ingot lock --os {lock.os} --arch {lock.arch} --keep`",
         )
     suites = [_suite(name, archive, lock.archive.components, lock.arch) for name in lock.repositories["debian"].suites]
     more, files = _tools(dest, catalog, lock, archive)
-    there = {(each.name, each.arch) for each in suites}
-    suites += [suite for suite in more if (suite.name, suite.arch) not in there]
+    planned = {(suite.name, suite.arch) for suite in suites}
+    suites += [suite for suite in more if (suite.name, suite.arch) not in planned]
     files += _package_files(dest, archive, list(lock.packages.values()))
     files += _wheel_files(dest, lock)
     files += [file for suite in suites for file in _index_files(dest, suite)]
@@ -193,54 +193,55 @@ def plan(dest: Path, catalog: Catalog, lock: Lock) -> tuple[list[Suite], list[Fi
 
 
 def vendors_plan(dest: Path, lock: Lock, tell: Callable[[str], None]) -> tuple[dict[Path, bytes], list[File]]:
-    """The signed indexes of the vendors' repositories of `lock`, by path, and all files that it names of vendors.
+    """The signed indexes of the vendors' repositories of `lock`, by path, and the vendors' files in `lock`.
 
-    Raises IngotError when the lock does not say all of them, or an index is not signed by the lock's key.
+    Raises IngotError if files are unresolved, or an index is not signed by the lock's key.
     """
-    lacking = [
+    unresolved = [
         name
         for name, entry in lock.components.items()
         if (entry.source in lock.repositories and lock.repositories[entry.source].url and not entry.files)
         or (entry.artifact and not entry.artifact.sha256)
     ]
-    if lacking:
+    if unresolved:
         raise IngotError(
-            f"{lock.key} is not resolved: {', '.join(lacking)}",
-            hint=f"`ingot lock record --os {lock.os} --arch {lock.arch}` records what vendors' hosts answer",
+            f"{lock.key} is not fully resolved: {', '.join(unresolved)}",
+            hint=f"run `ingot lock record --os {lock.os} --arch {lock.arch}`",
         )
     files: list[File] = []
-    used: dict[str, Path] = {}
+    homes: dict[str, Path] = {}
     for entry in lock.components.values():
         if entry.artifact and entry.artifact.sha256:
             parts = urlsplit(entry.artifact.url)
             place = dest / "files" / parts.netloc.replace(":", "_") / parts.path.lstrip("/")
             files.append(File(entry.artifact.url, place, entry.artifact.sha256))
         if entry.files:
-            home = used.setdefault(entry.source, dest / "vendors" / entry.source / lock.key)
+            home = homes.setdefault(entry.source, dest / "vendors" / entry.source / lock.key)
             url = lock.repositories[entry.source].url.rstrip("/")
-            files += [File(f"{url}/{one.path}", home / one.path, one.sha256, one.size) for one in entry.files.values()]
+            files += [
+                File(f"{url}/{file.path}", home / file.path, file.sha256, file.size) for file in entry.files.values()
+            ]
     indexes = {
         home / path: content
-        for name, home in used.items()
+        for name, home in homes.items()
         for path, content in read_index(name, lock.repositories[name], lock.arch, tell).files.items()
     }
-    # Components share what they need.
+    # Components share dependencies.
     return indexes, list({file.path: file for file in files}.values())
 
 
 def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made:
-    """Make `dest` hold what a build of any image of `lock`, or of the one whose part it is, reads from the network, all
-    of it verified.
+    """Download and verify all files that builds of `lock` read from the network to `dest`.
 
-    What is there already is kept, and files that broke off are continued. Raises UsageError where `dest` can be no
-    folder, IngotError where something cannot be had as the lock says, where room lacks, or while another run fills it.
+    Keeps existing files and resumes partial downloads. Raises UsageError if `dest` cannot be a folder, IngotError if a
+    file is not available as locked, if disk space is short, or if another run is writing to `dest`.
     """
     dest = dest.expanduser().resolve()
     try:
         (dest / "simple").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"this can be no folder: {error.strerror}", place=str(dest)) from None
-    with alone(dest, f"another `ingot mirror` is filling {dest}"):
+        raise UsageError(f"cannot create the folder: {error.strerror}", place=str(dest)) from None
+    with alone(dest, f"another `ingot mirror` is writing to {dest}"):
         suites: list[Suite] = []
         indexes: dict[Path, bytes] = {}
         files: list[File] = []
@@ -253,7 +254,7 @@ def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made
                 files += more
         require_space(dest, sum(file.missing for file in files) / GIB + SPARE_GIB)
         with progress.phase("download"):
-            came = download(files, lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"))
+            downloaded = download(files, lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"))
             for name in lock.wheels:
                 _write_index(_wheels(dest, name))
             for suite in suites:
@@ -263,5 +264,5 @@ def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made
                     temporary.write_bytes(content)
     seconds = {name: round(took, 1) for name, took in progress.seconds.items()}
     size = sum(file.path.stat().st_size for file in files)
-    missing = {name: what for name, what in lock.unresolved.items() if name in lock.components}
-    return Made(str(dest), lock.stack, lock.os, lock.arch, len(files), size, came, missing, seconds)
+    missing = {name: reason for name, reason in lock.unresolved.items() if name in lock.components}
+    return Made(str(dest), lock.stack, lock.os, lock.arch, len(files), size, downloaded, missing, seconds)

@@ -1,4 +1,4 @@
-"""Serves a mirror's folder over HTTP: several requests at a time, and parts of files to who continues a download."""
+"""Serves a mirror over HTTP, with concurrent requests and byte ranges for resumed downloads."""
 
 import os
 import re
@@ -14,7 +14,7 @@ RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 class _Part:
-    """A file to read from, which ends `length` bytes after where it stands."""
+    """The next `length` bytes of an open file."""
 
     def __init__(self, file: BinaryIO, length: int) -> None:
         self._file, self._left = file, length
@@ -30,21 +30,21 @@ class _Part:
 
 class _Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Without, each small answer waits for the acknowledgement of its head.
+    # Unbuffered, each small response waits for the acknowledgement of its header.
     wbufsize = 1 << 16
 
     def send_head(self) -> Any:
-        """The head of an answer; what is returned is its body."""
-        # Hidden are the parts of files that are not whole yet.
-        if any(word.startswith(".") for word in self.path.split("/")):
+        """Send the header of a response; returns its body."""
+        # Hidden files are partial downloads.
+        if any(part.startswith(".") for part in self.path.split("/")):
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
         path = Path(self.translate_path(self.path))
-        asked = RANGE.fullmatch(self.headers.get("Range", ""))
-        if asked is None or not path.is_file():
+        requested = RANGE.fullmatch(self.headers.get("Range", ""))
+        if requested is None or not path.is_file():
             return super().send_head()
         size = path.stat().st_size
-        first, last = int(asked[1]), min(int(asked[2] or size - 1), size - 1)
+        first, last = int(requested[1]), min(int(requested[2] or size - 1), size - 1)
         if first > last:
             self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
             self.send_header("Content-Range", f"bytes */{size}")
@@ -65,21 +65,21 @@ class _Handler(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say what could not be answered."""
+        """Log only errors."""
         if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST:
             super().log_request(code, size)
 
     def log_error(self, format: str, *args: Any) -> None:
-        """Say nothing twice."""
+        """Log nothing: log_request has logged it."""
 
 
 def server(folder: Path, bind: str, port: int) -> ThreadingHTTPServer:
-    """A server of the mirror in `folder` that listens, at any free port where `port` is 0, and does not answer yet.
+    """A server of the mirror in `folder` that listens but does not respond yet; on any free port if `port` is 0.
 
-    Raises UsageError when the folder is no mirror, IngotError when the address cannot be had.
+    Raises UsageError if the folder is not a mirror, IngotError if the address is not available.
     """
     if not any((folder / name).is_dir() for name in ("debian/dists", "vendors", "files")):
-        raise UsageError("this is no mirror", place=str(folder), hint="make one with `ingot mirror DIR`")
+        raise UsageError("not a mirror", place=str(folder), hint="make one with `ingot mirror DIR`")
     try:
         return ThreadingHTTPServer((bind, port), partial(_Handler, directory=os.fspath(folder)))
     except (OSError, OverflowError) as error:

@@ -108,10 +108,10 @@ def test_a_server_that_is_stopped_ends_well(folder: Path, how: signal.Signals) -
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["serve", "nowhere"], 2, "this is no mirror"),
+        (["serve", "nowhere"], 2, "not a mirror"),
         (["serve", "nowhere", "--port", "70000"], 2, "--port"),
         (["serve", "{folder}", "--bind", "192.0.2.1"], 1, "cannot listen on 192.0.2.1:8080"),
-        (["mirror", "README.md"], 2, "this can be no folder"),
+        (["mirror", "README.md"], 2, "cannot create the folder"),
         (["mirror", "{folder}", "--os", "debian14"], 2, "known: "),
         (["mirror", "{folder}", "--stack", "2020.01"], 2, "unknown stack"),
         (["mirror"], 2, "DIR"),

@@ -82,7 +82,7 @@ def test_packages_files_and_signed_indexes_are_as_the_vendor_has_them(
 
 
 def test_what_is_not_recorded_is_named_with_how_to_record_it(lock: Lock, tmp_path: Path) -> None:
-    with pytest.raises(IngotError, match="is not resolved: nccl, gdrcopy, nvidia_driver, efa") as caught:
+    with pytest.raises(IngotError, match="is not fully resolved: nccl, gdrcopy, nvidia_driver, efa") as caught:
         made(tmp_path / "mirror", lock)
     assert "ingot lock record" in caught.value.hint
 
