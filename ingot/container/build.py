@@ -1,7 +1,7 @@
 """Builds framework containers: the base from the lock by the collection's roles, then each container FROM it.
 
-The inputs of a container are copied into a folder, which is Docker's context. The digest over the folder and over the
-parent's digest is a label of the image; where it differs, the image is built again.
+The inputs of a container are copied to a folder, which is Docker's context. An image is labelled with the digest of
+this folder and its parent's digest, and is rebuilt if that changes.
 """
 
 import hashlib
@@ -33,13 +33,13 @@ from ingot.sources import origins
 
 CONTAINERS = paths.ROOT / "containers"
 DOCKERFILE = "Dockerfile"
-# The folders of the Dockerfiles of rows without a parent, of rows with one, and of the bare system from a registry.
+# Folders of Dockerfiles: for containers without a parent, for those with one, for the bare system from a registry.
 BASE, LEAF, SYSTEM = "base", "leaf", "system"
-# What programs share, copied beside them; the stage of the leaves' Dockerfile that has all but the programs.
+# The module that programs share; the stage of the leaves' Dockerfile without the programs.
 PROGRAMS, PACKAGES = "ingot_train", "packages"
-# Inputs of the base besides its lock, in the checkout.
+# Inputs of the base in the checkout, besides its lock.
 ROOT_INPUTS = (f"containers/{BASE}", "galaxy.yml", "meta", "playbooks", "plugins", "roles")
-# What is in a container's folder and read by no build.
+# Files in a container's folder that builds do not read.
 UNUSED = ("README.md", "smoke.yml", "*.in", "left-out-*.txt", "__pycache__")
 INPUTS_LABEL = "ingot.inputs"
 # https://reproducible-builds.org/specs/source-date-epoch/
@@ -48,7 +48,7 @@ EPOCH = "SOURCE_DATE_EPOCH"
 
 @dataclass(frozen=True)
 class Step:
-    """One image of the chain from the base to the leaf: whether it was up to date, seconds to build it, its size."""
+    """One image of the chain from base to leaf: whether it was up to date, build time in seconds, size in bytes."""
 
     container: str
     tag: str
@@ -58,34 +58,36 @@ class Step:
 
 
 def check_nccl(selection: ContainerSelection) -> str:
-    """A sentence about the NCCL in the container; IngotError when base and requirements bring different versions.
+    """A sentence about the NCCL in the container; IngotError if base and requirements have different versions.
 
-    A framework loads its wheel's NCCL, while the base's plugin and tests are made for the base's.
+    A framework loads the NCCL of its wheel, but the plugin and tests of the base are built for the base's NCCL.
     """
     root, lock = selection.chain[0][0], selection.lock
     base = lock.components["nccl"].version if {"nccl"} <= {*selection.roles} & {*lock.components} else ""
-    lists = [CONTAINERS / each / f"requirements-{selection.accelerator}.txt" for each, _ in selection.chain]
+    lists = [CONTAINERS / name / f"requirements-{selection.accelerator}.txt" for name, _ in selection.chain]
     wheels = {path: version for path in lists if (version := requirements.nccl(path))}
     first = base or next(iter(wheels.values()), "")
     for path, version in wheels.items():
         if version != first:
-            where = f"in {root}, by lock {lock.stack} {lock.key}" if base else f"in {next(iter(wheels))}"
-            hint = f"`ingot lock containers` takes that of the lock; or pin nccl to =={version} in the stack"
-            raise IngotError(f"NCCL is {version} here and {first} {where}", place=str(path), hint=hint)
+            where = (
+                f"{root} has {first} by lock {lock.stack} {lock.key}" if base else f"{next(iter(wheels))} has {first}"
+            )
+            hint = f"run `ingot lock containers` to use the lock's, or pin nccl to =={version} in the stack"
+            raise IngotError(f"NCCL versions differ: {version} here, {where}", place=str(path), hint=hint)
     if not base:
-        return f"{first or 'none'} by the requirements; {root} for {selection.accelerator} has none to compare with"
-    return f"{base} in {root}" + (" and by the requirements" if wheels else "; the requirements bring none")
+        return f"{first or 'none'} in the requirements; none in {root} for {selection.accelerator}"
+    return f"{base} in {root}" + (" and in the requirements" if wheels else "; none in the requirements")
 
 
 def system_tag(lock: Lock, image: str) -> str:
-    """The name of the bare system made from a registry's `image`."""
+    """The tag of the bare system built from a registry's `image`."""
     return f"ingot/{SYSTEM}:{lock.key}-{_digest(CONTAINERS / SYSTEM, image)[:12]}"
 
 
 def _system(lock: Lock, log: Path) -> str:
-    """The image of the bare system: from the distribution's archive, or from the registry's image that the lock names.
+    """The image of the bare system, from the distribution's archive or from the lock's image in a registry.
 
-    The latter gets the packages that roles and compilers need, in the day's versions; it is made once.
+    The latter gets the packages that roles and compilers need, in their current versions; it is built once.
     """
     if lock.container_image is None:
         return ensure_base(lock, log=log).tag
@@ -96,28 +98,28 @@ def _system(lock: Lock, log: Path) -> str:
 
 
 def _digest(folder: Path, *others: str) -> str:
-    """SHA-256 over the files of `folder`, by name and content, and over `others`."""
+    """SHA-256 of the names, modes and contents of the files in `folder`, and of `others`."""
     total = hashlib.sha256("\0".join(others).encode())
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         mode = "x" if file.stat().st_mode & 0o100 else "-"
-        shown = f"{file.relative_to(folder)}\0{mode}"
-        total.update(f"{shown}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+        name = f"{file.relative_to(folder)}\0{mode}"
+        total.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
 
 
 def epoch(lock: Path) -> int:
     """The date of all files that a build writes, in seconds since 1970.
 
-    SOURCE_DATE_EPOCH, else the time of the lock's commit: only a new lock changes it, and no package in it is later.
-    Where git does not know the lock, the date of its file.
+    SOURCE_DATE_EPOCH, else the commit time of the lock: only a new lock changes it, and no package in it is later. For
+    a lock outside of git, the modification time of its file.
     """
-    if wanted := os.environ.get(EPOCH, ""):
-        if not wanted.isdecimal():
-            raise UsageError(f"{wanted!r} is not a number of seconds since 1970", place=EPOCH, hint=f"unset {EPOCH}")
-        return int(wanted)
-    words = ["git", "-C", str(lock.parent), "log", "-1", "--format=%ct", "--", lock.name]
+    if given := os.environ.get(EPOCH, ""):
+        if not given.isdecimal():
+            raise UsageError(f"not a number of seconds since 1970: {given!r}", place=EPOCH, hint=f"unset {EPOCH}")
+        return int(given)
+    command = ["git", "-C", str(lock.parent), "log", "-1", "--format=%ct", "--", lock.name]
     try:
-        committed = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+        committed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     except FileNotFoundError:
         committed = ""
     return int(committed or lock.stat().st_mtime)
@@ -125,10 +127,10 @@ def epoch(lock: Path) -> int:
 
 @contextmanager
 def _context(selection: ContainerSelection, name: str, row: Container, date: int) -> Iterator[Path]:
-    """A folder with the inputs of the container `name`, laid out as in the checkout: for a row without a parent the
-    checkout's root with the one lock, else the folder containers.
+    """A folder with the inputs of the container `name`, laid out as the checkout: without a parent, its root with the
+    lock; else its folder containers.
 
-    Its files have the one `date`, whenever they were checked out.
+    All files have the same `date`, whatever their time of checkout.
     """
     with tempfile.TemporaryDirectory(prefix=".context-", dir=selection.dir) as folder:
         context = Path(folder) / "context"
@@ -146,7 +148,7 @@ def _context(selection: ContainerSelection, name: str, row: Container, date: int
 
 
 def _copy(folder: Path, context: Path, names: Iterable[str]) -> None:
-    """Copy the files and folders `names` of `folder` to where they are below it, without what no build reads."""
+    """Copy the files and folders `names` from `folder` to the same paths in `context`, without unused files."""
     ignore = shutil.ignore_patterns(*UNUSED)
     for name in names:
         source, copy = folder / name, context / name
@@ -163,7 +165,7 @@ def _exists(tag: str) -> bool:
 
 
 def inputs_of(tag: str) -> str:
-    """The digest of the inputs of the image `tag`; empty when there is no such image."""
+    """The digest of the inputs of the image `tag`; empty if there is no such image."""
     if not _exists(tag):
         return ""
     return run(
@@ -176,10 +178,10 @@ def _size(tag: str) -> int:
 
 
 def build(selection: ContainerSelection, progress: Progress) -> dict[str, Any]:
-    """Build the container and its ancestors, without those that are up to date; the report."""
+    """Build the container and its ancestors, skip those that are up to date, and return the report."""
     if origins.mirror() is not None:
         variable = origins.VARIABLE
-        raise UsageError("containers are not built from a mirror yet", place=variable, hint=f"unset {variable}")
+        raise UsageError("containers cannot be built from a mirror", place=variable, hint=f"unset {variable}")
     target, lock, date = selection.target, selection.lock, epoch(selection.lock_path)
     nccl = check_nccl(selection)
     select.require_complete(selection, lock.of(selection.roles))
@@ -224,7 +226,7 @@ def _step(
     progress: Progress,
     log: Path,
 ) -> Step:
-    """Build one image of the chain, unless it exists with these inputs."""
+    """Build one image of the chain, unless it exists with the same inputs."""
     tag = selection.tag_of(name)
     tools = f"ingot/container-tools:{selection.target.key}"
     if inputs_of(tag) == arguments["INPUTS"] and (row.parent or _exists(tools)):
@@ -236,15 +238,15 @@ def _step(
             _build_leaf(name, row, arguments | {"PARENT": parent, "TOOLS": tools}, tag, context, log)
         else:
             _build_base(selection, name, arguments | {"BASE_IMAGE": parent}, [tools, tag], context, log)
-        # The previous image of this name would stay, untagged.
+        # Removes the previous image of this name, now untagged.
         run(["docker", "image", "prune", "--force", "--filter", f"label=ingot.container={name}"])
     return Step(name, tag, False, round(time.monotonic() - began, 1), _size(tag))
 
 
 def _build_leaf(name: str, row: Container, arguments: dict[str, str], tag: str, context: Path, log: Path) -> None:
-    """Build the image of the shared Dockerfile, and FROM it that of the container's own where it has one.
+    """Build the image of the shared Dockerfile, then FROM it that of the container's own Dockerfile, if any.
 
-    An image that is not finished has no digest of its inputs, so that an interrupted build is built again.
+    An unfinished image has no digest of its inputs, so that an interrupted build starts again.
     """
     own = (context / name / DOCKERFILE).exists()
     shared = {**arguments, "NAME": name, "COMMAND": shlex.join(row.start)} | ({"INPUTS": ""} if own else {})
@@ -263,7 +265,7 @@ def _build_base(
     context: Path,
     log: Path,
 ) -> None:
-    """Build two images of one Dockerfile; `tags` are those of the tools, by which others are built, and of the base."""
+    """Build two images of one Dockerfile; `tags` are the tag of the build tools and the tag of the base."""
     lock_name, dockerfile = _lock_name(selection.target), f"containers/{BASE}/{DOCKERFILE}"
     arguments |= {
         "STACK": selection.target.stack,

@@ -1,6 +1,6 @@
-"""Runs `docker build` with BuildKit, whose mounts keep tools and caches out of the result.
+"""Runs `docker build` with BuildKit, whose mounts keep tools and caches out of the image.
 
-The client and the engine come in many pairs: newer clients build by the plugin buildx alone, older ones by themselves.
+Newer Docker clients need the plugin buildx for it; older ones have BuildKit built in.
 """
 
 import ast
@@ -18,17 +18,17 @@ from ingot.errors import IngotError
 from ingot.run import run
 from ingot.sources import pypi
 
-# From this version on the client has no BuildKit of its own.
+# Since this version the client has no built-in BuildKit.
 BUILDX_SINCE = Version("23")
-# What of pip's settings says where packages come from. Paths of this machine mean nothing in a build.
+# Settings of pip that locate packages, without paths of this machine, which do not exist in a build.
 SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
 CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
 def _version(client: str) -> Version:
-    printed = subprocess.run([client, "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"\d+\.\d+\.\d+", printed)
-    return Version(found[0]) if found else Version("0")
+    output = subprocess.run([client, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"\d+\.\d+\.\d+", output)
+    return Version(match[0]) if match else Version("0")
 
 
 def _has_buildx(client: str) -> bool:
@@ -38,45 +38,45 @@ def _has_buildx(client: str) -> bool:
 def client() -> str:
     """The first `docker` on PATH that builds with BuildKit."""
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    found = [path for folder in folders if (path := shutil.which("docker", path=folder))]
-    for path in dict.fromkeys(found):
+    paths = [path for folder in folders if (path := shutil.which("docker", path=folder))]
+    for path in dict.fromkeys(paths):
         if _has_buildx(path) or Version("18.9") <= _version(path) < BUILDX_SINCE:
             return path
-    raise IngotError("no docker client here builds with BuildKit", hint="install docker-buildx")
+    raise IngotError("no docker client on PATH supports BuildKit", hint="install docker-buildx")
 
 
-def pip_settings(listed: str) -> tuple[str, str]:
-    """pip's configuration file for a build, and the path of its certificates, from what `pip config list` prints.
+def pip_settings(output: str) -> tuple[str, str]:
+    """pip's configuration file for a build, and the path of its certificates, from the output of `pip config list`.
 
-    What is listed later stands above what is listed earlier, as it does for pip.
+    Later lines override earlier ones, as in pip.
     """
-    found: dict[str, str] = {}
-    for line in listed.splitlines():
+    settings: dict[str, str] = {}
+    for line in output.splitlines():
         if match := re.fullmatch(r"(?:global|install|:env:)\.([a-z-]+)=(['\"].*)", line):
-            found[match[1]] = " ".join(str(ast.literal_eval(match[2])).split())
-    lines = [f"{name} = {found[name]}" for name in SETTINGS if name in found]
-    return "\n".join(["[global]", *lines, ""]), found.get("cert", "")
+            settings[match[1]] = " ".join(str(ast.literal_eval(match[2])).split())
+    lines = [f"{name} = {settings[name]}" for name in SETTINGS if name in settings]
+    return "\n".join(["[global]", *lines, ""]), settings.get("cert", "")
 
 
 def _secrets(folder: Path) -> list[str]:
-    """The options that let pip in a build reach what pip on this machine reaches; nothing of it stays in the image."""
-    listed = run([*pypi.PIP, "config", "list"], doing="reading pip's settings")
-    text, certificates = pip_settings(listed)
+    """Options that give pip in a build the network settings of this machine; none of them stay in the image."""
+    output = run([*pypi.PIP, "config", "list"], doing="reading pip's settings")
+    text, certificates = pip_settings(output)
     (folder / "pip.conf").write_text(text)
-    words = ["--secret", f"id=pip,src={folder / 'pip.conf'}"]
+    options = ["--secret", f"id=pip,src={folder / 'pip.conf'}"]
     for path in (certificates, *(os.environ.get(name, "") for name in CERTIFICATES)):
         if path and Path(path).is_file():
-            return [*words, "--secret", f"id=ca,src={path}"]
-    return words
+            return [*options, "--secret", f"id=ca,src={path}"]
+    return options
 
 
 def build(
     context: Path, dockerfile: str, tag: str, arguments: Mapping[str, str], *, log: Path, options: Iterable[str] = ()
 ) -> None:
-    """Build `dockerfile` of the folder `context` as `tag`; IngotError with the last lines when it fails."""
-    words: list[str | Path] = [client(), "build", "--progress=plain", "--file", context / dockerfile, "--tag", tag]
-    words += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-    # Not below the context, which would be sent along.
+    """Build `dockerfile` of the folder `context` as `tag`; IngotError with the last lines of the log if it fails."""
+    command: list[str | Path] = [client(), "build", "--progress=plain", "--file", context / dockerfile, "--tag", tag]
+    command += [argument for name, value in arguments.items() for argument in ("--build-arg", f"{name}={value}")]
+    # Outside the context, which is sent to Docker.
     with tempfile.TemporaryDirectory(prefix=".secrets-", dir=log.parent) as folder:
         env = {**os.environ, "DOCKER_BUILDKIT": "1"}
-        run([*words, *_secrets(Path(folder)), *options, context], env=env, log=log, doing=f"building {tag}")
+        run([*command, *_secrets(Path(folder)), *options, context], env=env, log=log, doing=f"building {tag}")

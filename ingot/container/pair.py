@@ -1,4 +1,4 @@
-"""Compares a container with the host image that it is to run on: one lock, and what crosses from one to the other."""
+"""Compares a container with a host image: the lock, the driver, and interfaces between the two."""
 
 import hashlib
 import json
@@ -26,19 +26,20 @@ from ingot.run import run
 from ingot.yamlfile import load
 
 FILE = paths.CATALOG / "pairs.yml"
-# What of a wheel's name says for which CUDA it was built.
+# The CUDA major version in the name of a wheel.
 CUDA_MAJOR = re.compile(r"-cu(\d+)$")
-# Components that are for an accelerator alone, so that a container for another one has no use for what it has of them.
+# Components that only containers for nvidia use.
 OF_NVIDIA = ("cuda", "nccl", "aws_ofi_nccl", "gdrcopy", "cuda_compat")
+MANIFEST = "give the manifest.json that a build writes into its image"
 CONTAINER = ["docker", "run", "--rm", "--network=none", "--entrypoint", "python3"]
 
 
 @dataclass(frozen=True)
 class Side:
-    """What is known of a host image or a container: where that was read, and its versions.
+    """The source and versions of a host image or a container.
 
-    `lock_sha256` is empty where nothing says it. `wheels` are a framework's packages of NVIDIA, and `interfaces` those
-    between NCCL and its plugin; hosts have neither.
+    `lock_sha256` is empty if unknown. `wheels` are NVIDIA's Python packages, `interfaces` the interface versions of
+    NCCL and its plugin; hosts have neither.
     """
 
     read_from: str
@@ -56,13 +57,13 @@ class Side:
 
     @property
     def key(self) -> str:
-        """The name of its lock below the stack."""
+        """The name of its lock in the folder of the stack."""
         return f"{self.os}-{self.arch}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing compared: what each side has of it, whether that goes together, and why; empty where it has none."""
+    """One comparison: the version on each side, empty if it has none, the result, and the reason."""
 
     what: str
     host: str
@@ -73,11 +74,11 @@ class Row:
 
 
 def host_of(path: Path, catalog: Catalog) -> Side:
-    """The host image that a lock (YAML) declares or a manifest (JSON) observed."""
+    """The host image of a lock (YAML) or a manifest (JSON)."""
     if path.suffix == ".json":
         return _of_manifest(str(path), _read_manifest(path), catalog, every=True)
     if not path.exists():
-        raise UsageError("there is no such file", place=str(path), hint="give a lock, locks/…yml, or a manifest.json")
+        raise UsageError("no such file", place=str(path), hint="give a lock, locks/…yml, or a manifest.json")
     lock = load_lock(path)
     return Side(
         read_from=str(path),
@@ -96,17 +97,19 @@ def _read_manifest(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise UsageError("there is no such file", place=str(path), hint="give a manifest.json") from None
+        raise UsageError("no such file", place=str(path), hint="give a manifest.json") from None
     except ValueError as error:
-        raise IngotError(f"is no manifest: {error}", place=str(path)) from None
+        raise IngotError(f"not a manifest: {error}", place=str(path), hint=MANIFEST) from None
 
 
 def _of_manifest(read_from: str, data: Any, catalog: Catalog, *, every: bool = False) -> Side:
-    """What a manifest says: of the declared components, or with `every` of all that were seen."""
+    """The side of a manifest: its declared components, or with `every` all observed ones."""
     try:
-        declared, seen = data["declared"], data["observed"]
-        components = {name: seen.get(name) or entry["version"] for name, entry in declared["components"].items()}
-        components |= {name: seen[name] for name in seen if every and seen[name] and name in catalog.components}
+        declared, observed = data["declared"], data["observed"]
+        components = {name: observed.get(name) or entry["version"] for name, entry in declared["components"].items()}
+        components |= {
+            name: observed[name] for name in observed if every and observed[name] and name in catalog.components
+        }
         efa = declared["components"].get("efa", {}).get("source")
         facts = {name: release_facts(catalog.components[name], version) for name, version in components.items()}
         facts["efa"] = {**facts.get("efa", {}), "installer": efa not in (None, "debian")}
@@ -121,32 +124,32 @@ def _of_manifest(read_from: str, data: Any, catalog: Catalog, *, every: bool = F
             facts=facts,
         )
     except (AttributeError, KeyError, TypeError):
-        raise IngotError("is no manifest", place=read_from, hint="a build of Ingot writes one into its image") from None
+        raise IngotError("not a manifest", place=read_from, hint=MANIFEST) from None
 
 
 def container_of(name: str, catalog: Catalog) -> Side:
-    """The container that the image `name` in Docker is, or that a manifest (JSON) was read from."""
+    """The container of a Docker image `name` or of a manifest (JSON)."""
     if name.endswith(".json"):
         side = _of_manifest(name, _read_manifest(Path(name)), catalog)
         return _finished(side, {}, {"wheels": {}, "interfaces": {}})
-    hint = "build it by `ingot container`, or give the manifest.json of one"
+    hint = "build it with `ingot container`, or give its manifest.json"
     inspect = ["docker", "image", "inspect", "--format", "{{json .Config.Labels}}", name]
     try:
-        found = subprocess.run(inspect, capture_output=True, text=True, check=False)
+        inspected = subprocess.run(inspect, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise IngotError("docker is not installed", hint="run `make setup`, or give the manifest.json of one") from None
-    if found.returncode:
-        raise UsageError(f"there is no image {name!r} in Docker", hint=hint)
-    labels = json.loads(found.stdout) or {}
+        raise IngotError("docker is not installed", hint="run `make setup`, or give a manifest.json") from None
+    if inspected.returncode:
+        raise UsageError(f"no image {name!r} in Docker", hint=hint)
+    labels = json.loads(inspected.stdout) or {}
     if labels.get("ingot") != "container":
-        raise UsageError(f"{name} is no framework container of Ingot", hint=hint)
+        raise UsageError(f"{name} is not a framework container of Ingot", hint=hint)
     program = Path(pair_probe.__file__).read_text()
     probed = json.loads(run([*CONTAINER, name, "-c", program], doing=f"reading {name}"))
     return _finished(_of_manifest(name, probed["manifest"], catalog), labels, probed)
 
 
 def _finished(side: Side, labels: dict[str, str], probed: dict[str, Any]) -> Side:
-    """`side` with what its labels say and what the framework in it brings, which is what a job uses."""
+    """`side` with the facts of its labels and of its framework's packages, which a job uses."""
     components, facts = dict(side.components), dict(side.facts)
     default = next((name for name, driver in DRIVERS.items() if {driver, "cuda"} & set(components)), "cpu")
     accelerator = labels.get("ingot.accelerator") or default
@@ -168,11 +171,11 @@ def _finished(side: Side, labels: dict[str, str], probed: dict[str, Any]) -> Sid
 
 
 def pair(host: Side, container: Side, catalog: Catalog) -> dict[str, Any]:
-    """What was compared, as rows; they go together when none is refused."""
+    """All comparisons, as rows; the container fits if none is refused."""
     judged = [*_rules(host, container, catalog)]
     of_cuda = {f"rule {rule.id}" for rule in catalog.components["cuda"].rules}
-    known = not any(row.state == "refused" for row in judged if row.what in of_cuda)
-    rows = [*_one_lock(host, container), *_driver(host, container, known), *_shared(host, container)]
+    supported = not any(row.state == "refused" for row in judged if row.what in of_cuda)
+    rows = [*_one_lock(host, container), *_driver(host, container, supported), *_shared(host, container)]
     rows += [*_nccl(container), *judged]
     return {
         "host": host.read_from,
@@ -184,41 +187,43 @@ def pair(host: Side, container: Side, catalog: Catalog) -> dict[str, Any]:
 
 
 def _one_lock(host: Side, container: Side) -> Iterator[Row]:
-    """The stack, the architecture, and of one lock every component that both have."""
+    """Compares the stack, the architecture, and the shared components if both have one lock."""
     same = host.stack == container.stack
-    why = "" if same else f"build both from one stack: `ingot container NAME --stack {host.stack}`, or the host anew"
+    why = "" if same else f"build both from one stack: `ingot container NAME --stack {host.stack}`, or rebuild the host"
     yield Row("stack", host.stack, container.stack, "same" if same else "refused", why)
     if host.arch != container.arch:
-        yield Row("architecture", host.arch, container.arch, "refused", "programs of one do not run on the other")
+        yield Row(
+            "architecture", host.arch, container.arch, "refused", "programs of one architecture do not run on the other"
+        )
     if host.key != container.key:
-        yield Row("system", host.key, container.key, "differs", "each has a lock of its own; versions count otherwise")
+        yield Row("system", host.key, container.key, "differs", "each has its own lock, so only versions are compared")
         return
     if host.lock_sha256 and container.lock_sha256:
         same = host.lock_sha256 == container.lock_sha256
-        why = "" if same else "the lock has changed between them; what both have of it is compared"
+        why = "" if same else "the lock changed between the builds; shared components are compared"
         digests = host.lock_sha256[:12], container.lock_sha256[:12]
         yield Row("lock", *digests, "same" if same else "differs", why)
     for name in sorted({*host.components} & {*container.components} - {*_unused(container)}):
-        mine, other = host.components[name], container.components[name]
-        # A framework brings its own, which the rules judge; its build has compared its NCCL with the base's.
+        ours, theirs = host.components[name], container.components[name]
+        # The framework's wheels have their own, which the rules judge; its build has checked NCCL.
         if name in ("nccl", "cuda") and container.wheels:
             continue
-        why = "" if mine == other else f"they are of two locks for {container.key}; build both from one"
-        yield Row(name, mine, other, "same" if mine == other else "refused", why)
+        why = "" if ours == theirs else f"versions of two locks for {container.key}; build both from one"
+        yield Row(name, ours, theirs, "same" if ours == theirs else "refused", why)
 
 
 def _unused(container: Side) -> tuple[str, ...]:
-    """Components that the container may have and makes no use of."""
+    """Components that the container does not use, even if it has them."""
     return () if container.accelerator == "nvidia" else OF_NVIDIA
 
 
-def _driver(host: Side, container: Side, known: bool) -> Iterator[Row]:
-    """The accelerator's driver, which the host alone has; `known` says whether it knows the container's CUDA."""
+def _driver(host: Side, container: Side, supported: bool) -> Iterator[Row]:
+    """Compares the driver, which only the host has; `supported` says whether it supports the container's CUDA."""
     accelerator, cuda = container.accelerator, container.components.get("cuda", "")
     needed = DRIVERS.get(accelerator, "")
     driver = host.components.get(needed or "nvidia_driver", "")
     if not needed:
-        why = f"a container for {accelerator} uses no driver" + (", its CUDA is never started" if cuda else "")
+        why = f"a container for {accelerator} uses no driver" + (" and no CUDA" if cuda else "")
         yield Row("driver, CUDA", driver, cuda, "not compared", why)
     elif not driver:
         why = f"a container for {accelerator} needs {needed}: {host.left_out.get(needed, 'the host has none')}"
@@ -226,29 +231,29 @@ def _driver(host: Side, container: Side, known: bool) -> Iterator[Row]:
     elif accelerator == "nvidia" and not cuda:
         yield Row("driver, CUDA", driver, "", "not compared", "the container has no CUDA")
     elif accelerator == "nvidia":
-        why = "by the rules of catalog/components/cuda.yml"
-        yield Row("driver, CUDA", driver, cuda, "fits" if known else "refused", why)
+        why = "rules of catalog/components/cuda.yml"
+        yield Row("driver, CUDA", driver, cuda, "fits" if supported else "refused", why)
 
 
 def _shared(host: Side, container: Side) -> Iterator[Row]:
-    """What catalog/pairs.yml names."""
+    """Compares the pairs of catalog/pairs.yml."""
     for name, row in load(FILE, Pairs).pairs.items():
-        mine, other = _version(host, name, row), _version(container, name, row)
-        if not other or not mine:
-            absent = "neither says its version" if not (mine or other) else f"the {'host' if other else 'container'}"
-            absent += "" if not (mine or other) else " has none, or what it was read from does not say"
-            yield Row(name, mine, other, "not compared", absent)
+        ours, theirs = _version(host, name, row), _version(container, name, row)
+        if not ours or not theirs:
+            side = "host" if theirs else "container"
+            why = f"the {side} has no known version" if ours or theirs else "neither has a known version"
+            yield Row(name, ours, theirs, "not compared", why)
             continue
-        spec = row.host.format(container=_number(other))
-        fits = contains(spec, Version(_number(mine))) and contains(row.container, Version(_number(other)))
-        wanted = f"the host's must be {spec}" if not contains(spec, Version(_number(mine))) else ""
-        wanted = wanted or (f"the container's must be {row.container}" if not fits else "")
-        why = f"{wanted}: {row.reason}" if wanted else row.reason
-        yield Row(name, mine, other, "fits" if fits else "refused", why, row.source)
+        spec = row.host.format(container=_number(theirs))
+        demand = "" if contains(spec, Version(_number(ours))) else f"the host's must be {spec}"
+        if not demand and not contains(row.container, Version(_number(theirs))):
+            demand = f"the container's must be {row.container}"
+        why = f"{demand}: {row.reason}" if demand else row.reason
+        yield Row(name, ours, theirs, "refused" if demand else "fits", why, row.source)
 
 
 def _version(side: Side, name: str, row: Pair) -> str:
-    """The version of `name`: of the component, of a fact of the EFA installer, or of the first package there is."""
+    """The version of `name`: of the component, a fact of the EFA installer, or the first installed package."""
     if name in side.components:
         return side.components[name]
     efa = side.facts.get("efa", {})
@@ -259,36 +264,36 @@ def _version(side: Side, name: str, row: Pair) -> str:
 
 
 def _number(version: str) -> str:
-    """The part of a version that can be compared, without a package's epoch."""
-    found = NUMBER.match(version.rpartition(":")[2])
-    return found[0] if found else ""
+    """The part of a version that can be compared, without the epoch of packages."""
+    match = NUMBER.match(version.rpartition(":")[2])
+    return match[0] if match else ""
 
 
 def _nccl(container: Side) -> Iterator[Row]:
-    """Whether NCCL and its plugin in the container name one network interface."""
-    mine, other = (container.interfaces.get(name, []) for name in ("nccl", "aws_ofi_nccl"))
-    what = "NCCL's interface to its plugin"
-    shown = ["v" + ", v".join(map(str, each)) if each else "" for each in (mine, other)]
-    if not mine or not other:
-        lacking = " and ".join(name for name, each in (("NCCL", mine), ("plugin", other)) if not each)
-        yield Row(what, "", shown[0] or shown[1], "not compared", f"the container has no {lacking}")
-    elif common := set(mine) & set(other):
-        yield Row(what, "", f"v{max(common)}", "fits", "both have it as a symbol")
+    """Compares the interface versions of NCCL and its plugin in the container."""
+    nccl, plugin = (container.interfaces.get(name, []) for name in ("nccl", "aws_ofi_nccl"))
+    title = "NCCL's interface to its plugin"
+    texts = ["v" + ", v".join(map(str, versions)) if versions else "" for versions in (nccl, plugin)]
+    if not nccl or not plugin:
+        missing = " and ".join(name for name, versions in (("NCCL", nccl), ("plugin", plugin)) if not versions)
+        yield Row(title, "", texts[0] or texts[1], "not compared", f"the container has no {missing}")
+    elif common := set(nccl) & set(plugin):
+        yield Row(title, "", f"v{max(common)}", "fits", "both have its symbol")
     else:
-        yield Row(what, "", f"{shown[0]}; the plugin {shown[1]}", "refused", "NCCL would run without EFA, by TCP")
+        yield Row(title, "", f"{texts[0]}; the plugin {texts[1]}", "refused", "NCCL would use TCP instead of EFA")
 
 
 def _rules(host: Side, container: Side, catalog: Catalog) -> Iterator[Row]:
-    """The rules of components that the host breaks only together with what the container has in its place."""
+    """Rules of components that the host breaks only with the container's components instead of its own."""
     unused = _unused(container)
     used = {name: version for name, version in container.components.items() if name not in unused}
     context = context_of(host.os, host.arch, "", container.accelerator)
     kept = _parts(host, {name: version for name, version in host.components.items() if name not in used})
-    alone = {each.rule for each in broken(kept, catalog.components, context)}
+    alone = {breach.rule for breach in broken(kept, catalog.components, context)}
     states = {"error": "refused", "warning": "differs", "info": "fits"}
-    for each in broken([*kept, *_parts(container, used)], catalog.components, context):
-        if each.rule not in alone:
-            yield Row(f"rule {each.rule}", "", "", states[each.severity], each.message, each.source)
+    for breach in broken([*kept, *_parts(container, used)], catalog.components, context):
+        if breach.rule not in alone:
+            yield Row(f"rule {breach.rule}", "", "", states[breach.severity], breach.message, breach.source)
 
 
 def _parts(side: Side, versions: dict[str, str]) -> list[Part]:

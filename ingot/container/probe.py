@@ -1,6 +1,6 @@
-"""Turns a container's root file system into what says whether it goes with a host; it is run inside the container.
+"""Reads the facts of a container that decide whether it fits a host; runs inside the container.
 
-Standard library only, and only files are read. The first NCCL that is found is the one that the framework loads.
+Uses only the standard library, and only reads files. The first NCCL found is the one that the framework loads.
 """
 
 import json
@@ -17,7 +17,7 @@ PLUGIN = ("opt/amazon/*ofi-nccl/lib*/libnccl-net*.so", "opt/amazon/*ofi-nccl/lib
 
 
 def _interfaces(root: Path, patterns: Iterable[str]) -> list[int]:
-    """The versions of the network interface that the first library of the patterns names as symbols."""
+    """The versions of the network interface among the symbols of the first library that matches."""
     for path in (found for pattern in patterns for found in sorted(root.glob(pattern))):
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return sorted({int(number) for number in re.findall(rb"ncclNetPlugin_v(\d+)", content)})
@@ -25,13 +25,13 @@ def _interfaces(root: Path, patterns: Iterable[str]) -> list[int]:
 
 
 def probe(folder: str | Path = "/") -> dict[str, Any]:
-    """The manifest, the framework's packages of NVIDIA, and the interfaces between NCCL and its plugin."""
+    """The manifest, NVIDIA's Python packages, and the interface versions of NCCL and its plugin."""
     root = Path(folder)
     manifest = root / MANIFEST
-    named = [path.name.removesuffix(".dist-info").split("-") for path in root.glob(f"{PYTHON}/nvidia_*.dist-info")]
+    packages = [path.name.removesuffix(".dist-info").split("-") for path in root.glob(f"{PYTHON}/nvidia_*.dist-info")]
     return {
         "manifest": json.loads(manifest.read_text()) if manifest.is_file() else None,
-        "wheels": {name.replace("_", "-"): version for name, version in sorted(named)},
+        "wheels": {name.replace("_", "-"): version for name, version in sorted(packages)},
         "interfaces": {"nccl": _interfaces(root, NCCL), "aws_ofi_nccl": _interfaces(root, PLUGIN)},
     }
 

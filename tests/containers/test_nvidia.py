@@ -103,7 +103,7 @@ def test_nccls_own_tests_are_there(stack: Stack) -> None:
 def test_pytorch_loads_the_nccl_of_the_lock(stack: Stack) -> None:
     report = built(stack, "fsdp")
     version = stack.vendors.lock.components["nccl"].version
-    assert report["nccl"] == f"{version} in base and by the requirements"
+    assert report["nccl"] == f"{version} in base and in the requirements"
     torch, cuda, nccl, gpu = json.loads(docker("run", "--rm", report["tag"], "python", "-c", FACTS))
     assert (torch.split("+")[0], cuda[:3], gpu) == ("2.15.0", "13.", False)
     major, minor, patch = map(int, version.split("."))

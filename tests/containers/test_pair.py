@@ -30,7 +30,7 @@ def test_the_base_goes_with_the_host_of_its_lock_alone(built: Callable[[str], di
     host = tmp_path / "host.yml"
     host.write_text(locks.dump(lock.model_copy(update={"components": lock.components | {"efa": older}})))
     other = locks.path_of(Target("2025.11", "ubuntu2404", "x86_64"))
-    for each, why in ((host, "they are of two locks"), (other, "one stack")):
+    for each, why in ((host, "versions of two locks"), (other, "one stack")):
         done = ingot_process("pair", str(each), tag)
         assert done.returncode == 1
         assert why in " ".join(done.stdout.split())

@@ -62,7 +62,7 @@ def test_events_of_two_ranks_pass_the_rule(capfd: pytest.CaptureFixture[str], mo
 def test_weights_that_differ_do_not(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for rank in (0, 1):
         train(rank, f"of {rank}", monkeypatch)
-    assert smoke.judge(smoke.records(capfd.readouterr().out), EXPECT) == ["the ranks end with different weights"]
+    assert smoke.judge(smoke.records(capfd.readouterr().out), EXPECT) == ["ranks end with different weights"]
 
 
 def test_an_event_after_an_unfinished_line_is_found(

@@ -112,7 +112,7 @@ def test_a_container_of_another_stack_is_refused_with_the_reason(tmp_path: Path)
     shown = " ".join(done.stdout.split())
     assert "stack 2025.11 2026.11 refused" in shown
     assert "ingot container NAME --stack 2025.11" in shown
-    assert shown.endswith(f"does not go with {OLD}.")
+    assert shown.endswith(f"does not fit {OLD}.")
     assert set(refused(*words[1:])) >= {"stack", "efa", "nccl", "aws_ofi_nccl"}
 
 
@@ -147,7 +147,7 @@ def test_what_a_container_for_cpus_has_no_use_for_is_named_and_not_compared(imag
     wheels = {"nvidia-cuda-runtime": "13.2.86", "nvidia-nccl-cu13": "2.30.7"}
     done, rows = compared(DEBIAN, image(DEBIAN, ("efa",), "cpu", wheels, nccl=[11], aws_ofi_nccl=[]))
     assert done.returncode == 0
-    why = "a container for cpu uses no driver, its CUDA is never started"
+    why = "a container for cpu uses no driver and no CUDA"
     assert rows["driver, CUDA"] == ("not compared", why)
     assert rows["NCCL's interface to its plugin"] == ("not compared", "the container has no plugin")
     assert rows["neuron"][0] == "not compared"
@@ -160,7 +160,7 @@ def test_the_cuda_that_a_framework_brings_counts(image: Image) -> None:
 
 @pytest.mark.parametrize(
     ("interfaces", "state", "said"),
-    [(INTERFACES, "fits", ""), ({**INTERFACES, "aws_ofi_nccl": [7, 8]}, "refused", "NCCL would run without EFA")],
+    [(INTERFACES, "fits", ""), ({**INTERFACES, "aws_ofi_nccl": [7, 8]}, "refused", "NCCL would use TCP instead of EFA")],
 )
 def test_nccl_and_its_plugin_need_an_interface_in_common(
     interfaces: dict[str, list[int]], state: str, said: str, image: Image
@@ -189,10 +189,10 @@ def test_another_system_of_the_stack_is_compared_by_what_crosses(tmp_path: Path)
 @pytest.mark.parametrize(
     ("host", "other", "said"),
     [
-        ("locks/2026.11/none.yml", "", "there is no such file"),
-        ("none.json", "", "there is no such file"),
-        ("", "none.json", "there is no such file"),
-        ("", "pyproject.toml.json", "there is no such file"),
+        ("locks/2026.11/none.yml", "", "no such file"),
+        ("none.json", "", "no such file"),
+        ("", "none.json", "no such file"),
+        ("", "pyproject.toml.json", "no such file"),
     ],
 )
 def test_a_file_that_is_not_there_is_a_usage_error(host: str, other: str, said: str, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_another_image_than_a_container_of_ingot_is_a_usage_error(image: Image, 
     name = image(DEBIAN, ("efa",), "cpu", {})
     (tmp_path / "labels.json").write_text('{"ingot": "1"}')
     done = ingot("pair", DEBIAN, name)
-    assert (done.returncode, "is no framework container of Ingot" in done.stderr) == (2, True)
+    assert (done.returncode, "is not a framework container of Ingot" in done.stderr) == (2, True)
 
 
 def test_the_probe_reads_the_frameworks_wheels_and_the_symbols_of_nccl(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_another_nccl_than_the_bases_stops_the_build_before_it_begins(
     listed(pytorch="2.99.0")
     monkeypatch.delattr(containers, "ensure_docker")
     selection = select.container(with_nccl("nccl", "efa"), "fsdp", CATALOG.newest_stack, accelerator="nvidia")
-    with pytest.raises(IngotError, match=f"NCCL is 2.99.0 here and {MINE} in base, by lock") as caught:
+    with pytest.raises(IngotError, match=f"NCCL versions differ: 2.99.0 here, base has {MINE} by lock") as caught:
         containers.build(selection, Progress())
     assert caught.value.place == str(tmp_path / "pytorch" / "requirements-nvidia.txt")
     assert "ingot lock containers" in caught.value.hint
@@ -83,18 +83,18 @@ def test_another_nccl_than_the_bases_stops_the_build_before_it_begins(
 
 def test_the_nccl_of_the_base_passes(listed: Any) -> None:
     listed(pytorch=MINE)
-    assert found(with_nccl("nccl", "efa")) == f"{MINE} in base and by the requirements"
+    assert found(with_nccl("nccl", "efa")) == f"{MINE} in base and in the requirements"
 
 
 def test_requirements_without_nccl_leave_that_of_the_base() -> None:
-    assert found(with_nccl("nccl"), "base") == f"{MINE} in base; the requirements bring none"
+    assert found(with_nccl("nccl"), "base") == f"{MINE} in base; none in the requirements"
 
 
 def test_a_base_without_nccl_is_told_and_a_child_has_its_parents(listed: Any) -> None:
     listed(pytorch="2.30.7", fsdp="2.30.7")
-    assert found(with_nccl("efa")) == "2.30.7 by the requirements; base for nvidia has none to compare with"
+    assert found(with_nccl("efa")) == "2.30.7 in the requirements; none in base for nvidia"
     (containers.CONTAINERS / "fsdp" / "requirements-nvidia.txt").write_text("nvidia-nccl-cu13==2.31.2\n")
-    with pytest.raises(IngotError, match=r"NCCL is 2.31.2 here and 2.30.7 in .*pytorch/requirements-nvidia.txt"):
+    with pytest.raises(IngotError, match=r"NCCL versions differ: 2.31.2 here, .*pytorch/requirements-nvidia.txt has 2.30.7"):
         found(with_nccl("efa"))
 
 
