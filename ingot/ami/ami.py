@@ -1,4 +1,4 @@
-"""AMIs of Ingot as EC2 has them: found by id, by name or by channel; listed, shown and compared by their tags."""
+"""AMIs of Ingot in EC2: finds them by id, name or channel; lists and compares them by tags."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ingot.lock.diff import State
 from ingot.sources.aws import Region, everywhere
 
 TAG = "ingot:"
-# The tags that say something of the AMI itself; every other one of Ingot's is a component's version.
+# Tags of the AMI itself; all other tags of Ingot are versions of components.
 OWN = frozenset(
     {
         "image",
@@ -28,16 +28,16 @@ OWN = frozenset(
         "copied_from",
     }
 )
-# What EC2 allows on one resource, without its own: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html
+# EC2's limit per resource, without its own tags: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html
 MOST_TAGS = 50
-# How many values a filter takes, and how many entries a page of most listings.
+# Limits of values per filter, and of entries per page of most listings.
 MOST_VALUES = PAGE = 200
 MOST_IMAGES = 1000
 
 
 @dataclass(frozen=True)
 class Ami:
-    """One AMI in one region; `shown` is all that EC2 says of it."""
+    """One AMI in one region; `shown` is EC2's full description."""
 
     id: str
     region: str
@@ -49,17 +49,17 @@ class Ami:
     shown: Mapping[str, Any]
 
     def tag(self, name: str) -> str:
-        """The value of the tag ingot:`name`; nothing where there is none."""
+        """The value of the tag ingot:`name`; empty if there is none."""
         return self.tags.get(TAG + name, "")
 
     @property
     def row(self) -> tuple[str, str, str]:
-        """Image, operating system and architecture: what a channel holds one AMI of."""
+        """Image, operating system and architecture, which a channel is for."""
         return self.tag("image"), self.tag("os"), self.tag("arch")
 
     @property
     def origin(self) -> str:
-        """The AMI that this one is a copy of, or itself."""
+        """The id of the AMI that this one was copied from, or its own."""
         return self.tag("copied_from") or self.id
 
     @property
@@ -69,118 +69,124 @@ class Ami:
 
     @property
     def components(self) -> dict[str, str]:
-        """The version of each component that the tags name."""
+        """The version of each component in the tags."""
         names = {key.removeprefix(TAG): value for key, value in self.tags.items() if key.startswith(TAG)}
         return {name: value for name, value in sorted(names.items()) if name not in OWN}
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What a list says of it."""
+        """The entry of a list."""
         row = {key: self.tag(key) for key in ("image", "os", "arch", "stack", "suite", "finished")}
         later = {"deprecation": self.shown.get("DeprecationTime"), "last_launched": self.shown.get("LastLaunchedTime")}
         return {"id": self.id, "name": self.name, "region": self.region, "state": self.state, **row, **later}
 
 
 def of(shown: Mapping[str, Any], region: str) -> Ami:
-    """The AMI that EC2 describes by `shown`."""
-    disks = [each.get("Ebs", {}) for each in shown.get("BlockDeviceMappings", [])]
+    """The AMI of EC2's description `shown`."""
+    disks = [device.get("Ebs", {}) for device in shown.get("BlockDeviceMappings", [])]
     return Ami(
         id=shown["ImageId"],
         region=region,
         name=shown.get("Name", ""),
         state=shown["State"],
         created=str(shown.get("CreationDate", "")),
-        tags={each["Key"]: each["Value"] for each in shown.get("Tags", []) if not each["Key"].startswith("aws:")},
+        tags={tag["Key"]: tag["Value"] for tag in shown.get("Tags", []) if not tag["Key"].startswith("aws:")},
         snapshots=[disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")],
         shown=shown,
     )
 
 
 def filters(**values: str | Sequence[str]) -> list[dict[str, Any]]:
-    """Filters in EC2's form; `tag_os` means the tag ingot:os, any other name has its underscores as dashes."""
-    named = {
+    """Filters in EC2's form: `tag_os` is the tag ingot:os; in other names, underscores become dashes."""
+    names = {
         f"tag:{TAG}{name.removeprefix('tag_')}" if name.startswith("tag_") else name.replace("_", "-"): value
         for name, value in values.items()
         if value
     }
-    return [{"Name": name, "Values": [each] if isinstance(each, str) else list(each)} for name, each in named.items()]
+    return [
+        {"Name": name, "Values": [value] if isinstance(value, str) else list(value)} for name, value in names.items()
+    ]
 
 
 def described(region: Region, **values: str | Sequence[str]) -> list[Ami]:
-    """This account's own AMIs that fit the filters, the newest first."""
-    # Disabled ones are left out unless they are asked for.
-    asked: dict[str, Any] = {"Owners": ["self"], "Filters": filters(**values), "IncludeDisabled": True}
-    found = [
-        of(each, region.name) for each in region.all("ec2", "describe_images", "Images", page=MOST_IMAGES, **asked)
-    ]
-    return sorted(found, key=lambda ami: (ami.created, ami.name, ami.id), reverse=True)
+    """The account's own AMIs that match the filters, newest first."""
+    # Without IncludeDisabled, EC2 omits disabled AMIs.
+    query: dict[str, Any] = {"Owners": ["self"], "Filters": filters(**values), "IncludeDisabled": True}
+    images = region.all("ec2", "describe_images", "Images", page=MOST_IMAGES, **query)
+    return sorted(
+        (of(image, region.name) for image in images), key=lambda ami: (ami.created, ami.name, ami.id), reverse=True
+    )
 
 
 def listed(regions: Sequence[Region], image: str, os_name: str, arch: str) -> list[dict[str, Any]]:
-    """The AMIs of Ingot in `regions`, the newest first, each with the channels that hold it."""
+    """The AMIs of Ingot in `regions`, newest first, each with the channels that hold it."""
 
     def one(region: Region) -> list[dict[str, Any]]:
-        held = channels.holders(channels.read(region))
+        channels_of = channels.holders(channels.read(region))
         amis = described(region, tag_image=image or "*", tag_os=os_name, tag_arch=arch)
-        return [{**ami.summary, "channels": held.get(ami.id, [])} for ami in amis]
+        return [{**ami.summary, "channels": channels_of.get(ami.id, [])} for ami in amis]
 
     return [row for rows in everywhere(regions, "list", one) for row in rows]
 
 
 def find(region: Region, reference: str) -> Ami:
-    """The AMI of Ingot that `reference` names: its id, its name, or CHANNEL:IMAGE/OS/ARCH."""
+    """The AMI of Ingot with the id, name or CHANNEL:IMAGE/OS/ARCH `reference`."""
     if reference.startswith("ami-"):
         answer = region.ec2.describe_images(ImageIds=[reference], IncludeDisabled=True)
-        found = [of(each, region.name) for each in answer["Images"]]
+        amis = [of(image, region.name) for image in answer["Images"]]
     elif ":" in reference:
         return find(region, channels.held(region, *channels.parsed(reference)))
     else:
-        found = described(region, name=reference)
-    if not found:
+        amis = described(region, name=reference)
+    if not amis:
         raise IngotError(
-            f"there is no AMI {reference}",
+            f"no AMI {reference}",
             place=region.name,
-            hint="name its id, its name, or CHANNEL:IMAGE/OS/ARCH; `ingot ami list` names those there are",
+            hint="give an id, a name, or CHANNEL:IMAGE/OS/ARCH; `ingot ami list` lists AMIs",
         )
-    if not found[0].tag("image"):
-        raise IngotError(f"{reference} is no AMI of Ingot: it has no tag ingot:image", place=region.name)
-    return found[0]
+    if not amis[0].tag("image"):
+        raise IngotError(
+            f"{reference} is not an AMI of Ingot: it has no tag ingot:image",
+            place=region.name,
+            hint="`ingot ami list` lists AMIs of Ingot",
+        )
+    return amis[0]
 
 
 def copy_in(region: Region, ami: Ami) -> Ami | None:
-    """What `region` has of `ami`: itself, or the copy of the same name that says that it is one."""
-    return next((each for each in described(region, name=ami.name) if each.origin == ami.origin), None)
+    """`ami` itself if it is in `region`, else its copy there, if any."""
+    return next((copy for copy in described(region, name=ami.name) if copy.origin == ami.origin), None)
 
 
 def in_each(regions: Sequence[Region], reference: str, command: str) -> list[Ami]:
-    """The AMI that `reference` names in the first region, and its copy in each other; IngotError where one lacks it."""
+    """The AMI `reference` of the first region, and its copy in each other region; IngotError if one is missing."""
     (first,) = everywhere(regions[:1], command, lambda region: find(region, reference))
 
     def one(region: Region) -> Ami:
-        if found := copy_in(region, first):
-            return found
+        if copy := copy_in(region, first):
+            return copy
         raise IngotError(
-            f"there is no copy of {first.name}",
+            f"no copy of {first.name}",
             place=region.name,
-            hint=f"ingot ami copy {first.id} --region {first.region} --to {region.name}",
+            hint=f"run `ingot ami copy {first.id} --region {first.region} --to {region.name}`",
         )
 
     return [first, *everywhere(regions[1:], command, one)] if len(regions) > 1 else [first]
 
 
 def launch_permissions(region: Region, ami: str) -> list[dict[str, str]]:
-    """Whom an AMI may be launched by besides its owner; the account, organisation, unit or group of each."""
+    """The launch permissions of an AMI: an account, organisation, unit or group each."""
     answer = region.ec2.describe_image_attribute(ImageId=ami, Attribute="launchPermission")
     permissions: list[dict[str, str]] = answer.get("LaunchPermissions", [])
     return permissions
 
 
 def state(ami: Ami) -> State:
-    """What the tags of an AMI say that it holds, for a comparison."""
+    """The versions in the tags of an AMI, for a comparison."""
     base = {"base AMI": ami.tag("base_ami")} if ami.tag("base_ami") else {}
     return State(f"{ami.name} ({ami.id})", {**base, **ami.components}, {}, {})
 
 
 def compared(region: Region, references: Sequence[str]) -> list[State]:
-    """The states of the AMIs that `references` name."""
-    return everywhere([region], "diff", lambda region: [state(find(region, each)) for each in references])[0]
+    """The states of the AMIs `references`."""
+    return everywhere([region], "diff", lambda region: [state(find(region, reference)) for reference in references])[0]

@@ -1,7 +1,7 @@
-"""Builds an AMI: plan, base image, Packer with the suite on the instance, the suite on the finished image, tags.
+"""Builds an AMI: plan, base image, Packer with the suite on the instance, the suite on the AMI, tags.
 
-Packer launches, logs in and cleans up, twice: once to make the image, once to start it and look at it. What is made
-carries the build's id, so that what a killed build leaves can be found.
+Packer launches an instance, connects and cleans up, twice: to make the image, and to test an instance of it. All
+resources are tagged with the build's id, so that `ingot ami sweep` finds leftovers of a killed build.
 """
 
 import json
@@ -28,7 +28,7 @@ from ingot.errors import IngotError
 from ingot.image import sbom
 from ingot.image.build import git_commit, inputs_digest
 from ingot.image.events import Follower
-from ingot.image.packer import PackerError
+from ingot.image.packer import PackerError, target_variables
 from ingot.image.setup import ensure_packer
 from ingot.lock import file as locks
 from ingot.lock import select
@@ -37,12 +37,12 @@ from ingot.model.target import ImageSelection
 from ingot.sources import ec2
 from ingot.sources.aws import everywhere, regions
 
-# After this time EC2 no longer shows the image to others; the stack's pins are to be reviewed by then as well.
+# After this time EC2 hides the image from other accounts; the stack's pins are due for review by then, too.
 DEPRECATED_AFTER = timedelta(days=365)
 
 
 def folder_of(selection: ImageSelection) -> Path:
-    """Where a build leaves its log, manifest, SBOM, release notes and report; made if missing."""
+    """The folder of a build's log, manifest, SBOM, release notes and report; created if missing."""
     path = selection.dir / "ami"
     path.mkdir(exist_ok=True)
     return path
@@ -51,10 +51,10 @@ def folder_of(selection: ImageSelection) -> Path:
 def build(selection: ImageSelection, options: Options, catalog: Catalog, progress: Progress) -> dict[str, Any]:
     """Build an AMI and return its report.
 
-    Raises IngotError at the first step that fails; an image that has failed the suite is taken away again.
+    Raises IngotError at the first step that fails; deletes an image that fails the suite.
     """
     require_base(selection)
-    # Of what is built upon the base image; what that brings need not be resolved.
+    # Only components built on the base image; those that it brings need not be resolved.
     built, target = selection.on_base, selection.target
     select.require_complete(selection, built.lock)
     if options.signing:
@@ -69,9 +69,9 @@ def build(selection: ImageSelection, options: Options, catalog: Catalog, progres
             base = find_base(selection, options.region)
             if options.signing and target.arch == "x86_64" and base.boot_mode not in uefi.BY_UEFI:
                 raise IngotError(
-                    f"{base.id} boots by {base.boot_mode or 'legacy BIOS'}: no image made of it has Secure Boot",
+                    f"{base.id} boots by {base.boot_mode or 'legacy BIOS'}, so images of it have no Secure Boot",
                     place=options.region,
-                    hint="leave --signing-key and --signing-certificate out, or take a base image that boots by UEFI",
+                    hint="leave out --signing-key and --signing-certificate, or use a base image that boots by UEFI",
                 )
         inputs = inputs_digest(selection.lock_path)
         now = datetime.now(UTC).replace(microsecond=0)
@@ -79,11 +79,7 @@ def build(selection: ImageSelection, options: Options, catalog: Catalog, progres
         name = f"ingot-{selection.name}-{target.key}-{target.stack}-{now:%Y%m%d%H%M%S}"
         tags = tags_of(built, options, base.id) | {"ingot:build": build_id}
         variables = {
-            "image": selection.name,
-            "os": target.os,
-            "arch": target.arch,
-            "stack": target.stack,
-            "catalog": str(paths.own_catalog() or ""),
+            **target_variables(selection),
             "events": str(folder / "events.jsonl"),
             "inputs_sha256": inputs,
             "git_commit": git_commit(),
@@ -92,7 +88,7 @@ def build(selection: ImageSelection, options: Options, catalog: Catalog, progres
             "base_ami": base.id,
             "root_device": base.root_device,
             "volume_gib": str(max(catalog.builders.volume_gib, base.gib)),
-            # Another one takes the name, when it is registered with keys.
+            # The image that is registered with keys gets the name.
             "ami_name": f"{name}-keyless" if options.signing else name,
             **_signing(options, folder),
             "instance_profile": options.instance_profile,
@@ -125,17 +121,17 @@ def _build(
         try:
             way = first_that_runs(ways, "amazon-ebs.image", variables, options, progress, log)
         except PackerError as error:
-            said = follower.converge.explained(log)
-            raise said or _explained(error, folder / "suite-image.json", log) from None
-    ami = _made(folder / "packer.json")
+            cause = follower.converge.explained(log)
+            raise cause or _explained(error, folder / "suite-image.json", log) from None
+    ami = _built_ami(folder / "packer.json")
     try:
         if options.signing:
             with progress.phase("keys"):
                 ami = _with_keys(ami, name, options.signing, options.region)
         with progress.phase("check"):
-            # What could be had a moment ago is asked for first.
-            again = [way, *(each for each in ways if each != way)]
-            first_that_runs(again, "amazon-ebs.check", {**variables, "ami": ami}, options, progress, log)
+            # Capacity that was available a moment ago is tried first.
+            retries = [way, *(other for other in ways if other != way)]
+            first_that_runs(retries, "amazon-ebs.check", {**variables, "ami": ami}, options, progress, log)
         suite = json.loads((folder / "suite-check.json").read_text())
         manifest = (folder / "manifest.json").read_bytes()
         with progress.phase("tags"):
@@ -143,8 +139,8 @@ def _build(
     except BaseException as error:
         try:
             _remove(ami, options.region)
-        except IngotError as stays:
-            progress.note(f"{ami} stays, `ingot ami sweep` finds it: {stays.message}")
+        except IngotError as failure:
+            progress.note(f"cannot delete {ami}, `ingot ami sweep` will: {failure.message}")
         if isinstance(error, PackerError):
             raise _explained(error, folder / "suite-check.json", log) from None
         raise
@@ -172,13 +168,13 @@ def _build(
 
 
 def require_base(selection: ImageSelection) -> None:
-    """IngotError where the lock has no base image in EC2 to start from."""
+    """IngotError if the lock has no base image in EC2."""
     if not selection.base:
         lock = selection.lock
         raise IngotError(
-            f"there is no base image of {selection.image.platform} for {lock.os}",
+            f"no base image of {selection.image.platform} for {lock.os}",
             place=f"operating_systems/{lock.os}.yml: base_images",
-            hint=f"base images of {lock.os}: {', '.join(lock.base_images) or 'none'}",
+            hint=f"platforms with a base image: {', '.join(lock.base_images) or 'none'}",
         )
 
 
@@ -189,7 +185,7 @@ def find_base(selection: ImageSelection, region: str) -> ec2.Base:
 
 
 def _signing(options: Options, folder: Path) -> dict[str, str]:
-    """What Packer is told of the key that modules are signed with, whose certificate it gets in DER."""
+    """Packer's variables for the signing key of modules, with the certificate in DER."""
     if options.signing is None:
         return {}
     certificate = folder / "signing.der"
@@ -198,36 +194,36 @@ def _signing(options: Options, folder: Path) -> dict[str, str]:
 
 
 def _with_keys(ami: str, name: str, key: uefi.SigningKey, region: str) -> str:
-    """The image registered anew as `name`, with the firmware's variables; its id."""
-    (made,) = everywhere(
-        regions([region], "build"), "build", lambda there: uefi.register(there, amis.find(there, ami), name, key)
+    """Register the image again as `name`, with UEFI variables; returns its id."""
+    (registered,) = everywhere(
+        regions([region], "build"), "build", lambda home: uefi.register(home, amis.find(home, ami), name, key)
     )
-    return made
+    return registered
 
 
-def _made(report: Path) -> str:
-    """The id of the image that Packer has made: its artifact is REGION:ID."""
+def _built_ami(report: Path) -> str:
+    """The id of Packer's image, from its artifact REGION:ID."""
     return str(json.loads(report.read_text())["builds"][-1]["artifact_id"]).rpartition(":")[2]
 
 
 def _remove(ami: str, region: str) -> None:
-    """Take an image away, and its snapshots."""
-    everywhere(regions([region], "build"), "build", lambda there: delete_ami(there, amis.find(there, ami)))
+    """Delete an image and its snapshots."""
+    everywhere(regions([region], "build"), "build", lambda home: delete_ami(home, amis.find(home, ami)))
 
 
 def _explained(error: PackerError, suite: Path, log: Path) -> IngotError:
-    """The failure in the words of what failed: the suite, or Packer itself."""
+    """The error of the suite if it failed, else Packer's."""
     if suite.exists() and suite.stat().st_size:
         result = json.loads(suite.read_text())
         if result["failed"]:
             lines = "\n  ".join(f"{test}: {message}" for test, message in result["failures"][:15])
-            where = "on the instance" if suite.name == "suite-image.json" else "on the finished AMI, which is removed"
+            where = "on the instance" if suite.name == "suite-image.json" else "on the finished AMI, which is deleted"
             return IngotError(f"{result['failed']} tests fail {where}\n  {lines}", hint=f"full log: {log}")
     return error
 
 
 def _release_notes(selection: ImageSelection, catalog: Catalog) -> None:
-    """What is new since the stack before, if that has a lock of this system."""
+    """Write the changes since the previous stack, if it has a lock of this system."""
     target = selection.target
     before = [
         path

@@ -1,4 +1,4 @@
-"""The ways to get an instance to build on: spot first, then each type on demand."""
+"""Ways to get an instance to build on: spot first, then each type on demand."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from ingot.errors import UsageError
 from ingot.image.packer import PackerError, packer_build
 from ingot.model.target import ImageSelection
 
-# What EC2 says where another instance type, subnet or way of buying may still be had:
+# Errors of EC2 after which another instance type, subnet or purchase option may have capacity:
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 NO_CAPACITY = re.compile(
     r"InsufficientInstanceCapacity|InsufficientHostCapacity|InsufficientCapacityOnOutpost|UnfulfillableCapacity"
@@ -24,7 +24,7 @@ NO_CAPACITY = re.compile(
 
 @dataclass(frozen=True)
 class Options:
-    """Where an AMI is built, and by what means; what is empty is decided by the catalog or by the account."""
+    """Options of a build; empty ones use the defaults of the catalog or the account."""
 
     region: str
     instance_types: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to get an instance: spot of any of `types`, or on demand of the one that is in it."""
+    """One way to get an instance: spot of any of `types`, or on demand of its only type."""
 
     spot: bool
     types: list[str]
@@ -50,32 +50,32 @@ class Attempt:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What Packer is told of it."""
+        """Packer's variables for it."""
         spot = json.dumps(self.types if self.spot else [])
         return {"instance_type": self.types[0], "spot_instance_types": spot, "subnet": self.subnet}
 
 
 def attempts(selection: ImageSelection, options: Options, catalog: Catalog) -> Iterator[Attempt]:
-    """Every way to get an instance, the cheapest first."""
+    """Every way to get an instance, cheapest first."""
     types = options.instance_types or catalog.builders.instance_types[selection.target.arch]
     subnets = options.subnets or [""]
     if not options.on_demand:
         yield from (Attempt(True, types, subnet) for subnet in subnets)
-    yield from (Attempt(False, [each], subnet) for each in types for subnet in subnets)
+    yield from (Attempt(False, [name], subnet) for name in types for subnet in subnets)
 
 
 def first_that_runs(
     ways: list[Attempt], source: str, variables: Mapping[str, str], options: Options, progress: Progress, log: Path
 ) -> Attempt:
-    """Run Packer by the first way that there is an instance for, and say which it was."""
+    """Run Packer with the first way that has capacity; returns it."""
     for number, way in enumerate(ways):
         try:
             packer_build(source, {**variables, **way.variables}, log=log, options=options.packer_options)
         except PackerError as error:
-            lacking = NO_CAPACITY.search(error.said)
-            if not lacking or number + 1 == len(ways):
+            shortage = NO_CAPACITY.search(error.said)
+            if not shortage or number + 1 == len(ways):
                 raise
-            progress.note(f"{way}: {lacking[0].rstrip(': ')}; trying {ways[number + 1]}")
+            progress.note(f"{way}: {shortage[0].rstrip(': ')}; trying {ways[number + 1]}")
         else:
             return way
-    raise UsageError("there is no instance type to build on", hint="name one with --instance-type")
+    raise UsageError("no instance type to build on", hint="add --instance-type")

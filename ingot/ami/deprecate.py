@@ -1,4 +1,4 @@
-"""Lets an AMI fade: EC2 no longer shows it to others from a day on, and launches it no more where it is disabled."""
+"""Deprecates an AMI, which hides it from other accounts from a date on, and optionally disables launches."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,22 +10,22 @@ from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.sources.aws import Region, everywhere
 
-# EC2 rounds to minutes and takes no time that has passed.
+# EC2 rounds to minutes and rejects a time in the past.
 SOON = timedelta(minutes=2)
 
 
 def when(text: str) -> datetime:
-    """The time that `text` says, as a date or with a time of day; soon where it says nothing."""
+    """The time of `text`, a date or a date and time in UTC; soon if empty."""
     now = datetime.now(UTC)
     if not text:
         return now + SOON
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no date", hint="--at 2027-06-30, or 2027-06-30T12:00") from None
+        raise UsageError(f"not a date: {text!r}", place="--at", hint="write 2027-06-30 or 2027-06-30T12:00") from None
     time = time if time.tzinfo else time.replace(tzinfo=UTC)
     if time <= now:
-        raise UsageError(f"{text} is in the past", hint="leave --at out to deprecate it now")
+        raise UsageError(f"{text} is in the past", place="--at", hint="leave out --at to deprecate now")
     return time
 
 
@@ -38,19 +38,19 @@ def deprecate(
     disable: bool = False,
     dry_run: bool = False,
 ) -> list[dict[str, Any]]:
-    """Deprecate an AMI in every region from `at` on; disabling it is refused where something refers to it."""
+    """Deprecate an AMI in every region from `at` on; refuses to disable it while anything refers to it."""
     amis = in_each(regions, reference, "deprecate")
     by_region = dict(zip((region.name for region in regions), amis, strict=True))
     if disable:
 
         def check(region: Region) -> None:
             ami = by_region[region.name].id
-            if why := references(region, [ami]).get(ami):
-                listed = "\n  ".join(why)
+            if reasons := references(region, [ami]).get(ami):
+                lines = "\n  ".join(reasons)
                 raise IngotError(
-                    f"{ami} is not disabled, for it could not be launched any more:\n  {listed}",
+                    f"cannot disable {ami} while these refer to it:\n  {lines}",
                     place=region.name,
-                    hint="let these refer to another AMI first, or deprecate it without --disable",
+                    hint="point them to another AMI first, or leave out --disable",
                 )
 
         everywhere(regions, "deprecate", check)

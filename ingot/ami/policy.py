@@ -1,6 +1,6 @@
-"""The permissions that each `ingot ami` command needs, and no more, as IAM policy documents.
+"""The least permissions of each `ingot ami` command, as IAM policy documents.
 
-Reading calls of EC2 know no resources; what changes things is bound to Ingot's tags and parameters.
+EC2's read calls do not support resources; write calls are limited to Ingot's tags and parameters.
 """
 
 import json
@@ -15,7 +15,7 @@ from ingot.yamlfile import nearest
 EC2 = "arn:aws:ec2:*::"
 OWN_EC2 = "arn:aws:ec2:*:*:"
 IMAGE, SNAPSHOT = f"{EC2}image/*", f"{EC2}snapshot/*"
-# A listing below a path is asked of the path itself: https://docs.aws.amazon.com/systems-manager/latest/userguide/
+# Listing parameters below a path needs permission for the path itself: https://docs.aws.amazon.com/systems-manager/latest/userguide/
 # sysman-paramstore-access.html
 PARAMETERS = (f"arn:aws:ssm:*:*:parameter{ROOT.rstrip('/')}", f"arn:aws:ssm:*:*:parameter{ROOT}*")
 OURS = {"Null": {"aws:ResourceTag/ingot:image": "false"}}
@@ -25,7 +25,7 @@ KEY = "arn:aws:kms:*:*:key/*"
 
 @dataclass(frozen=True)
 class Allow:
-    """Actions on resources under a condition; `calls` is false for what AWS asks for behind another call."""
+    """Actions on resources under a condition; `calls` is false for actions that AWS checks during another call."""
 
     actions: tuple[str, ...]
     on: tuple[str, ...] = ("*",)
@@ -34,7 +34,7 @@ class Allow:
 
     @property
     def statement(self) -> dict[str, Any]:
-        """The same as a statement of a policy."""
+        """The statement of a policy."""
         parts: dict[str, Any] = {"Effect": "Allow", "Action": sorted(self.actions), "Resource": list(self.on)}
         return parts | ({"Condition": self.only} if self.only else {})
 
@@ -46,7 +46,7 @@ HELD = Allow(("ssm:GetParameters",), PARAMETERS)
 HELD_ALL = Allow(("ssm:GetParametersByPath",), PARAMETERS)
 HISTORY = Allow(("ssm:GetParameterHistory",), PARAMETERS)
 WRITE = Allow(("ssm:PutParameter",), PARAMETERS)
-# A failed write is put back; where the channel was empty before, that deletes.
+# Restores a channel after a failed write; deletes the parameter if the channel was empty.
 PUT_BACK = Allow(("ssm:DeleteParameter",), PARAMETERS)
 REFERENCES = (
     Allow(
@@ -62,7 +62,7 @@ REFERENCES = (
         )
     ),
     HELD_ALL,
-    # A launch template may name any parameter in place of an AMI.
+    # A launch template may name any parameter instead of an AMI.
     Allow(("ssm:GetParameter",), ("arn:aws:ssm:*:*:parameter/*",)),
 )
 COPY = (
@@ -70,7 +70,7 @@ COPY = (
     Allow(("ec2:CopyImage",), (IMAGE, SNAPSHOT)),
     Allow(("ec2:DeregisterImage",), (IMAGE,), OURS),
     Allow(("ec2:CreateTags",), (IMAGE, SNAPSHOT), {"StringEquals": {"ec2:CreateAction": "CopyImage"}}, calls=False),
-    # EBS asks for these on behalf of whoever copies: https://docs.aws.amazon.com/ebs/latest/userguide/
+    # EBS needs these on behalf of the caller: https://docs.aws.amazon.com/ebs/latest/userguide/
     # ebs-encryption-requirements.html
     Allow(
         (
@@ -143,7 +143,7 @@ COMMANDS: dict[str, tuple[Allow, ...]] = {
 
 
 def called(command: str) -> set[str]:
-    """The actions that the command itself calls."""
+    """The actions that the command calls itself."""
     return {action for allow in _allowed(command) if allow.calls for action in allow.actions}
 
 

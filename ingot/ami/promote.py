@@ -1,4 +1,4 @@
-"""Moves AMIs along channels: candidate to stable once the suite has passed, in all regions or in none, and back."""
+"""Promotes AMIs from candidate to stable once the suite has passed, in every region or none, and rolls back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ingot.sources.aws import Region, everywhere, regions
 
 @dataclass(frozen=True)
 class Row:
-    """What a channel holds one AMI of."""
+    """An image, system and architecture, which a channel is for."""
 
     image: str
     os: str
@@ -25,12 +25,14 @@ class Row:
 def promote(
     regions: Sequence[Region], row: Row, to: str, progress: Progress, *, kms_key: str = "", dry_run: bool = False
 ) -> dict[str, Any]:
-    """Put what candidate holds in the first region into the channel `to` of every region; what was and is held there.
+    """Promote the candidate AMI of the first region to the channel `to` of every region; returns old and new AMIs.
 
-    First every region has a copy, then every region's parameter is written; a failure puts back those written.
+    Copies the AMI to every region first, then writes the parameters; a failure restores their previous values.
     """
     if to == CANDIDATE:
-        raise UsageError(f"{CANDIDATE} is what is promoted", hint="--to stable")
+        raise UsageError(
+            f"cannot promote to {CANDIDATE}, which holds the AMI to promote", place="--to", hint="use stable"
+        )
     name = channels.path(to, row.image, row.os, row.arch)
     home, *others = regions
 
@@ -43,56 +45,58 @@ def promote(
         copy(ami, home, others, kms_key, progress, command="promote")
 
     def change(region: Region) -> Change:
-        found = ami if region is home else copy_in(region, ami)
-        return Change(region, channels.values(region, [name]).get(name, ""), found.id if found else "a copy")
+        target = ami if region is home else copy_in(region, ami)
+        return Change(region, channels.values(region, [name]).get(name, ""), target.id if target else "a copy")
 
     changes = everywhere(regions, "promote", change)
     if not dry_run:
         with progress.phase(f"{to} in {', '.join(region.name for region in regions)}"):
             channels.write(name, changes, f"Promoted: {ami.name}", "promote")
-    return _told(name, ami.name, changes)
+    return _report(name, ami.name, changes)
 
 
 def rollback(
     regions: Sequence[Region], row: Row, channel: str, progress: Progress, *, dry_run: bool = False
 ) -> dict[str, Any]:
-    """Let a channel hold, in every region, what it held before; IngotError where that has gone, or is not the same."""
+    """Roll a channel back to its previous AMI in every region; IngotError if AMIs differ or are not available."""
     name = channels.path(channel, row.image, row.os, row.arch)
 
     def change(region: Region) -> tuple[Change, str]:
         before = channels.held(region, channel, row.image, row.os, row.arch)
         after = channels.previous(region, name)
         if not after:
-            raise IngotError(f"{name} has held nothing else before {before}", place=region.name)
+            raise IngotError(
+                f"{name} has no previous AMI, only {before}", place=region.name, hint="promote another AMI"
+            )
         return Change(region, before, after), _available(region, after).name
 
-    found = everywhere(regions, "rollback", change)
-    names = {change.region.name: ami for change, ami in found}
+    targets = everywhere(regions, "rollback", change)
+    names = {change.region.name: ami for change, ami in targets}
     if len(set(names.values())) > 1:
-        listed = "\n  ".join(f"{region}: {ami}" for region, ami in names.items())
+        lines = "\n  ".join(f"{region}: {ami}" for region, ami in names.items())
         raise IngotError(
-            f"{name} held different AMIs before:\n  {listed}", hint="roll back region by region, with one --region each"
+            f"the previous AMIs of {name} differ:\n  {lines}", hint="roll back each region on its own with one --region"
         )
-    changes = [change for change, _ in found]
+    changes = [change for change, _ in targets]
     if not dry_run:
-        with progress.phase(f"{channel} back in {', '.join(region.name for region in regions)}"):
+        with progress.phase(f"roll back {channel} in {', '.join(region.name for region in regions)}"):
             channels.write(name, changes, channels.TAKEN_BACK, "rollback")
-    return _told(name, next(iter(names.values())), changes)
+    return _report(name, next(iter(names.values())), changes)
 
 
 def _available(region: Region, ami: str) -> Ami:
-    """The AMI that a channel held before, if it can be launched still."""
-    # By a filter, which finds nothing where an id is an error.
-    found = described(region, image_id=ami)
-    if not found or found[0].state != "available":
-        state = f"is {found[0].state}" if found else "has been deregistered"
+    """The previous AMI of a channel; IngotError if it cannot be launched."""
+    # By filter: a missing id is an empty result, not an error.
+    matches = described(region, image_id=ami)
+    if not matches or matches[0].state != "available":
+        state = f"is {matches[0].state}" if matches else "has been deregistered"
         raise IngotError(
-            f"{ami}, which the channel held before, {state}", place=region.name, hint="promote another AMI instead"
+            f"the channel's previous AMI {ami} {state}", place=region.name, hint="promote another AMI instead"
         )
-    return found[0]
+    return matches[0]
 
 
-def _told(name: str, ami: str, changes: Sequence[Change]) -> dict[str, Any]:
+def _report(name: str, ami: str, changes: Sequence[Change]) -> dict[str, Any]:
     return {
         "parameter": name,
         "name": ami,
@@ -101,17 +105,17 @@ def _told(name: str, ami: str, changes: Sequence[Change]) -> dict[str, Any]:
 
 
 def publish(region: str, ami: str) -> str:
-    """Put an AMI that the suite has passed on into the channel candidate of its region; the parameter's name.
+    """Set the candidate channel of a region to a tested AMI; returns the parameter's name.
 
-    Image, operating system and architecture are those of its tags. IngotError where it is not tested.
+    Takes image, operating system and architecture from its tags. IngotError if it is untested.
     """
 
     def one(region: Region) -> str:
-        found = find(region, ami)
-        channels.require_tested(found.tested, found.id)
-        name = channels.path(CANDIDATE, *found.row)
+        image = find(region, ami)
+        channels.require_tested(image.tested, image.id)
+        name = channels.path(CANDIDATE, *image.row)
         before = channels.values(region, [name]).get(name, "")
-        channels.write(name, [Change(region, before, ami)], "Built, and passed by the suite.", "publish")
+        channels.write(name, [Change(region, before, ami)], "Built and tested.", "publish")
         return name
 
     return everywhere(regions([region], "publish"), "publish", one)[0]

@@ -1,4 +1,4 @@
-"""All that is known of one AMI, and what refers to it."""
+"""The facts about one AMI, and its references."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from ingot.sources.aws import Region, everywhere
 
 
 def shown(region: Region, reference: str) -> dict[str, Any]:
-    """All that is known of one AMI: its tags, versions, snapshots, whom it is shared with, and what refers to it."""
+    """The facts about one AMI: tags, versions, snapshots, sharing, and references to it."""
 
     def one(region: Region) -> dict[str, Any]:
         ami = find(region, reference)
@@ -18,7 +18,7 @@ def shown(region: Region, reference: str) -> dict[str, Any]:
             "components": ami.components,
             "tags": dict(ami.tags),
             "snapshots": ami.snapshots,
-            "shared_with": [next(iter(each.values())) for each in launch_permissions(region, ami.id)],
+            "shared_with": [next(iter(permission.values())) for permission in launch_permissions(region, ami.id)],
             "referred_to_by": references(region, [ami.id]).get(ami.id, []),
         }
 

@@ -1,4 +1,4 @@
-"""Collects what builds that were killed have left: whatever carries a build's id and is not finished, and is old."""
+"""Deletes leftovers of killed builds: old resources with a build's id that are not finished."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ BUILD, FINISHED = f"{ami.TAG}build", f"{ami.TAG}finished"
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of what a build makes: how EC2 lists it, how its entries are named and dated, and how one is deleted."""
+    """A kind of resource of a build: how EC2 lists, identifies, dates and deletes it."""
 
     name: str
     operation: str
@@ -26,7 +26,7 @@ class Kind:
     delete: Callable[[Any, str], Any]
 
 
-# In the order in which they go: what uses another thing before that.
+# In the order of deletion: users before used.
 KINDS = (
     Kind(
         "instance",
@@ -34,7 +34,7 @@ KINDS = (
         "Reservations",
         "InstanceId",
         "LaunchTime",
-        lambda ec2, each: ec2.terminate_instances(InstanceIds=[each]),
+        lambda ec2, name: ec2.terminate_instances(InstanceIds=[name]),
     ),
     Kind(
         "image",
@@ -42,7 +42,7 @@ KINDS = (
         "Images",
         "ImageId",
         "CreationDate",
-        lambda ec2, each: ec2.deregister_image(ImageId=each),
+        lambda ec2, name: ec2.deregister_image(ImageId=name),
     ),
     Kind(
         "snapshot",
@@ -50,7 +50,7 @@ KINDS = (
         "Snapshots",
         "SnapshotId",
         "StartTime",
-        lambda ec2, each: ec2.delete_snapshot(SnapshotId=each),
+        lambda ec2, name: ec2.delete_snapshot(SnapshotId=name),
     ),
     Kind(
         "volume",
@@ -58,7 +58,7 @@ KINDS = (
         "Volumes",
         "VolumeId",
         "CreateTime",
-        lambda ec2, each: ec2.delete_volume(VolumeId=each),
+        lambda ec2, name: ec2.delete_volume(VolumeId=name),
     ),
     Kind(
         "launch template",
@@ -66,7 +66,7 @@ KINDS = (
         "LaunchTemplates",
         "LaunchTemplateId",
         "CreateTime",
-        lambda ec2, each: ec2.delete_launch_template(LaunchTemplateId=each),
+        lambda ec2, name: ec2.delete_launch_template(LaunchTemplateId=name),
     ),
     Kind(
         "key pair",
@@ -74,16 +74,16 @@ KINDS = (
         "KeyPairs",
         "KeyName",
         "CreateTime",
-        lambda ec2, each: ec2.delete_key_pair(KeyName=each),
+        lambda ec2, name: ec2.delete_key_pair(KeyName=name),
     ),
-    # EC2 does not say when a security group was made.
+    # EC2 does not give the creation time of a security group.
     Kind(
         "security group",
         "describe_security_groups",
         "SecurityGroups",
         "GroupId",
         "",
-        lambda ec2, each: ec2.delete_security_group(GroupId=each),
+        lambda ec2, name: ec2.delete_security_group(GroupId=name),
     ),
 )
 OWNED: dict[str, dict[str, Any]] = {
@@ -94,7 +94,7 @@ OWNED: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing that carries a build's id."""
+    """One resource with a build's id."""
 
     kind: Kind
     id: str
@@ -104,57 +104,59 @@ class Leftover:
 
 
 def collect(regions: Sequence[Region], age: timedelta, progress: Progress, *, dry_run: bool = False) -> list[Verdict]:
-    """Delete what builds older than `age` have left, in every region, and say of each thing what became of it."""
-    with progress.phase(f"collect what builds left in {', '.join(region.name for region in regions)}"):
-        found = everywhere(regions, "sweep", lambda region: _collect(region, age, dry_run))
-    return [verdict for verdicts in found for verdict in verdicts]
+    """Delete leftovers of builds older than `age` in every region; returns a verdict on each."""
+    with progress.phase(f"collect leftovers in {', '.join(region.name for region in regions)}"):
+        verdicts_by_region = everywhere(regions, "sweep", lambda region: _collect(region, age, dry_run))
+    return [verdict for verdicts in verdicts_by_region for verdict in verdicts]
 
 
 def _collect(region: Region, age: timedelta, dry_run: bool) -> list[Verdict]:
     listed = at_once(lambda kind: _listed(region, kind), KINDS)
-    found = [each for things in listed for each in things if FINISHED not in _tags(each.shown)]
-    done = [ami.of(each.shown, region.name) for each in listed[1] if FINISHED in _tags(each.shown)]
-    safe = {snapshot for each in done for snapshot in each.snapshots}
-    found = [each for each in found if each.id not in safe]
+    leftovers = [leftover for resources in listed for leftover in resources if FINISHED not in _tags(leftover.shown)]
+    done = [ami.of(leftover.shown, region.name) for leftover in listed[1] if FINISHED in _tags(leftover.shown)]
+    safe = {snapshot for image in done for snapshot in image.snapshots}
+    leftovers = [leftover for leftover in leftovers if leftover.id not in safe]
     now = datetime.now(UTC)
     youngest: dict[str, datetime] = {}
-    for each in found:
-        if each.made:
-            youngest[each.build] = max(each.made, youngest.get(each.build, each.made))
+    for leftover in leftovers:
+        if leftover.made:
+            youngest[leftover.build] = max(leftover.made, youngest.get(leftover.build, leftover.made))
 
-    def wait(each: Leftover) -> str:
-        made = youngest.get(each.build)
-        if made is None:
-            return "" if not age else "its age is not known: --age 0 collects it"
-        return f"build {each.build} made something at {made:%Y-%m-%d %H:%M} UTC" if now - made < age else ""
+    def wait(leftover: Leftover) -> str:
+        active = youngest.get(leftover.build)
+        if active is None:
+            return "" if not age else "its age is unknown: --age 0 collects it"
+        return f"build {leftover.build} was active at {active:%Y-%m-%d %H:%M} UTC" if now - active < age else ""
 
-    ripe = [each for each in found if not wait(each)]
-    kept = {each.id: wait(each) for each in found if wait(each)}
-    instances = {each.id for each in ripe if each.kind is KINDS[0]}
-    images = [each.id for each in ripe if each.kind is KINDS[1]]
+    ripe = [leftover for leftover in leftovers if not wait(leftover)]
+    kept = {leftover.id: wait(leftover) for leftover in leftovers if wait(leftover)}
+    instances = {leftover.id for leftover in ripe if leftover.kind is KINDS[0]}
+    images = [leftover.id for leftover in ripe if leftover.kind is KINDS[1]]
     if images:
-        why = references(region, images, without=instances)
-        kept |= {each: "; ".join(reasons) for each, reasons in why.items()}
-        ripe = [each for each in ripe if each.id not in kept]
-    still = {snapshot for each in found if each.id in kept for snapshot in ami_snapshots(each)}
-    kept |= {each.id: "an AMI that is kept uses it" for each in ripe if each.id in still}
-    ripe = [each for each in ripe if each.id not in kept]
-    said = {} if dry_run else _delete(region, ripe)
+        references_of = references(region, images, without=instances)
+        kept |= {image: "; ".join(reasons) for image, reasons in references_of.items()}
+        ripe = [leftover for leftover in ripe if leftover.id not in kept]
+    used = {snapshot for leftover in leftovers if leftover.id in kept for snapshot in ami_snapshots(leftover)}
+    kept |= {leftover.id: "a kept AMI uses it" for leftover in ripe if leftover.id in used}
+    ripe = [leftover for leftover in ripe if leftover.id not in kept]
+    errors = {} if dry_run else _delete(region, ripe)
     return [
         Verdict(
             region.name,
-            each.id,
-            each.kind.name,
-            each.id in kept or bool(said.get(each.id)),
-            [kept[each.id]] if each.id in kept else [f"build {each.build} left it", *said.get(each.id, [])],
+            leftover.id,
+            leftover.kind.name,
+            leftover.id in kept or bool(errors.get(leftover.id)),
+            [kept[leftover.id]]
+            if leftover.id in kept
+            else [f"leftover of build {leftover.build}", *errors.get(leftover.id, [])],
         )
-        for each in found
+        for leftover in leftovers
     ]
 
 
-def ami_snapshots(each: Leftover) -> list[str]:
-    """The snapshots of an image; none of anything else."""
-    return ami.of(each.shown, "").snapshots if each.kind is KINDS[1] else []
+def ami_snapshots(leftover: Leftover) -> list[str]:
+    """The snapshots of an image; empty for other resources."""
+    return ami.of(leftover.shown, "").snapshots if leftover.kind is KINDS[1] else []
 
 
 def _listed(region: Region, kind: Kind) -> list[Leftover]:
@@ -162,34 +164,36 @@ def _listed(region: Region, kind: Kind) -> list[Leftover]:
     if kind is KINDS[0]:
         tagged += ami.filters(instance_state_name=LIVES)
     answer = region.all("ec2", kind.operation, kind.key, page=ami.PAGE, Filters=tagged, **OWNED.get(kind.name, {}))
-    entries = [each for row in answer for each in (row["Instances"] if kind is KINDS[0] else [row])]
-    return [Leftover(kind, each[kind.id], _tags(each)[BUILD], _time(each.get(kind.time)), each) for each in entries]
+    entries = [entry for row in answer for entry in (row["Instances"] if kind is KINDS[0] else [row])]
+    return [
+        Leftover(kind, entry[kind.id], _tags(entry)[BUILD], _time(entry.get(kind.time)), entry) for entry in entries
+    ]
 
 
 def _delete(region: Region, ripe: Sequence[Leftover]) -> dict[str, list[str]]:
-    """Delete all of `ripe`; what is worth a word of each."""
-    said: dict[str, list[str]] = {each.id: [] for each in ripe}
+    """Delete all of `ripe`; returns errors by id."""
+    errors: dict[str, list[str]] = {leftover.id: [] for leftover in ripe}
 
-    def one(each: Leftover) -> None:
-        with tolerated(said[each.id]):
-            each.kind.delete(region.ec2, each.id)
+    def one(leftover: Leftover) -> None:
+        with tolerated(errors[leftover.id]):
+            leftover.kind.delete(region.ec2, leftover.id)
 
     for kind in KINDS:
-        those = [each for each in ripe if each.kind is kind]
-        at_once(one, those)
-        if those and kind is KINDS[0]:
-            # Volumes and security groups are free only then.
-            region.ec2.get_waiter("instance_terminated").wait(InstanceIds=[each.id for each in those])
-    return said
+        batch = [leftover for leftover in ripe if leftover.kind is kind]
+        at_once(one, batch)
+        if batch and kind is KINDS[0]:
+            # Volumes and security groups are in use until then.
+            region.ec2.get_waiter("instance_terminated").wait(InstanceIds=[leftover.id for leftover in batch])
+    return errors
 
 
 def _tags(shown: Mapping[str, Any]) -> dict[str, str]:
-    return {each["Key"]: each["Value"] for each in shown.get("Tags", [])}
+    return {tag["Key"]: tag["Value"] for tag in shown.get("Tags", [])}
 
 
 def _time(value: Any) -> datetime | None:
-    """When it was made; images have that as text."""
+    """The creation time; images have it as text."""
     if not value:
         return None
-    made = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    return made if made.tzinfo else made.replace(tzinfo=UTC)
+    created = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    return created if created.tzinfo else created.replace(tzinfo=UTC)

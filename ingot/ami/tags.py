@@ -1,4 +1,4 @@
-"""The tags by which an AMI says what it holds and that it is finished."""
+"""The tags of an AMI: its contents, and that it is finished."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from ingot.sources.aws import Region, everywhere, regions
 
 
 def tags_of(selection: ImageSelection, options: Options, base: str) -> dict[str, str]:
-    """What the AMI says of itself; versions of components as far as there is room."""
+    """The tags of an AMI; versions of components up to EC2's limit."""
     target = selection.target
     tags = {
         "Name": f"ingot {selection.name} {target.os} {target.arch} {target.stack}",
@@ -26,22 +26,22 @@ def tags_of(selection: ImageSelection, options: Options, base: str) -> dict[str,
     if options.signing:
         tags["ingot:secure_boot"] = options.signing.fingerprint
     versions = {f"ingot:{name}": entry.version for name, entry in selection.lock.components.items() if entry.version}
-    # The build's id, and three more when the image is finished.
+    # Leaves room for the build's id and the three tags of a finished image.
     room = amis.MOST_TAGS - len(tags) - 4
     return tags | dict(list(versions.items())[:room])
 
 
 def finish(ami: str, region: str, passed: int, manifest: bytes) -> None:
-    """Tag an image and its snapshots as finished: the suite has passed on an instance of it."""
-    said = {
+    """Tag an image and its snapshots as finished, after the suite has passed on an instance of it."""
+    facts = {
         "ingot:suite": f"passed {passed}",
         "ingot:manifest_sha256": hashlib.sha256(manifest).hexdigest(),
         "ingot:finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
 
-    def tag(there: Region) -> None:
-        found = amis.find(there, ami)
-        tags = [{"Key": key, "Value": value} for key, value in said.items()]
-        there.ec2.create_tags(Resources=[ami, *found.snapshots], Tags=tags)
+    def tag(home: Region) -> None:
+        image = amis.find(home, ami)
+        tags = [{"Key": key, "Value": value} for key, value in facts.items()]
+        home.ec2.create_tags(Resources=[ami, *image.snapshots], Tags=tags)
 
     everywhere(regions([region], "build"), "build", tag)

@@ -1,7 +1,7 @@
-"""Secure Boot of AMIs: a key to sign modules with, and the firmware's variables that an image gives its instances.
+"""Secure Boot of AMIs: the key that signs modules, and the UEFI variables of an image.
 
-Variables are those of the UEFI Specification 2.10, chapter 32, and shim's list of machine-owner keys, which kernels
-take for modules where they do not ask the firmware; Amazon's own tool writes them as EC2 reads them:
+The variables are those of the UEFI Specification 2.10, chapter 32, and shim's list of machine-owner keys, with which
+some kernels verify modules instead of the firmware's; Amazon's tool writes them in the format of EC2:
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/uefi-secure-boot-optionB.html
 """
 
@@ -26,45 +26,46 @@ GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
 DATABASE = uuid.UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
 SHIM = uuid.UUID("605dab50-e046-4300-abb6-3dd810dd8b23")
 X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
-# Whose entries they are, in lists that several may write to.
+# The owner of our entries in signature lists.
 OWNER = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ingot")
-# Kept, and readable at boot; readable later as well, and changed only by what the key before has signed.
+# Attributes: persistent and readable at boot; also readable at runtime, and authenticated.
 KEPT = 0x1 | 0x2
 AUTHENTICATED = KEPT | 0x4 | 0x20
-# What EC2 lets an image say of its boot: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-boot.html
+# Boot modes of EC2 that support UEFI: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-boot.html
 BY_UEFI = ("uefi", "uefi-preferred")
-# What of a device of an image is handed on to one that is registered from its snapshots.
+# Properties of a device that an image registered from its snapshots keeps.
 OF_DEVICE = ("SnapshotId", "VolumeType", "VolumeSize", "Iops", "Throughput", "DeleteOnTermination")
 
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A private key in PEM that signs modules, its certificate, and others that firmware is to trust: of who has signed
-    the boot loader and the kernel."""
+    """A private key in PEM that signs modules, its certificate, and those of the boot loader and the kernel."""
 
     key: Path
     certificate: Path
     trusted: Sequence[Path] = ()
 
     def check(self) -> None:
-        """IngotError where the key is not one that can sign, or the certificate not its own or not valid now."""
+        """IngotError if the key cannot sign, or the certificate does not match the key or is not valid now."""
         content = _read(self.key)
         try:
             key = load_pem_private_key(content, None)
         except TypeError:
-            hint = "nobody is there to ask while an image is built: `openssl pkey -in KEY -out PLAIN` takes it away"
+            hint = "builds cannot ask for it; remove it with `openssl pkey -in KEY -out PLAIN`"
             raise IngotError("the key has a passphrase", place=str(self.key), hint=hint) from None
         except ValueError:
-            raise IngotError("this is not a private key in PEM", place=str(self.key)) from None
+            raise IngotError("not a private key in PEM", place=str(self.key), hint=MAKE) from None
         if not isinstance(key, RSAPrivateKey):
-            raise IngotError("firmware and kernels verify RSA alone", place=str(self.key), hint=MAKE)
+            raise IngotError("not an RSA key, which firmware and kernels require", place=str(self.key), hint=MAKE)
         form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
         if key.public_key().public_bytes(*form) != self._own.public_key().public_bytes(*form):
-            raise IngotError(f"the certificate is not that of {self.key}", place=str(self.certificate), hint=MAKE)
+            raise IngotError(
+                f"the certificate does not match the key {self.key}", place=str(self.certificate), hint=MAKE
+            )
         now = datetime.now(UTC)
         if not self._own.not_valid_before_utc <= now <= self._own.not_valid_after_utc:
             valid = f"{self._own.not_valid_before_utc:%Y-%m-%d} to {self._own.not_valid_after_utc:%Y-%m-%d}"
-            raise IngotError(f"the certificate is valid from {valid}", place=str(self.certificate))
+            raise IngotError(f"the certificate is only valid from {valid}", place=str(self.certificate), hint=MAKE)
         for path in self.trusted:
             _certificate(path)
 
@@ -79,12 +80,12 @@ class SigningKey:
 
     @property
     def der(self) -> bytes:
-        """The certificate in DER, as DKMS wants it."""
+        """The certificate in DER, for DKMS."""
         return self._own.public_bytes(Encoding.DER)
 
     @property
     def uefi_data(self) -> str:
-        """The firmware's variables as `aws ec2 register-image --uefi-data` takes them."""
+        """The UEFI variables in the format of `aws ec2 register-image --uefi-data`."""
         from pyuefivars import AWSUEFIVarStore, UEFIVar, UEFIVarStore
 
         own = _list(self.der)
@@ -96,19 +97,19 @@ class SigningKey:
             UEFIVar("db", trusted, DATABASE.bytes_le, AUTHENTICATED),
             UEFIVar("MokList", own, SHIM.bytes_le, KEPT),
         ]
-        # The tool's own way to write a store in another format.
+        # How the tool itself writes a store in another format.
         store.__class__ = AWSUEFIVarStore
         return bytes(store).decode()
 
 
-MAKE = "docs/secure-boot.md has the command that makes one with its certificate"
+MAKE = "docs/secure-boot.md has the command that creates a key and its certificate"
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise IngotError(f"cannot be read: {error.strerror}", place=str(path)) from None
+        raise IngotError(f"cannot read the file: {error.strerror}", place=str(path)) from None
 
 
 def _certificate(path: Path) -> x509.Certificate:
@@ -119,7 +120,7 @@ def _certificate(path: Path) -> x509.Certificate:
             return x509.load_pem_x509_certificate(content)
         return x509.load_der_x509_certificate(content)
     except ValueError:
-        raise IngotError("this is not a certificate in PEM or DER", place=str(path)) from None
+        raise IngotError("not a certificate in PEM or DER", place=str(path)) from None
 
 
 def _list(certificate: bytes) -> bytes:
@@ -130,24 +131,24 @@ def _list(certificate: bytes) -> bytes:
 
 
 def register(region: Region, image: Ami, name: str, key: SigningKey) -> str:
-    """Register the snapshots of `image` as an AMI of their own, which starts with Secure Boot on; its id.
+    """Register the snapshots of `image` as a new AMI with Secure Boot; returns its id.
 
-    `image` goes when the other is there: a snapshot can be of two AMIs. If anything fails, `image` alone stays.
+    Deregisters `image` after the new AMI is available, as two AMIs may share a snapshot. On failure, `image` stays.
     """
-    shown = image.shown
+    description = image.shown
     devices = [
         {
-            "DeviceName": each["DeviceName"],
-            "Ebs": {kind: each["Ebs"][kind] for kind in OF_DEVICE if kind in each["Ebs"]},
+            "DeviceName": device["DeviceName"],
+            "Ebs": {kind: device["Ebs"][kind] for kind in OF_DEVICE if kind in device["Ebs"]},
         }
-        for each in shown["BlockDeviceMappings"]
-        if "Ebs" in each
+        for device in description["BlockDeviceMappings"]
+        if "Ebs" in device
     ]
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "Name": name,
-        "Description": shown.get("Description", ""),
-        "Architecture": shown["Architecture"],
-        "RootDeviceName": shown["RootDeviceName"],
+        "Description": description.get("Description", ""),
+        "Architecture": description["Architecture"],
+        "RootDeviceName": description["RootDeviceName"],
         "BlockDeviceMappings": devices,
         "VirtualizationType": "hvm",
         "EnaSupport": True,
@@ -159,13 +160,13 @@ def register(region: Region, image: Ami, name: str, key: SigningKey) -> str:
             {"ResourceType": "image", "Tags": [{"Key": tag, "Value": value} for tag, value in image.tags.items()]}
         ],
     }
-    made = str(region.ec2.register_image(**asked)["ImageId"])
+    ami_id = str(region.ec2.register_image(**request)["ImageId"])
     try:
-        region.ec2.get_waiter("image_available").wait(ImageIds=[made])
-        if until := shown.get("DeprecationTime"):
-            region.ec2.enable_image_deprecation(ImageId=made, DeprecateAt=until)
+        region.ec2.get_waiter("image_available").wait(ImageIds=[ami_id])
+        if until := description.get("DeprecationTime"):
+            region.ec2.enable_image_deprecation(ImageId=ami_id, DeprecateAt=until)
         region.ec2.deregister_image(ImageId=image.id)
     except BaseException:
-        region.ec2.deregister_image(ImageId=made)
+        region.ec2.deregister_image(ImageId=ami_id)
         raise
-    return made
+    return ami_id

@@ -22,7 +22,7 @@ from ingot.image.base import ensure_base
 from ingot.image.disk import make_disk, require_space
 from ingot.image.events import Converge, Follower
 from ingot.image.machine import boot
-from ingot.image.packer import packer_build
+from ingot.image.packer import packer_build, target_variables
 from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.image.verify import Result, verify
 from ingot.lock import file as locks
@@ -132,13 +132,9 @@ def _converge(
     log: Path,
 ) -> Converge:
     """Run the roles in a container of the base with Packer, and commit it as the image."""
-    target, lock, events = selection.target, selection.lock, selection.dir / "events.jsonl"
+    lock, events = selection.lock, selection.dir / "events.jsonl"
     variables = {
-        "image": selection.name,
-        "os": target.os,
-        "arch": target.arch,
-        "stack": target.stack,
-        "catalog": str(paths.own_catalog() or ""),
+        **target_variables(selection),
         "base_image": base_tag,
         "container_name": f"{_container_name(selection)}-build",
         "result_image": selection.tag,

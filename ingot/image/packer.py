@@ -11,7 +11,8 @@ from typing import IO
 
 from ingot.errors import IngotError
 from ingot.image.setup import ensure_packer, packer_environment
-from ingot.paths import ROOT
+from ingot.model.target import ImageSelection
+from ingot.paths import ROOT, own_catalog
 from ingot.run import TAIL_LINES
 
 # With this option Packer stops before each step and asks on the terminal whether to continue.
@@ -25,6 +26,18 @@ class PackerError(IngotError):
     """Packer failed; `said` is its whole output."""
 
     said: str = ""
+
+
+def target_variables(selection: ImageSelection) -> dict[str, str]:
+    """The variables that local builds and builds of AMIs share: the image, its target, and the team's own catalog."""
+    target = selection.target
+    return {
+        "image": selection.name,
+        "os": target.os,
+        "arch": target.arch,
+        "stack": target.stack,
+        "catalog": str(own_catalog() or ""),
+    }
 
 
 def packer_build(source: str, variables: Mapping[str, str], *, log: Path, options: Sequence[str] = ()) -> None:

@@ -145,7 +145,7 @@ def test_a_system_without_base_images_is_refused_before_anything_is_asked_for(cl
         env=cloud.env, cwd=paths.ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "there is no base image of parallelcluster for debian12" in done.stderr
+    assert "no base image of parallelcluster for debian12" in done.stderr
     assert cloud.calls("RunInstances") == []
 
 

@@ -78,14 +78,14 @@ def test_whom_an_ami_is_shared_with_is_shown() -> None:
     ("reference", "said", "code"),
     [
         ("ami-0123456789abcdef0", "`ingot ami list` lists", 1),
-        ("ingot-x-al2023", "there is no AMI ingot-x-al2023", 1),
+        ("ingot-x-al2023", "no AMI ingot-x-al2023", 1),
         (
             "stable:parallelcluster/al2023/x86_64",
-            "there is no parameter /ingot/stable/parallelcluster/al2023/x86_64",
+            "no parameter /ingot/stable/parallelcluster/al2023/x86_64",
             1,
         ),
-        ("stable:parallelcluster", "names no channel", 2),
-        ("Stable:parallelcluster/al2023/x86_64", "is no channel", 2),
+        ("stable:parallelcluster", "not CHANNEL:IMAGE/OS/ARCH: 'stable:parallelcluster'", 2),
+        ("Stable:parallelcluster/al2023/x86_64", "not a channel name: 'Stable'", 2),
     ],
 )
 def test_what_there_is_not_is_an_error_that_says_what_to_name(reference: str, said: str, code: int) -> None:
@@ -96,7 +96,7 @@ def test_what_there_is_not_is_an_error_that_says_what_to_name(reference: str, sa
 
 def test_an_ami_of_somebody_else_is_refused() -> None:
     made = client("ec2").register_image(Name="not of Ingot")["ImageId"]
-    assert "is no AMI of Ingot" in ingot("ami", "show", made).stderr
+    assert "is not an AMI of Ingot" in ingot("ami", "show", made).stderr
 
 
 def test_two_amis_are_compared_by_what_their_tags_say() -> None:

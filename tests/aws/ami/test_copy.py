@@ -120,9 +120,9 @@ def test_a_key_of_several_regions_is_the_same_key_there() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--to", REGION), "is in us-east-1 already"),
+        (("--to", REGION), "is already in us-east-1"),
         (("--to", OTHER, "--kms-key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"), "a key of us-east-1, not of us-west-2"),
-        ((), "no region is named"),
+        ((), "no target region"),
         (("--to", "us-wst-2"), "unknown region"),
     ],
 )
@@ -150,7 +150,7 @@ def test_a_refusal_names_its_region_and_leaves_the_other_copies(code: str, said:
     assert done.returncode == 1
     assert f"error: {OTHER}: AWS refused" in done.stderr
     assert said in done.stderr
-    assert "the same command finds them" in done.stderr
+    assert "run the same command again" in done.stderr
     assert len(amis(THIRD)) == 1
 
 

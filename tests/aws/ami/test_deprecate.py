@@ -42,7 +42,7 @@ def test_what_a_channel_holds_is_not_disabled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "said"), [("tomorrow", "is no date"), ("2020-01-01", "is in the past"), ("2099-02-30", "is no date")]
+    ("at", "said"), [("tomorrow", "not a date"), ("2020-01-01", "is in the past"), ("2099-02-30", "not a date")]
 )
 def test_a_day_that_cannot_be_exits_2_before_aws_is_asked(at: str, said: str) -> None:
     with calls() as noted:

@@ -211,7 +211,7 @@ def test_snapshots_of_an_interrupted_collection_go_the_next_time() -> None:
         TagSpecifications=[{"ResourceType": "snapshot", "Tags": [{"Key": "ingot:image", "Value": "x"}]}],
     )["SnapshotId"]
     verdicts = {each["id"]: each for each in answer(ingot(*KEEP_ONE))}
-    assert f"its AMI {made} is no more" in verdicts[snapshot]["why"]
+    assert f"its AMI {made} no longer exists" in verdicts[snapshot]["why"]
     assert snapshot not in backend().snapshots
     assert kept in backend().snapshots
     assert amis() == {newest}

@@ -37,7 +37,7 @@ def test_a_build_that_may_still_run_keeps_all_that_it_made() -> None:
     verdicts = {each["id"]: each for each in answer(ingot(*GC))}
     assert set(made.values()) <= there()
     # EC2 does not say when a security group was made: the rest of its build does.
-    assert f"build {'1' * 32} made something at" in verdicts[made["security group"]]["why"][0]
+    assert f"build {'1' * 32} was active at" in verdicts[made["security group"]]["why"][0]
 
 
 def test_the_age_can_be_chosen() -> None:

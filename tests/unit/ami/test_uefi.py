@@ -78,12 +78,12 @@ def trusting_a_key(folder: Path) -> SigningKey:
 
 BAD = {
     "the key has a passphrase": with_passphrase,
-    "this is not a private key in PEM": lambda at: replace(signing_key(at), key=signing_key(at).certificate),
-    "firmware and kernels verify RSA alone": of_a_curve,
-    "the certificate is not that of": lambda at: replace(signing_key(at), key=signing_key(at, "other").key),
-    "the certificate is valid from": lambda at: signing_key(at, days=-1),
-    "this is not a certificate in PEM or DER": trusting_a_key,
-    "cannot be read: No such file": without_a_file,
+    "not a private key in PEM": lambda at: replace(signing_key(at), key=signing_key(at).certificate),
+    "not an RSA key": of_a_curve,
+    "the certificate does not match the key": lambda at: replace(signing_key(at), key=signing_key(at, "other").key),
+    "the certificate is only valid from": lambda at: signing_key(at, days=-1),
+    "not a certificate in PEM or DER": trusting_a_key,
+    "cannot read the file: No such file": without_a_file,
 }
 
 
