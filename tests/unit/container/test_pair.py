@@ -160,7 +160,10 @@ def test_the_cuda_that_a_framework_brings_counts(image: Image) -> None:
 
 @pytest.mark.parametrize(
     ("interfaces", "state", "said"),
-    [(INTERFACES, "fits", ""), ({**INTERFACES, "aws_ofi_nccl": [7, 8]}, "refused", "NCCL would use TCP instead of EFA")],
+    [
+        (INTERFACES, "fits", ""),
+        ({**INTERFACES, "aws_ofi_nccl": [7, 8]}, "refused", "NCCL would use TCP instead of EFA"),
+    ],
 )
 def test_nccl_and_its_plugin_need_an_interface_in_common(
     interfaces: dict[str, list[int]], state: str, said: str, image: Image

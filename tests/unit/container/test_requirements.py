@@ -94,7 +94,9 @@ def test_a_base_without_nccl_is_told_and_a_child_has_its_parents(listed: Any) ->
     listed(pytorch="2.30.7", fsdp="2.30.7")
     assert found(with_nccl("efa")) == "2.30.7 in the requirements; none in base for nvidia"
     (containers.CONTAINERS / "fsdp" / "requirements-nvidia.txt").write_text("nvidia-nccl-cu13==2.31.2\n")
-    with pytest.raises(IngotError, match=r"NCCL versions differ: 2.31.2 here, .*pytorch/requirements-nvidia.txt has 2.30.7"):
+    with pytest.raises(
+        IngotError, match=r"NCCL versions differ: 2.31.2 here, .*pytorch/requirements-nvidia.txt has 2.30.7"
+    ):
         found(with_nccl("efa"))
 
 
