@@ -1,4 +1,4 @@
-"""The commands about AMIs that have been built: list, show, share, copy, promote, roll back, deprecate, collect."""
+"""The commands for AMIs that are built: list, show, diff, share, copy, deprecate."""
 
 from typing import Annotated
 
@@ -29,7 +29,7 @@ def list_(
 ) -> None:
     """List the account's AMIs, newest first.
 
-    Only those of Ingot, each with the channels that hold it.
+    Lists AMIs of Ingot only, each with the channels that hold it.
     """
     from rich.table import Table
 
@@ -37,15 +37,19 @@ def list_(
     from ingot.console import out
     from ingot.sources import aws
 
-    rows = ami.listed(aws.regions(region or [], "list"), image, os_name, arch)
+    amis = ami.listed(aws.regions(region or [], "list"), image, os_name, arch)
     if as_json:
-        print_json(rows)
+        print_json(amis)
         return
     table = Table("id", "region", "name", "state", "suite", "channels", box=None, pad_edge=False)
-    for row in rows:
-        state = row["state"] + (f", deprecated from {row['deprecation'][:10]}" if row["deprecation"] else "")
-        held = ", ".join(name.partition(":")[0] for name in row["channels"])
-        table.add_row(row["id"], row["region"], row["name"], state, row["suite"] or "–", held or "–")
+    for summary in amis:
+        state = summary["state"] + (
+            f", deprecated from {summary['deprecation'][:10]}" if summary["deprecation"] else ""
+        )
+        channels = ", ".join(name.partition(":")[0] for name in summary["channels"])
+        table.add_row(
+            summary["id"], summary["region"], summary["name"], state, summary["suite"] or "–", channels or "–"
+        )
     out.print(table)
 
 
@@ -53,7 +57,7 @@ def list_(
 def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
     """Show an AMI: versions, sharing, references.
 
-    Tags and snapshots are shown as well.
+    Also prints snapshots; tags are in the JSON output.
     """
     from ingot.ami.show import shown
     from ingot.console import out
@@ -67,7 +71,7 @@ def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = Fal
     for key, value in facts.items():
         if key == "tags":
             continue
-        pairs = [f"{name} {each}" for name, each in value.items()] if isinstance(value, dict) else value
+        pairs = [f"{name} {fact}" for name, fact in value.items()] if isinstance(value, dict) else value
         text = "\n                    ".join(map(str, pairs)) if isinstance(pairs, list) else pairs
         out.print(f"{key.replace('_', ' '):20}{text or '–'}", markup=False)
 
@@ -78,7 +82,7 @@ def show(reference: AmiArg, region: RegionOption = "", as_json: JsonOption = Fal
 def diff(before: AmiArg, after: AmiArg, region: RegionOption = "", as_json: JsonOption = False) -> None:
     """Print release notes between two AMIs.
 
-    Their tags say what they hold; the notes are Markdown.
+    Compares the versions in their tags; the notes are Markdown.
     """
     from ingot.ami import ami
     from ingot.lock.diff import changed, notes
@@ -97,12 +101,12 @@ def diff(before: AmiArg, after: AmiArg, region: RegionOption = "", as_json: Json
 )
 def share(
     reference: AmiArg,
-    account: Annotated[list[str] | None, typer.Option("--account", help="An account; may be repeated.")] = None,
+    account: Annotated[list[str] | None, typer.Option("--account", help="Account number; may be repeated.")] = None,
     organization: Annotated[
-        list[str] | None, typer.Option("--organization", help="An organisation's ARN; may be repeated.")
+        list[str] | None, typer.Option("--organization", help="ARN of an organisation; may be repeated.")
     ] = None,
     unit: Annotated[
-        list[str] | None, typer.Option("--ou", help="The ARN of an organisation's unit; may be repeated.")
+        list[str] | None, typer.Option("--ou", help="ARN of an organisational unit; may be repeated.")
     ] = None,
     region: FirstOption = None,
     dry_run: DryRunOption = False,
@@ -110,27 +114,27 @@ def share(
 ) -> None:
     """Share an AMI with accounts or organisations.
 
-    Its snapshots are shared too and, with accounts, the keys that encrypt them.
+    Also shares its snapshots and, with accounts, the KMS keys that encrypt them.
     """
     from ingot.ami import share as ami_share
     from ingot.console import Progress, out
     from ingot.sources import aws
 
     to = ami_share.whom(account or [], organization or [], unit or [])
-    rows = ami_share.share(aws.regions(region or [], "share"), reference, to, Progress(), dry_run=dry_run)
+    results = ami_share.share(aws.regions(region or [], "share"), reference, to, Progress(), dry_run=dry_run)
     if as_json:
-        print_json(rows)
+        print_json(results)
         return
-    for row in rows:
-        keys = f", with keys {', '.join(row['keys'])}" if row["keys"] else ""
-        shared = f"{would(dry_run)}shared with {', '.join(row['shared_with'])}{keys}"
-        out.print(f"{row['region']} {row['id']} {row['name']}: {shared}", markup=False)
+    for result in results:
+        keys = f", with keys {', '.join(result['keys'])}" if result["keys"] else ""
+        shared = f"{would(dry_run)}shared with {', '.join(result['shared_with'])}{keys}"
+        out.print(f"{result['region']} {result['id']} {result['name']}: {shared}", markup=False)
 
 
 @app.command(epilog="Example: ingot ami copy ami-0123456789abcdef0 --region us-east-1 --to us-west-2 --to eu-west-1")
 def copy(
     reference: AmiArg,
-    to: Annotated[list[str] | None, typer.Option("--to", help="A region to copy to; may be repeated.")] = None,
+    to: Annotated[list[str] | None, typer.Option("--to", help="Target region; may be repeated.")] = None,
     region: RegionOption = "",
     kms_key: KeyOption = "",
     dry_run: DryRunOption = False,
@@ -138,7 +142,7 @@ def copy(
 ) -> None:
     """Copy an AMI and its tags to other regions.
 
-    All copies run at the same time; a region that has one already is left alone.
+    Copies run in parallel; regions that already have one are skipped.
     """
     from ingot.ami import ami
     from ingot.ami import copy as ami_copy
@@ -147,27 +151,27 @@ def copy(
     from ingot.sources import aws
 
     if not to:
-        raise UsageError("no region is named to copy to", hint="--to us-west-2")
+        raise UsageError("no target region", place="--to", hint="add --to us-west-2")
     (home,) = aws.regions([region] if region else [], "copy")
     others = aws.regions(to, "copy")
-    (found,) = aws.everywhere([home], "copy", lambda where: ami.find(where, reference))
-    rows = ami_copy.copy(found, home, others, kms_key, Progress(), dry_run=dry_run)
+    (source,) = aws.everywhere([home], "copy", lambda where: ami.find(where, reference))
+    results = ami_copy.copy(source, home, others, kms_key, Progress(), dry_run=dry_run)
     if as_json:
-        print_json(rows)
+        print_json(results)
         return
-    for row in rows:
-        what = "is there already" if row["reused"] else f"{would(dry_run)}copied"
-        out.print(f"{row['region']} {row['id'] or '–'} {row['name']}: {what}", markup=False)
+    for copied in results:
+        state = "already there" if copied["reused"] else f"{would(dry_run)}copied"
+        out.print(f"{copied['region']} {copied['id'] or '–'} {copied['name']}: {state}", markup=False)
 
 
 @app.command(epilog="Example: ingot ami deprecate ami-0123456789abcdef0 --at 2027-06-30 --region us-east-1")
 def deprecate(
     reference: AmiArg,
     at: Annotated[
-        str, typer.Option("--at", help="From when on, in UTC; now by default.", metavar="DATE", show_default=False)
+        str, typer.Option("--at", help="Date or time in UTC; now by default.", metavar="DATE", show_default=False)
     ] = "",
     disable: Annotated[
-        bool, typer.Option("--disable", help="Also let it be launched no more; refused where something refers to it.")
+        bool, typer.Option("--disable", help="Also block launches; refused while anything refers to the AMI.")
     ] = False,
     region: FirstOption = None,
     dry_run: DryRunOption = False,
@@ -175,17 +179,17 @@ def deprecate(
 ) -> None:
     """Deprecate an AMI and its copies.
 
-    EC2 then lists them only for those who name the id.
+    EC2 then lists them to other accounts only by id.
     """
     from ingot.ami import deprecate as ami_deprecate
     from ingot.console import Progress, out
     from ingot.sources import aws
 
     time, regions = ami_deprecate.when(at), aws.regions(region or [], "deprecate")
-    rows = ami_deprecate.deprecate(regions, reference, time, Progress(), disable=disable, dry_run=dry_run)
+    results = ami_deprecate.deprecate(regions, reference, time, Progress(), disable=disable, dry_run=dry_run)
     if as_json:
-        print_json(rows)
+        print_json(results)
         return
-    for row in rows:
-        what = f"deprecated from {row['at']} on{', disabled' if disable else ''}"
-        out.print(f"{row['region']} {row['id']} {row['name']}: {would(dry_run)}{what}", markup=False)
+    for ami in results:
+        state = f"deprecated from {ami['at']}{', disabled' if disable else ''}"
+        out.print(f"{ami['region']} {ami['id']} {ami['name']}: {would(dry_run)}{state}", markup=False)

@@ -1,4 +1,4 @@
-"""The command that builds an AMI; `ingot.cli.ami` has the others."""
+"""The command that builds an AMI: ami build."""
 
 import sys
 from pathlib import Path
@@ -19,40 +19,40 @@ def build(
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
     region: Annotated[
-        str, typer.Option("--region", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="Where to build.")
+        str, typer.Option("--region", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="Region to build in.")
     ] = "",
     instance_types: Annotated[
         list[str] | None,
-        typer.Option("--instance-type", help="Build on this one; may be repeated, first choice first."),
+        typer.Option("--instance-type", help="Instance type to build on, first choice first; may be repeated."),
     ] = None,
-    subnets: Annotated[list[str] | None, typer.Option("--subnet", help="Build in this one; may be repeated.")] = None,
-    on_demand: Annotated[bool, typer.Option("--on-demand", help="Do not try spot instances first.")] = False,
+    subnets: Annotated[list[str] | None, typer.Option("--subnet", help="Subnet to build in; may be repeated.")] = None,
+    on_demand: Annotated[bool, typer.Option("--on-demand", help="Skip spot instances.")] = False,
     instance_profile: Annotated[
-        str, typer.Option("--instance-profile", help="Log in by Session Manager, with this profile's permissions.")
+        str, typer.Option("--instance-profile", help="Connect through Session Manager with this instance profile.")
     ] = "",
-    kms_key: Annotated[str, typer.Option("--kms-key", help="Encrypt with this key instead of the account's own.")] = "",
+    kms_key: Annotated[
+        str, typer.Option("--kms-key", help="Encrypt with this key instead of the account's default.")
+    ] = "",
     signing_key: Annotated[
         Path | None,
-        typer.Option("--signing-key", help="Sign modules with this key, and let the AMI start with Secure Boot on."),
+        typer.Option("--signing-key", help="Sign kernel modules with this key and enable Secure Boot."),
     ] = None,
     signing_certificate: Annotated[
-        Path | None, typer.Option("--signing-certificate", help="The key's certificate, in PEM or DER.")
+        Path | None, typer.Option("--signing-certificate", help="Certificate of --signing-key, in PEM or DER.")
     ] = None,
     trust: Annotated[
         list[Path] | None,
-        typer.Option("--trust", help="A certificate that the boot loader is signed with; may be repeated."),
+        typer.Option("--trust", help="Certificate of the boot loader's signer; may be repeated."),
     ] = None,
     on_error: Annotated[
-        str, typer.Option("--on-error", help="cleanup, or abort to leave a failed build's instance to look at.")
+        str, typer.Option("--on-error", help="cleanup, or abort to keep the instance of a failed build.")
     ] = "cleanup",
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Let Packer ask at the terminal before each of its steps, and show its log.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show Packer's log and confirm each of its steps.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build an AMI, verify it and tag it.
 
-    The suite runs on the instance before it becomes an AMI, and on a new instance of the AMI afterwards.
+    Runs the suite on the instance before the AMI is made, and on a new instance of the AMI afterwards.
     """
     from ingot.ami.build import build as build_ami
     from ingot.ami.capacity import Options
@@ -61,15 +61,15 @@ def build(
     from ingot.image.packer import DEBUG
 
     if on_error not in ("cleanup", "abort"):
-        raise UsageError(f"unknown value {on_error!r} of --on-error", hint="give cleanup or abort")
+        raise UsageError(f"unknown value {on_error!r}", place="--on-error", hint="use cleanup or abort")
     if debug and not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask at", place="--debug", hint="leave it out")
+        raise UsageError("standard input is not a terminal", place="--debug", hint="leave it out")
     signing = None
     if signing_key and signing_certificate:
         signing = SigningKey(signing_key, signing_certificate, trust or [])
     elif signing_key or signing_certificate or trust:
-        hint = "a key, its certificate, and whom else firmware is to trust: docs/secure-boot.md"
-        raise UsageError("--signing-key and --signing-certificate go together", hint=hint)
+        hint = "give both, and --trust for other certificates: docs/secure-boot.md"
+        raise UsageError("--signing-key and --signing-certificate need each other", hint=hint)
     catalog, selection = select_image(image, os_name, arch, stack)
     options = Options(
         region, instance_types or [], subnets or [], on_demand, instance_profile, kms_key,
@@ -80,5 +80,5 @@ def build(
         print_json(report)
         return
     out.print(f"{report['ami']} {report['name']} in {report['region']}", markup=False)
-    out.print(f"{report['parameter']} names it", markup=False)
-    out.print(f"suite on an instance of it: {report['suite']['passed']} passed; more in {report['dir']}", markup=False)
+    out.print(f"channel: {report['parameter']}", markup=False)
+    out.print(f"suite on the AMI: {report['suite']['passed']} passed; files: {report['dir']}", markup=False)

@@ -1,4 +1,4 @@
-"""The commands that delete AMIs and what builds left, and the policies of all: gc, sweep, policy."""
+"""The commands that delete AMIs and leftovers, and print IAM policies: gc, sweep, policy."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -20,15 +20,17 @@ app = typer.Typer()
 
 @app.command(epilog="Example: ingot ami gc --keep 3 --region us-east-1 --dry-run")
 def gc(
-    keep: Annotated[int, typer.Option("--keep", min=1, help="How many to keep of each image, OS, arch and stack.")] = 3,
+    keep: Annotated[
+        int, typer.Option("--keep", min=1, help="How many to keep per image, system, architecture and stack.")
+    ] = 3,
     region: RegionsOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Delete old AMIs that nothing refers to.
 
-    Their snapshots go with them, and each AMI is listed with the reason. Kept is what a channel or its rollback, a
-    launch template or configuration, an auto scaling group, an EKS node group or an instance refers to, and what is
+    Also deletes their snapshots, and prints the reason for each AMI. Keeps AMIs that a channel or its rollback, a
+    launch template or configuration, an auto scaling group, an EKS node group or an instance refers to, and AMIs
     shared with another account.
     """
     from ingot.ami import gc as ami_gc
@@ -41,15 +43,15 @@ def gc(
 
 @app.command(epilog="Example: ingot ami sweep --age 4 --region us-east-1 --dry-run")
 def sweep(
-    age: Annotated[float, typer.Option("--age", min=0, help="Only what is at least this many hours old.")] = 4,
+    age: Annotated[float, typer.Option("--age", min=0, help="Minimum age in hours.")] = 4,
     region: RegionsOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Delete what killed builds left behind.
 
-    Instances, volumes, key pairs, security groups, launch templates, images and snapshots that carry a build's id and
-    that no build can be using any more.
+    Deletes instances, volumes, key pairs, security groups, launch templates, images and snapshots that are tagged with
+    a build id and too old to be in use by a build.
     """
     from datetime import timedelta
 
@@ -66,7 +68,7 @@ def policy(
     command: Annotated[
         str,
         typer.Argument(
-            help="A command of `ingot ami`; publish is the last step of a build.",
+            help="Command of `ingot ami`, or publish for the last step of a build.",
             autocompletion=lambda: _commands(),
         ),
     ],
@@ -91,5 +93,5 @@ def _print_verdicts(verdicts: Sequence["Verdict"], dry_run: bool, as_json: bool)
         return
     for verdict in verdicts:
         out.print(verdict.line, markup=False)
-    gone = sum(not verdict.keep for verdict in verdicts)
-    out.print(f"{gone} {would(dry_run)}deleted, {len(verdicts) - gone} kept", markup=False)
+    deleted = sum(not verdict.keep for verdict in verdicts)
+    out.print(f"{deleted} {would(dry_run)}deleted, {len(verdicts) - deleted} kept", markup=False)

@@ -1,4 +1,4 @@
-"""The arguments and options that the commands about AMIs share."""
+"""Arguments and options shared by the commands of `ingot ami`."""
 
 from typing import Annotated
 
@@ -6,10 +6,10 @@ import typer
 
 from ingot.cli.options import images, systems
 
-AmiArg = Annotated[str, typer.Argument(metavar="AMI", help="Its id, its name, or CHANNEL:IMAGE/OS/ARCH.")]
+AmiArg = Annotated[str, typer.Argument(metavar="AMI", help="Id, name, or CHANNEL:IMAGE/OS/ARCH.")]
 
 
-ImageArg = Annotated[str, typer.Argument(help="An image of catalog/images.yml.", autocompletion=images)]
+ImageArg = Annotated[str, typer.Argument(help="Image of catalog/images.yml.", autocompletion=images)]
 
 
 OsArg = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=systems)]
@@ -18,27 +18,28 @@ OsArg = Annotated[str, typer.Option("--os", help="Operating system.", autocomple
 ArchArg = Annotated[str, typer.Option("--arch", help="Architecture.")]
 
 
-RegionOption = Annotated[
-    str, typer.Option("--region", help="The region; the profile's own by default.", show_default=False)
-]
+RegionOption = Annotated[str, typer.Option("--region", help="Region; the profile's by default.", show_default=False)]
 
 
 RegionsOption = Annotated[
-    list[str] | None, typer.Option("--region", help="A region; may be repeated; the profile's own by default.")
+    list[str] | None, typer.Option("--region", help="Region; may be repeated; the profile's by default.")
 ]
 
 
 FirstOption = Annotated[
     list[str] | None,
-    typer.Option("--region", help="The AMI's region, then those of its copies; the profile's own by default."),
+    typer.Option("--region", help="Region of the AMI, then of its copies; the profile's by default."),
 ]
 
 
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
 
 
 KeyOption = Annotated[
-    str, typer.Option("--kms-key", help="Encrypt copies with it: an alias that every region has.", show_default=False)
+    str,
+    typer.Option(
+        "--kms-key", help="Encrypt copies with this key; an alias that exists in every region.", show_default=False
+    ),
 ]
 
 

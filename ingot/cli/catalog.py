@@ -1,4 +1,4 @@
-"""The commands about what people write: init, list, instance-type, catalog."""
+"""The commands for the catalog: init, list, instance-type, catalog."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +13,10 @@ files = typer.Typer(help="Write generated parts of the catalog.", no_args_is_hel
 
 
 @app.command(epilog="Example: ingot init team && ingot --catalog team lock --os debian13")
-def init(folder: Annotated[Path, typer.Argument(help="A folder that is empty or does not exist yet.")]) -> None:
-    """Begin a team's own catalog.
+def init(folder: Annotated[Path, typer.Argument(help="Empty or new folder.")]) -> None:
+    """Create a team's own catalog.
 
-    It is a folder with a commented stack that extends the newest one; its locks go beside it.
+    Writes a commented stack that extends the newest one; locks go next to it.
     """
     from ingot.catalog.own import begin
     from ingot.console import out
@@ -27,9 +27,9 @@ def init(folder: Annotated[Path, typer.Argument(help="A folder that is empty or 
 
 @listing.callback(invoke_without_command=True)
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List what the catalog has.
+    """List the contents of the catalog.
 
-    Images, operating systems, stacks, containers, components and families of instance types.
+    Lists images, operating systems, stacks, containers, components and families of instance types.
     """
     if context.invoked_subcommand is not None:
         return
@@ -66,9 +66,9 @@ def stale(as_json: JsonOption = False) -> None:
 
 @listing.command(epilog="Example: ingot list unresolved --json")
 def unresolved(as_json: JsonOption = False) -> None:
-    """List what no sourced fact is known of.
+    """List facts that no source gives yet.
 
-    Parts of locks that `ingot lock record` may fill in, and families of instance types.
+    Lists parts of locks that `ingot lock record` may fill in, and families of instance types.
     """
     from ingot.lock import hygiene
 
@@ -83,11 +83,12 @@ def _print_lines(lines: list[str], as_json: bool) -> None:
 
 @app.command("instance-type", epilog="Example: ingot instance-type p5.48xlarge --json")
 def instance_type(
-    name: Annotated[str, typer.Argument(help="A type, family.size.", autocompletion=types)], as_json: JsonOption = False
+    name: Annotated[str, typer.Argument(help="Instance type, for example p5.48xlarge.", autocompletion=types)],
+    as_json: JsonOption = False,
 ) -> None:
-    """Show what is known of an EC2 instance type.
+    """Show the facts about an EC2 instance type.
 
-    Its devices, EFA, kernel module, services and images, with the sources.
+    Prints its devices, EFA, kernel module, services and images, with sources.
     """
     from ingot.catalog.instance_types import describe
     from ingot.console import out
@@ -100,8 +101,8 @@ def instance_type(
         return
     for key, value in facts.items():
         pairs = [f"{name} {fact}" for name, fact in value.items()] if isinstance(value, dict) else value
-        shown = ", ".join(map(str, pairs)) if isinstance(pairs, list) else pairs
-        out.print(f"{key.replace('_', ' '):20}{'–' if shown in (None, '') else shown}", markup=False)
+        text = ", ".join(map(str, pairs)) if isinstance(pairs, list) else pairs
+        out.print(f"{key.replace('_', ' '):20}{'–' if text in (None, '') else text}", markup=False)
 
 
 @files.command(
@@ -109,18 +110,16 @@ def instance_type(
 )
 def catalog_instance_types(
     source: Annotated[
-        str, typer.Option("--from", help="aws to ask EC2, or a file of `aws ec2 describe-instance-types`; .gz too.")
+        str, typer.Option("--from", help="aws to query EC2, or output of `aws ec2 describe-instance-types`, also .gz.")
     ],
     regions: Annotated[
-        list[str] | None, typer.Option("--region", help="With aws: a region to ask; may be repeated.")
+        list[str] | None, typer.Option("--region", help="With aws: region to query; may be repeated.")
     ] = None,
-    recorded: Annotated[
-        str, typer.Option("--as", help="With a file: whose answer it is, and of which day.", show_default=False)
-    ] = "",
+    recorded: Annotated[str, typer.Option("--as", help="With a file: its source and date.", show_default=False)] = "",
 ) -> None:
-    """Renew instance_types.yml from EC2's answer.
+    """Update instance_types.yml from EC2.
 
-    What differs is printed.
+    Prints the differences.
     """
     from datetime import date
 
@@ -132,12 +131,12 @@ def catalog_instance_types(
     from ingot.yamlfile import load
 
     if source == "aws":
-        answer, asked = ec2.instance_types(regions or [])
-        recorded = recorded or f"DescribeInstanceTypes in {', '.join(asked)} on {date.today()}"
+        answer, queried = ec2.instance_types(regions or [])
+        recorded = recorded or f"DescribeInstanceTypes in {', '.join(queried)} on {date.today()}"
     elif regions:
-        raise UsageError("--region goes with --from aws", hint="leave it out, or ask EC2")
+        raise UsageError("--region needs --from aws", hint="leave out --region, or use --from aws")
     elif not recorded:
-        raise UsageError("--as is missing", hint="--as 'EC2 in us-east-1, 2026-11-24', for a reader of the catalog")
+        raise UsageError("a file needs --as, its source and date", hint="--as 'EC2 in us-east-1, 2026-11-24'")
     else:
         answer = module.read_answer(Path(source))
     path, families = CATALOG / module.TYPES, module.read_families()
@@ -158,11 +157,11 @@ def _kinds() -> list[str]:
 
 @files.command(epilog="Example: ingot catalog schema stack > .stack.schema.json")
 def schema(
-    kind: Annotated[str, typer.Argument(help="The kind of file, for example stack.", autocompletion=_kinds)],
+    kind: Annotated[str, typer.Argument(help="Kind of file, for example stack.", autocompletion=_kinds)],
 ) -> None:
     """Print the JSON Schema of a catalog file.
 
-    Editors check and complete YAML by it: `# yaml-language-server: $schema=.stack.schema.json` on the first line.
+    Editors check and complete YAML with it: put `# yaml-language-server: $schema=.stack.schema.json` on the first line.
     """
     from ingot.catalog.schema import schema as render
 

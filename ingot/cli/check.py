@@ -1,4 +1,4 @@
-"""The command that judges a job before it runs: check."""
+"""The command that checks a job before it runs: check."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,40 +14,41 @@ app = typer.Typer(rich_markup_mode=None)
 def check(
     files: Annotated[
         list[Path] | None,
-        typer.Option("--file", help="A job script, a Dockerfile or a Kubernetes manifest; may be repeated."),
+        typer.Option("--file", help="Job script, Dockerfile or Kubernetes manifest; may be repeated."),
     ] = None,
-    env: Annotated[
-        list[str] | None, typer.Option("--env", help="NAME=VALUE, as the job would see it; may be repeated.")
+    env: Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE of the job; may be repeated.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", help="Take versions from the manifest.json of an image.")
     ] = None,
-    manifest: Annotated[Path | None, typer.Option("--manifest", help="Versions: an image's manifest.json.")] = None,
     os_name: Annotated[
-        str, typer.Option("--os", help="Versions: the lock of this operating system.", show_default=False)
+        str, typer.Option("--os", help="Take versions from the lock of this operating system.", show_default=False)
     ] = "",
-    image: Annotated[str, typer.Option("--image", help="With --os: the image.")] = "parallelcluster",
+    image: Annotated[str, typer.Option("--image", help="With --os: image.")] = "parallelcluster",
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
     instance_type: Annotated[
-        str, typer.Option("--instance-type", help="What the job runs on, for example p5.48xlarge.", show_default=False)
+        str,
+        typer.Option("--instance-type", help="Instance type of the job, for example p5.48xlarge.", show_default=False),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a job's environment for EFA and NCCL.
+    """Check a job's environment for EFA and NCCL.
 
-    With --manifest, also the versions in an image. The exit status is 1 on an error, 0 on warnings and info alone.
+    With --manifest, also checks the versions in an image. Exits with 1 on errors, with 0 on warnings and info.
     """
     from ingot.console import out
     from ingot.errors import UsageError
     from ingot.plan import check as checks
 
     if manifest and os_name:
-        raise UsageError("--manifest and --os both name versions", hint="give one of them")
-    known = checks.Image()
+        raise UsageError("--manifest and --os exclude each other", hint="give one of them")
+    versions = checks.Image()
     if os_name:
         whole, selection = select_image(image, os_name, arch, stack, stale=True)
-        known = checks.of_selection(selection)
+        versions = checks.of_selection(selection)
     else:
         whole = catalog()
-        known = checks.of_manifest(manifest, whole) if manifest else known
-    report = checks.check(files or [], env or [], known, whole, instance_type or None)
+        versions = checks.of_manifest(manifest, whole) if manifest else versions
+    report = checks.check(files or [], env or [], versions, whole, instance_type or None)
     print_json(report) if as_json else out.print(checks.render(report), markup=False)
     raise typer.Exit(1 if checks.failed(report) else 0)

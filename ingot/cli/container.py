@@ -1,14 +1,15 @@
-"""The commands about framework containers: container, smoke, pair."""
+"""The commands for framework containers: container, smoke, pair."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingot.cli.options import ArchOption, JsonOption, StackOption, catalog, print_json, systems
+
 if TYPE_CHECKING:
     from ingot.model.target import ContainerSelection
-
-from ingot.cli.options import ArchOption, JsonOption, StackOption, catalog, print_json, systems
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -21,43 +22,56 @@ def _accelerators() -> list[str]:
     return sorted(catalog().container_systems)
 
 
-NameArg = Annotated[str, typer.Argument(help="A container of catalog/containers.yml.", autocompletion=_containers)]
+NameArg = Annotated[str, typer.Argument(help="Container of catalog/containers.yml.", autocompletion=_containers)]
 SystemOption = Annotated[
     str,
-    typer.Option("--os", help="Operating system; the variant's.", autocompletion=systems, show_default=False),
+    typer.Option(
+        "--os", help="Operating system; by default that of the variant.", autocompletion=systems, show_default=False
+    ),
 ]
 AcceleratorOption = Annotated[
     str,
     typer.Option(
-        "--accelerator", help="The variant; cpu where there is one.", autocompletion=_accelerators, show_default=False
+        "--accelerator",
+        help="Variant; cpu by default, if there is one.",
+        autocompletion=_accelerators,
+        show_default=False,
     ),
 ]
 
 
-def _select(name: str, os_name: str, arch: str, stack: str, accelerator: str) -> "ContainerSelection":
-    from ingot.lock import select
+def _of_variant(run: Callable[["ContainerSelection", bool], None]) -> Callable[..., None]:
+    """Give a command of a container the options that select its variant."""
 
-    whole = catalog()
-    return select.container(whole, name, stack or whole.newest_stack, os_name, arch, accelerator)
+    def command(
+        name: NameArg,
+        os_name: SystemOption = "",
+        arch: ArchOption = "x86_64",
+        stack: StackOption = "",
+        accelerator: AcceleratorOption = "",
+        as_json: JsonOption = False,
+    ) -> None:
+        from ingot.lock import select
+
+        whole = catalog()
+        run(select.container(whole, name, stack or whole.newest_stack, os_name, arch, accelerator), as_json)
+
+    # Not functools.wraps: typer would read the options of `run`.
+    command.__name__, command.__doc__ = run.__name__, run.__doc__
+    return command
 
 
 @app.command(epilog="Example: ingot container fsdp --accelerator nvidia")
-def container(
-    name: NameArg,
-    os_name: SystemOption = "",
-    arch: ArchOption = "x86_64",
-    stack: StackOption = "",
-    accelerator: AcceleratorOption = "",
-    as_json: JsonOption = False,
-) -> None:
+@_of_variant
+def container(selection: "ContainerSelection", as_json: bool) -> None:
     """Build a framework container from the lock.
 
-    What it is FROM is built first; what has not changed is left alone.
+    Builds its parents first; skips unchanged containers.
     """
     from ingot.console import Progress, out
     from ingot.container.build import build
 
-    report = build(_select(name, os_name, arch, stack, accelerator), Progress())
+    report = build(selection, Progress())
     if as_json:
         print_json(report)
         return
@@ -67,31 +81,25 @@ def container(
 
 
 @app.command(epilog="Example: ingot smoke fsdp")
-def smoke(
-    name: NameArg,
-    os_name: SystemOption = "",
-    arch: ArchOption = "x86_64",
-    stack: StackOption = "",
-    accelerator: AcceleratorOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Train briefly in a container and judge the run.
+@_of_variant
+def smoke(selection: "ContainerSelection", as_json: bool) -> None:
+    """Run a short training in a container.
 
-    The run has neither network nor root; the rule is in containers/NAME/smoke.yml, and the exit status is 1 if the run
-    breaks it. The container is built first where it has changed.
+    Builds the container first if it has changed, then runs it without network and without root. Exits with 1 if the run
+    breaks a rule of containers/NAME/smoke.yml.
     """
     from ingot.console import Progress, err, out
     from ingot.container import smoke as module
     from ingot.container.build import CONTAINERS, build
 
-    selection = _select(name, os_name, arch, stack, accelerator)
-    what = module.read(CONTAINERS / name)
+    name = selection.name
+    rule = module.read(CONTAINERS / name)
     progress = Progress()
     build(selection, progress)
     folder = selection.dir / name
     folder.mkdir(exist_ok=True)
     with progress.phase("smoke"):
-        result = module.smoke(selection.tag, what, folder)
+        result = module.smoke(selection.tag, rule, folder)
     curve = list(result.losses.values())
     if as_json:
         facts = {"container": name, "tag": selection.tag, "passed": not result.faults, "faults": result.faults}
@@ -108,15 +116,15 @@ def smoke(
 
 @app.command(epilog="Example: ingot pair locks/2026.11/debian13-x86_64.yml ingot/fsdp:cpu-debian13-x86_64")
 def pair(
-    host: Annotated[Path, typer.Argument(help="The host image: its lock's file, or its manifest.json.")],
-    container: Annotated[str, typer.Argument(help="The container: an image in Docker, or its manifest.json.")],
+    host: Annotated[Path, typer.Argument(help="Host image: lock file or manifest.json.")],
+    container: Annotated[str, typer.Argument(help="Container: Docker image or manifest.json.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Compare a container with the host it runs on.
+    """Check that a container fits a host image.
 
-    The exit status is 1, with the reasons, if they do not go together. Both have to be of one stack, and what they
-    share of one lock; the driver has to know the container's CUDA, and libfabric, NCCL with its plugin, and PMIx
-    have to speak with each other. What one of them does not have, or does not say, is named as not compared.
+    Exits with 1 and the reasons if it does not. Both must be of one stack, and shared components of one lock; the
+    driver must support the container's CUDA; libfabric, NCCL with its plugin, and PMIx must be compatible. A version
+    that one side lacks is listed as not compared.
     """
     from rich.markup import escape
     from rich.table import Table
@@ -131,12 +139,18 @@ def pair(
         print_json(report)
     else:
         table = Table("", "host", "container", "result", "why", box=None, pad_edge=False)
-        for row in report["compared"]:
-            why = "" if row["state"] == "fits" else row["why"]
-            why += f" ({row['source']})" if row["state"] == "refused" and row["source"] else ""
-            cells = (row["what"], row["host"] or "–", row["container"] or "–", row["state"], why)
+        for comparison in report["compared"]:
+            reason = "" if comparison["state"] == "fits" else comparison["why"]
+            reason += f" ({comparison['source']})" if comparison["state"] == "refused" and comparison["source"] else ""
+            cells = (
+                comparison["what"],
+                comparison["host"] or "–",
+                comparison["container"] or "–",
+                comparison["state"],
+                reason,
+            )
             table.add_row(*map(escape, cells))
         out.print(table)
-        verdict = "goes" if report["fits"] else "does not go"
-        out.print(f"{report['container']} {verdict} with {report['host']}.", markup=False, soft_wrap=True)
+        verdict = "fits" if report["fits"] else "does not fit"
+        out.print(f"{report['container']} {verdict} {report['host']}.", markup=False, soft_wrap=True)
     raise typer.Exit(0 if report["fits"] else 1)

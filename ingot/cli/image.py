@@ -1,4 +1,4 @@
-"""The commands that make, boot and verify images on this machine; `ingot.cli.main` has the others."""
+"""The commands for images on this machine: setup, local, boot, verify, base, packer-env."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ app = typer.Typer()
 def setup() -> None:
     """Install the tools that local builds need.
 
-    These are Docker, QEMU, mmdebstrap, and Packer with its plugins; what is there is left alone.
+    Installs Docker, QEMU, mmdebstrap, and Packer with its plugins; skips tools that are already installed.
     """
     from ingot.console import Progress
     from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
@@ -33,13 +33,15 @@ def local(
     os_name: OsOption = "debian13",
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even if nothing has changed.")] = False,
-    frozen: Annotated[bool, typer.Option("--frozen", help="Refuse if a pinned package has left the archive.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even if no input has changed.")] = False,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Fail if the archive no longer has a pinned package.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build, boot and verify an image on this machine.
 
-    An image whose inputs have not changed since its last build is not built again.
+    Skips an image whose inputs have not changed since its last build.
     """
     from ingot.console import Progress, out
     from ingot.image.build import local
@@ -56,16 +58,16 @@ def boot(
     os_name: OsOption = "debian13",
     arch: ArchOption = "x86_64",
     ssh: Annotated[
-        str, typer.Option("--ssh", help="Run this command in the machine, print what it says, exit as it does.")
+        str, typer.Option("--ssh", help="Run this command in the machine; print its output and exit with its status.")
     ] = "",
     secure: Annotated[
-        bool, typer.Option("--secure-boot", help="With Secure Boot on; prove that it lets in only what is signed.")
+        bool, typer.Option("--secure-boot", help="Boot with Secure Boot and test that unsigned modules are refused.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Open a shell or run a command in a built image.
 
-    QEMU runs it, with KVM where there is one. Nothing is written to the disk.
+    QEMU runs it, with KVM if available. The disk stays unchanged.
     """
     from contextlib import ExitStack
     from dataclasses import asdict
@@ -77,7 +79,7 @@ def boot(
     folder = selection.dir
     disk = folder / "disk.raw"
     if not disk.exists():
-        raise IngotError("this image has no disk yet", place=str(disk), hint=f"run `make local-{image} OS={os_name}`")
+        raise IngotError("the image is not built", place=str(disk), hint=f"run `make local-{image} OS={os_name}`")
     progress = Progress()
     facts: dict[str, Any] = {}
     with ExitStack() as stack:
@@ -103,32 +105,32 @@ def boot(
             if secure and not sys.stdin.isatty():
                 return
             raise typer.Exit(machine.shell())
-        code, printed, errors = machine.ssh(ssh)
+        code, stdout, stderr = machine.ssh(ssh)
     if as_json:
-        print_json(facts | {"exit": code, "stdout": printed, "stderr": errors})
+        print_json(facts | {"exit": code, "stdout": stdout, "stderr": stderr})
     else:
-        sys.stdout.write(printed)
-        sys.stderr.write(errors)
+        sys.stdout.write(stdout)
+        sys.stderr.write(stderr)
     raise typer.Exit(code)
 
 
 @app.command(epilog="Example: ingot verify ssh://node1 --image parallelcluster --os debian13")
 def verify(
     uri: Annotated[str, typer.Argument(help="docker://NAME, ssh://HOST or local://")],
-    image: Annotated[str, typer.Option("--image", help="The image it should be.")] = "parallelcluster",
+    image: Annotated[str, typer.Option("--image", help="Expected image.")] = "parallelcluster",
     os_name: OsOption = "debian13",
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
     target: Annotated[
         Literal["local", "instance", "ami"],
-        typer.Option("--target", help="What it is: built on this machine, an instance that becomes an AMI, or an AMI."),
+        typer.Option("--target", help="Kind of machine: built locally, an instance before its AMI, or of an AMI."),
     ] = "local",
-    ssh_config: Annotated[Path | None, typer.Option("--ssh-config", help="An ssh configuration file.")] = None,
+    ssh_config: Annotated[Path | None, typer.Option("--ssh-config", help="ssh configuration file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Test a container or machine against its lock.
 
-    The suite asks of every component whether it is what the lock says. The exit status is 1 if a test fails.
+    The suite checks that every component matches the lock. Exits with 1 if a test fails.
     """
     from dataclasses import asdict
 
@@ -153,7 +155,7 @@ def verify(
 def base(os_name: OsOption = "debian13", arch: ArchOption = "x86_64", stack: StackOption = "") -> None:
     """Make the bare system that images start from.
 
-    Prints the name of its Docker image, which has exactly the lock's versions of the base's packages.
+    Prints the name of its Docker image, which has the base packages in the lock's versions.
     """
     from ingot.image.base import ensure_base
     from ingot.image.setup import ensure_docker, ensure_local_tools

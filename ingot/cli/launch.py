@@ -1,12 +1,10 @@
-"""The command that starts training somewhere: launch."""
+"""The command that writes job files for training: launch."""
 
-import shlex
-import sys
 from typing import Annotated
 
 import typer
 
-from ingot.cli.options import StackOption, catalog, types
+from ingot.cli.options import StackOption, catalog, command_line, print_file, types
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -26,39 +24,42 @@ def launch(
     scheduler: Annotated[
         str, typer.Argument(help="slurm, kubernetes, jobset, pytorchjob or batch.", autocompletion=_schedulers)
     ],
-    name: Annotated[str, typer.Argument(help="A container of catalog/containers.yml.", autocompletion=_launchable)],
+    name: Annotated[str, typer.Argument(help="Container of catalog/containers.yml.", autocompletion=_launchable)],
     on: Annotated[
-        str, typer.Option("--instance-type", help="What it runs on.", autocompletion=types, show_default=False)
+        str,
+        typer.Option("--instance-type", help="Instance type of the nodes.", autocompletion=types, show_default=False),
     ],
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="After --: more arguments of the training script.", show_default=False)
+        list[str] | None, typer.Argument(help="After --: more arguments for the training script.", show_default=False)
     ] = None,
-    nodes: Annotated[int, typer.Option("--nodes", help="How many of them.")] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", help="Number of nodes.")] = 1,
     container: Annotated[
         str,
-        typer.Option("--container", help="Where nodes pull it from, or a squashfs file of Pyxis.", show_default=False),
+        typer.Option("--container", help="Reference to pull, or squashfs file for Pyxis.", show_default=False),
     ] = "",
-    bare: Annotated[bool, typer.Option("--bare", help="With slurm: run what the machine image itself has.")] = False,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="With slurm: run on the machine image, without a container.")
+    ] = False,
     checkpoints: Annotated[
-        str, typer.Option("--checkpoints", help="A folder that all nodes share, to resume from.", show_default=False)
+        str, typer.Option("--checkpoints", help="Shared folder to save to and resume from.", show_default=False)
     ] = "",
     claim: Annotated[
-        str, typer.Option("--claim", help="In Kubernetes: the persistent volume claim of --checkpoints.")
+        str, typer.Option("--claim", help="With Kubernetes: persistent volume claim of --checkpoints.")
     ] = "checkpoints",
     processes: Annotated[
         int,
         typer.Option(
-            "--processes", help="Processes a node; as many as devices, or 1, by default.", min=0, show_default=False
+            "--processes", help="Processes per node; by default one per device, or 1.", min=0, show_default=False
         ),
     ] = 0,
     env: Annotated[
-        list[str] | None, typer.Option("--env", help="NAME=VALUE for the job, judged by the rules; may be repeated.")
+        list[str] | None, typer.Option("--env", help="NAME=VALUE for the job, checked by the rules; may be repeated.")
     ] = None,
     os_name: Annotated[
         str,
         typer.Option(
             "--os",
-            help="The lock whose versions decide the environment; by default of what its containers are built on.",
+            help="System whose lock sets the environment; by default that of the container.",
             show_default=False,
         ),
     ] = "",
@@ -66,33 +67,25 @@ def launch(
 ) -> None:
     """Print the job file for a training run.
 
-    That is a batch script for slurm; for kubernetes a Service and an indexed Job, or what JobSet or Kubeflow's training
-    operator make pods of; for batch the definition of a multi-node parallel job of AWS Batch.
+    Prints a batch script for slurm, a Service and an indexed Job for kubernetes, a JobSet, a PyTorchJob for Kubeflow's
+    training operator, or a multi-node parallel job definition for AWS Batch.
 
     Devices, EFA interfaces and processes follow the instance type; the environment follows the rules of
-    catalog/settings.yml for the lock's versions, and what they say of --env goes to standard error.
+    catalog/settings.yml for the lock's versions. Findings on --env go to standard error.
     """
-    from ingot.console import err
+    from ingot.export.launch import Job
     from ingot.export.launch import launch as render
 
-    whole = catalog()
+    job = Job(on, nodes, os_name, stack, command_line(), container, env or [])
     text, remarks = render(
-        whole,
+        catalog(),
         scheduler,
         name,
-        instance_type=on,
-        nodes=nodes,
-        os_name=os_name,
-        stack=stack or whole.newest_stack,
-        command_line=shlex.join(["ingot", *sys.argv[1:]]),
-        container=container,
+        job,
         bare=bare,
         checkpoints=checkpoints,
         claim=claim,
         processes=processes,
-        environment=env,
         arguments=arguments,
     )
-    for remark in remarks:
-        err.print(remark, markup=False)
-    print(text, end="")
+    print_file(text, remarks)

@@ -1,4 +1,4 @@
-"""The commands about locks: lock, lock check, lock record, lock images, lock containers."""
+"""The commands for locks: lock, lock check, lock record, lock images, lock containers."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,13 +22,13 @@ def lock(
     arch: ArchOption = "",
     stack: StackOption = "",
     every: AllOption = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep every pin that the archive still holds.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep every pin that the archive still has.")] = False,
 ) -> None:
     """Resolve a stack into locks.
 
-    Debian is resolved from its signed archive and the package index: exact versions and digests. Vendors' systems are
-    resolved offline, from what is known to be published; what a lock lacks stands under `unresolved`, and
-    `ingot lock record` fills it in.
+    Debian is resolved to exact versions and digests from its signed archive and the package index. Vendors' systems are
+    resolved offline from the versions in the catalog; a lock lists missing facts under `unresolved`, and
+    `ingot lock record` fills them in.
     """
     if context.invoked_subcommand is None:
         _resolve(os_name, arch, stack, every, keep=keep)
@@ -36,14 +36,14 @@ def lock(
         from ingot.errors import UsageError
 
         command = context.invoked_subcommand
-        raise UsageError("options of `ingot lock` stand before its command", hint=f"write `ingot lock {command} …`")
+        raise UsageError(f"options before `{command}` have no effect", hint=f"write `ingot lock {command} …`")
 
 
 @app.command(epilog="Example: ingot lock check --all")
 def check(os_name: SystemOption = "", arch: ArchOption = "", stack: StackOption = "", every: AllOption = False) -> None:
     """Check offline that locks match the catalog.
 
-    The exit status is 1 if one does not.
+    Exits with 1 if one does not.
     """
     from ingot.console import out
     from ingot.lock import file as locks
@@ -53,8 +53,8 @@ def check(os_name: SystemOption = "", arch: ArchOption = "", stack: StackOption 
     stacks = _stacks(whole, stack, every)
     for target in locks.targets(whole, stacks, os_name, arch):
         locks.check_file(locks.path_of(target), whole)
-    for each in stacks:
-        images.check(whole, each)
+    for name in stacks:
+        images.check(whole, name)
     out.print(f"The locks of stack {', '.join(stacks)} match the catalog.")
 
 
@@ -65,37 +65,37 @@ def record(
     stack: StackOption = "",
     every: AllOption = False,
     region: Annotated[
-        str, typer.Option("--region", help="Record base images too, as they are in this region.", show_default=False)
+        str, typer.Option("--region", help="Also record the base images of this region.", show_default=False)
     ] = "",
 ) -> None:
-    """Record what locks lack from vendors' hosts.
+    """Record missing facts from vendors' hosts.
 
-    Files are downloaded and hashed, and the indexes of vendors' repositories are read if their pinned keys have signed
-    them. What cannot be recorded is named and stays unresolved, and the exit status is 1. With --region, the names of
-    the newest base images are recorded, which needs AWS credentials.
+    Downloads and hashes files, and reads the indexes of vendors' repositories if their pinned keys signed them. Prints
+    facts that cannot be recorded, leaves them unresolved, and then exits with 1. With --region, also records the names
+    of the newest base images, which needs AWS credentials.
     """
     _resolve(os_name, arch, stack, every, recording=True, region=region)
 
 
 @app.command("images", epilog="Example: ingot lock images --all")
 def list_images(stack: StackOption = "", every: AllOption = False) -> None:
-    """Write the digests of images anew, offline.
+    """Rewrite the digests of images, offline.
 
-    IMAGES.txt beside a stack's locks has a digest per image of what it is made of. Every command that writes a lock
-    writes it too; after changes of catalog/images.yml alone, no lock has to be resolved for it.
+    IMAGES.txt next to a stack's locks has a digest of the contents of each image. Every command that writes a lock also
+    updates it; after a change of only catalog/images.yml, run this instead of resolving locks.
     """
     from ingot.lock import images
 
     whole = catalog()
-    for each in _stacks(whole, stack, every):
-        images.write(whole, each)
+    for name in _stacks(whole, stack, every):
+        images.write(whole, name)
 
 
 @app.command(epilog="Example: ingot lock containers")
 def containers() -> None:
-    """Pin the containers' Python packages anew.
+    """Update the pinned Python packages of containers.
 
-    What containers/NAME/requirements*.in ask for is resolved into exact versions with digests; every stack shares them.
+    Resolves containers/NAME/requirements*.in to exact versions with digests; every stack shares them.
     """
     from ingot.console import Progress, out
     from ingot.container import requirements
@@ -110,11 +110,11 @@ def containers() -> None:
 
 
 def _stacks(whole: "Catalog", stack: str, every: bool) -> list[str]:
-    """The stacks that options name; UsageError where they name them twice."""
+    """The stacks that the options select; UsageError if --all and --stack are both given."""
     from ingot.errors import UsageError
 
     if every and stack:
-        raise UsageError("--all and --stack both name stacks", hint="give one of them")
+        raise UsageError("--all and --stack exclude each other", hint="give one of them")
     whole.stack(stack or whole.newest_stack)
     return list(whole.stacks) if every else [stack or whole.newest_stack]
 
@@ -129,7 +129,7 @@ def _resolve(
     recording: bool = False,
     region: str = "",
 ) -> None:
-    """Resolve locks, record what they lack where that is wanted, print what changes, and write them."""
+    """Resolve locks, record missing facts if `recording`, print the changes, and write the locks."""
     from ingot.console import Progress, err, out
     from ingot.errors import IngotError
     from ingot.lock import file as locks
@@ -147,22 +147,22 @@ def _resolve(
         progress = Progress()
         old = locks.earlier(path)
         if old is None and path.exists():
-            progress.note(f"{path.name} is of another release of Ingot; nothing of it is kept")
+            progress.note(f"{path.name} was written by another release of Ingot and is replaced")
         with progress.phase(f"lock {target}"):
             new = make(whole, target, keep=old if keep else None).lock
             new = recorder.keep(new, old)
             if recording:
-                new, lacking = recorder.record(new, progress.tell)
-                failed |= {f"{target}: {component}": why for component, why in lacking.items()}
+                new, unrecorded = recorder.record(new, progress.tell)
+                failed |= {f"{target}: {component}": reason for component, reason in unrecorded.items()}
             if region:
                 new = recorder.with_images(new, newest_images(new.base_images, target.arch, region))
         before = {**old.components, **old.packages, **old.wheels} if old else {}
         for line in locks.changes(before, {**new.components, **new.packages, **new.wheels}):
             out.print(f"  {line}", markup=False)
         write_text(path, locks.dump(new))
-    for each in stacks:
-        images.write(whole, each)
-    for what, why in failed.items():
-        err.print(f"not recorded: {what}: {why}", markup=False, soft_wrap=True)
+    for name in stacks:
+        images.write(whole, name)
+    for fact, reason in failed.items():
+        err.print(f"not recorded: {fact}: {reason}", markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""The command line: reads options, calls one function, prints its answer. Modules are imported when a command runs."""
+"""The command line: reads options, calls one function, prints its result. Commands import modules when they run."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def _main(
     ] = False,
     own: Annotated[
         Path | None,
-        typer.Option("--catalog", envvar="INGOT_CATALOG", help="A team's own catalog, laid over Ingot's."),
+        typer.Option("--catalog", envvar="INGOT_CATALOG", help="A team's own catalog, merged over Ingot's."),
     ] = None,
 ) -> None:
     """Machine images and containers for distributed training, from one lock file."""
@@ -71,7 +71,7 @@ app.add_typer(nccl.app, name="nccl")
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C, or a plain `kill`, which must clean up just as well; typer would end without a word on the usual one."""
+    """Ctrl-C or SIGTERM, which must clean up; typer ends silently on KeyboardInterrupt."""
 
 
 def _interrupt(*_: object) -> NoReturn:
@@ -79,7 +79,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one message and an exit code, not a traceback."""
+    """Run the command line; an IngotError becomes one message and an exit code, not a traceback."""
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

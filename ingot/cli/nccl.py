@@ -1,7 +1,6 @@
-"""The commands about NCCL on nodes that run: nccl run, nccl report, nccl messages."""
+"""The commands that measure NCCL: nccl run, nccl report, nccl messages."""
 
 import csv
-import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import JsonOption, StackOption, catalog, print_json, types
+from ingot.cli.options import JsonOption, StackOption, catalog, command_line, print_file, print_json, types
 
-app = typer.Typer(help="Measure NCCL on nodes and judge the result.", rich_markup_mode=None)
+app = typer.Typer(help="Measure NCCL and check the results.", rich_markup_mode=None)
 
 
 def _collectives() -> list[str]:
@@ -22,64 +21,59 @@ def _collectives() -> list[str]:
 
 @app.command(epilog="Example: ingot nccl run all_reduce --instance-type p5.48xlarge --nodes 2 --os ubuntu2404 | sbatch")
 def run(
-    collective: Annotated[str, typer.Argument(help="all_reduce, all_gather …", autocompletion=_collectives)],
-    on: Annotated[
-        str, typer.Option("--instance-type", help="What it runs on.", autocompletion=types, show_default=False)
+    collective: Annotated[
+        str, typer.Argument(help="Collective: all_reduce, all_gather …", autocompletion=_collectives)
     ],
-    nodes: Annotated[int, typer.Option("--nodes", help="How many of them.")] = 2,
+    on: Annotated[
+        str,
+        typer.Option("--instance-type", help="Instance type of the nodes.", autocompletion=types, show_default=False),
+    ],
+    nodes: Annotated[int, typer.Option("--nodes", help="Number of nodes.")] = 2,
     container: Annotated[
         str,
-        typer.Option("--container", help="One that has /opt/nccl-tests, or a squashfs file.", show_default=False),
+        typer.Option(
+            "--container", help="Reference or squashfs file of a container with /opt/nccl-tests.", show_default=False
+        ),
     ] = "",
-    largest: Annotated[str, typer.Option("--largest", help="The largest message: bytes, 512M, 16G.")] = "16G",
+    largest: Annotated[str, typer.Option("--largest", help="Largest message: bytes, 512M, 16G.")] = "16G",
     env: Annotated[
-        list[str] | None, typer.Option("--env", help="NAME=VALUE for the job, judged by the rules; may be repeated.")
+        list[str] | None, typer.Option("--env", help="NAME=VALUE for the job, checked by the rules; may be repeated.")
     ] = None,
-    os_name: Annotated[
-        str, typer.Option("--os", help="The lock whose versions decide the environment.")
-    ] = "ubuntu2404",
+    os_name: Annotated[str, typer.Option("--os", help="System whose lock sets the environment.")] = "ubuntu2404",
     stack: StackOption = "",
 ) -> None:
     """Print a Slurm script that measures a collective.
 
-    It runs nccl-tests; `ingot nccl report` reads its log.
+    The script runs nccl-tests; `ingot nccl report` reads its log.
     """
-    from ingot.console import err
+    from ingot.export.launch import Job
     from ingot.export.nccl import render
 
-    whole = catalog()
-    text, remarks = render(
-        whole,
-        collective,
-        instance_type=on,
-        nodes=nodes,
-        os_name=os_name,
-        stack=stack or whole.newest_stack,
-        command_line=shlex.join(["ingot", *sys.argv[1:]]),
-        container=container,
-        largest=largest,
-        environment=env,
-    )
-    for remark in remarks:
-        err.print(remark, markup=False)
-    print(text, end="")
+    job = Job(on, nodes, os_name, stack, command_line(), container, env or [])
+    print_file(*render(catalog(), collective, job, largest=largest))
 
 
 @app.command(epilog="Example: ingot nccl report nccl-all_reduce-17.log --instance-type p5.48xlarge")
 def report(
-    files: Annotated[list[Path], typer.Argument(help="Logs of nccl-tests; several are judged each.")],
+    files: Annotated[list[Path], typer.Argument(help="Logs of nccl-tests, each checked on its own.")],
     on: Annotated[
-        str, typer.Option("--instance-type", help="Whose floor counts.", autocompletion=types, show_default=False)
+        str,
+        typer.Option(
+            "--instance-type", help="Instance type whose floor applies.", autocompletion=types, show_default=False
+        ),
     ] = "",
     floor: Annotated[
-        float, typer.Option("--floor", help="GB/s of bus bandwidth to reach instead.", min=0, show_default=False)
+        float,
+        typer.Option(
+            "--floor", help="Required bus bandwidth in GB/s, instead of the catalog's.", min=0, show_default=False
+        ),
     ] = 0,
     as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print one line a size.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one line per size.")] = False,
 ) -> None:
-    """Show and judge bus bandwidth by message size.
+    """Show and check bus bandwidth by message size.
 
-    The exit status is 1 when results are wrong, a run did not finish, or its best bus bandwidth is below the floor.
+    Exits with 1 if results are wrong, a run did not finish, or its best bus bandwidth is below the floor.
     """
     from ingot.catalog.instance_types import check_name
     from ingot.console import err
@@ -95,45 +89,46 @@ def report(
         try:
             runs[str(path)] = nccl.parse(path.read_text(errors="replace"), str(path))
         except OSError as error:
-            raise IngotError(f"cannot be read: {error.strerror}", place=str(path)) from None
-    judged = {name: nccl.judge(each, on, floor) for name, each in runs.items()}
+            raise IngotError(f"cannot read the file: {error.strerror}", place=str(path)) from None
+    verdicts = {name: nccl.judge(run, on, floor) for name, run in runs.items()}
     if as_json:
-        print_json({name: {**nccl.as_data(each), **asdict(judged[name])} for name, each in runs.items()})
+        print_json({name: {**nccl.as_data(run), **asdict(verdicts[name])} for name, run in runs.items()})
     elif as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(nccl.csv(runs))
     else:
-        for name, each in runs.items():
-            what = each.collective or "nccl-tests"
-            print(f"{name}: {what}, {each.ranks} ranks on {len(each.hosts)} nodes, best {each.peak:g} GB/s")
-            print("\n".join(nccl.plot(each, judged[name].floor)))
-    for name, verdict in judged.items():
-        remarks = [f"note: {verdict.remark}"] if verdict.remark else []
-        for said in [*remarks, *verdict.faults]:
-            err.print(f"{name}: {said}", markup=False)
-    raise typer.Exit(1 if any(verdict.faults for verdict in judged.values()) else 0)
+        for name, run in runs.items():
+            program = run.collective or "nccl-tests"
+            print(f"{name}: {program}, {run.ranks} ranks on {len(run.hosts)} nodes, best {run.peak:g} GB/s")
+            print("\n".join(nccl.plot(run, verdicts[name].floor)))
+    for name, verdict in verdicts.items():
+        notes = [f"note: {verdict.remark}"] if verdict.remark else []
+        for message in [*notes, *verdict.faults]:
+            err.print(f"{name}: {message}", markup=False)
+    raise typer.Exit(1 if any(verdict.faults for verdict in verdicts.values()) else 0)
 
 
 @app.command(epilog="Example: ingot nccl messages job-17-rank0.sqlite")
 def messages(
-    files: Annotated[list[Path], typer.Argument(help="Exports of Nsight Systems as SQLite, one a rank.")],
+    files: Annotated[list[Path], typer.Argument(help="SQLite exports of Nsight Systems, one per rank.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show the sizes of NCCL's messages by operation.
+    """Show NCCL message sizes by operation.
 
-    Nsight Systems has recorded them.
+    Reads profiles of Nsight Systems.
     """
     from ingot.export.nccl import human
     from ingot.export.nsys import messages as read
 
-    found = {str(path): read(path) for path in files}
+    profiles = {str(path): read(path) for path in files}
     if as_json:
-        print_json({name: [asdict(each) for each in rows] for name, rows in found.items()})
+        print_json({name: [asdict(operation) for operation in profile] for name, profile in profiles.items()})
         return
-    for name, rows in found.items():
+    for name, profile in profiles.items():
         print(name)
-        for each in rows:
-            sizes = f"{human(each.smallest)} to {human(each.largest)}, median {human(each.median)}"
-            print(f"  {each.operation:24}{each.calls:8} calls  {sizes}, {human(each.total)} in all")
-            most = max(each.histogram.values())
-            for size, calls in each.histogram.items():
+        for operation in profile:
+            sizes = f"{human(operation.smallest)} to {human(operation.largest)}, median {human(operation.median)}"
+            total = human(operation.total)
+            print(f"  {operation.operation:24}{operation.calls:8} calls  {sizes}, {total} in total")
+            most = max(operation.histogram.values())
+            for size, calls in operation.histogram.items():
                 print(f"    {human(size):>8}  {calls:8}  {'█' * max(1, round(calls / most * 40))}")

@@ -1,6 +1,8 @@
-"""What commands share: the options that many of them have, completed by the catalog, and how they print."""
+"""Options that commands share, with completion from the catalog, and output."""
 
 import json
+import shlex
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,23 +13,23 @@ if TYPE_CHECKING:
 
 
 def images() -> list[str]:
-    """The images of the catalog, for completion."""
+    """Image names, for completion."""
     return sorted(catalog().images)
 
 
 def systems() -> list[str]:
-    """The operating systems of the catalog, for completion."""
+    """Operating system names, for completion."""
     return sorted(catalog().operating_systems)
 
 
 def types() -> list[str]:
-    """The known instance types, for completion."""
+    """Instance types of the catalog, for completion."""
     from ingot.catalog.instance_types import read_types
 
     return sorted(read_types().types)
 
 
-ImageArg = Annotated[str, typer.Argument(help="An image of catalog/images.yml.", autocompletion=images)]
+ImageArg = Annotated[str, typer.Argument(help="Image of catalog/images.yml.", autocompletion=images)]
 OsOption = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=systems)]
 ArchOption = Annotated[str, typer.Option("--arch", help="Architecture.")]
 StackOption = Annotated[str, typer.Option("--stack", help="Stack; the newest by default.", show_default=False)]
@@ -35,7 +37,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 def catalog() -> "Catalog":
-    """The catalog, with a team's own one laid over it."""
+    """The catalog, with the team's own merged over it."""
     from ingot import paths
     from ingot.catalog.read import read_catalog
 
@@ -43,7 +45,7 @@ def catalog() -> "Catalog":
 
 
 def at(os_name: str, arch: str, stack: str = "", *, local: bool = False) -> "tuple[Catalog, Target]":
-    """The catalog, and the target that options name; of the newest stack where they name none."""
+    """The catalog and the selected target; without a stack, of the newest one."""
     whole = catalog()
     return whole, whole.target(stack or whole.newest_stack, os_name, arch, local=local)
 
@@ -51,7 +53,7 @@ def at(os_name: str, arch: str, stack: str = "", *, local: bool = False) -> "tup
 def select_image(
     name: str, os_name: str, arch: str, stack: str = "", *, local: bool = False, stale: bool = False
 ) -> "tuple[Catalog, ImageSelection]":
-    """The catalog, and the image for the target that options name."""
+    """The catalog and the selected image."""
     from ingot.lock import select
 
     whole, target = at(os_name, arch, stack, local=local)
@@ -61,3 +63,17 @@ def select_image(
 def print_json(data: Any) -> None:
     """Print one JSON document."""
     print(json.dumps(data, indent=2, default=str))
+
+
+def print_file(text: str, remarks: list[str]) -> None:
+    """Print a rendered file to standard output and remarks on it to standard error."""
+    from ingot.console import err
+
+    for remark in remarks:
+        err.print(remark, markup=False)
+    print(text, end="")
+
+
+def command_line() -> str:
+    """This command on one line, for the header of a rendered file."""
+    return " ".join(shlex.join(["ingot", *sys.argv[1:]]).split())

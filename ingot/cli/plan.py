@@ -1,4 +1,4 @@
-"""The questions about stacks and images: plan, solve, diff."""
+"""The commands that answer questions about stacks and images: plan, solve, diff."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackO
 
 app = typer.Typer(rich_markup_mode=None)
 TypeOption = Annotated[
-    str, typer.Option("--instance-type", help="What it runs on.", autocompletion=types, show_default=False)
+    str, typer.Option("--instance-type", help="Instance type to run on.", autocompletion=types, show_default=False)
 ]
 
 
@@ -22,19 +22,19 @@ def plan(
     on: TypeOption = "",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Resolve anew with nvidia_driver.module=open or nccl==2.28.*; may be repeated."),
+        typer.Option("--set", help="Resolve with nvidia_driver.module=open or nccl==2.28.*; may be repeated."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what an image will hold, and why.
+    """Show what an image contains, and why.
 
-    Also what is left out, what its lock lacks, and what does not fit; then the exit status is 1.
+    Also lists what is left out, what is unresolved, and what does not fit. Exits with 1 on errors.
     """
     from ingot.plan.plan import plan as make_plan
 
     catalog, target = at(os_name, arch, stack)
     data = make_plan(catalog, target, image, on, settings or [])
-    unfit = any(each["severity"] == "error" for each in data["findings"])
+    unfit = any(finding["severity"] == "error" for finding in data["findings"])
     if as_json:
         print_json(data)
     else:
@@ -50,26 +50,26 @@ def _print_plan(data: dict[str, Any], unfit: bool) -> None:
 
     table = Table("component", "version", "source", "why", box=None, pad_edge=False)
     for name, entry in data["components"].items():
-        why = escape(entry["why"] + (" Held." if entry["hold"] else ""))
-        table.add_row(name, entry["version"] or "unresolved", entry["source"], why)
-    for name, why in data["left_out"].items():
-        table.add_row(name, "–", "left out", escape(why))
+        reason = escape(entry["why"] + (" Held." if entry["hold"] else ""))
+        table.add_row(name, entry["version"] or "unresolved", entry["source"], reason)
+    for name, reason in data["left_out"].items():
+        table.add_row(name, "–", "left out", escape(reason))
     out.print(table)
     if data["packages"] is not None:
         size, installed = data["download_bytes"] / 1e9, data["installed_bytes"] / 1e9
         out.print(f"\n{data['packages']} packages, {size:.2f} GB to download, {installed:.2f} GB installed.")
-    for rule, why in data["accepted"].items():
-        out.print(f"\naccepted: {rule}: {why}", markup=False)
-    for each in data["findings"]:
-        rule = f" [{each['rule']}]" if each.get("rule") else ""
-        out.print(f"\n{each['severity']}: {each['message']}{rule}", markup=False)
-        out.print(f"  fix: {each['fix']}", markup=False)
-        for source in each["sources"]:
+    for rule, reason in data["accepted"].items():
+        out.print(f"\naccepted: {rule}: {reason}", markup=False)
+    for finding in data["findings"]:
+        rule = f" [{finding['rule']}]" if finding.get("rule") else ""
+        out.print(f"\n{finding['severity']}: {finding['message']}{rule}", markup=False)
+        out.print(f"  fix: {finding['fix']}", markup=False)
+        for source in finding["sources"]:
             out.print(f"  source: {source}", markup=False)
     if data["unresolved"]:
-        out.print("\nunresolved, so that a build stops before it launches anything:")
-        for name, what in data["unresolved"].items():
-            out.print(f"  {name:26}{what}", markup=False)
+        out.print("\nunresolved; a build stops before it launches anything:")
+        for name, parts in data["unresolved"].items():
+            out.print(f"  {name:26}{parts}", markup=False)
     if data["instance_type"]:
         out.print(f"\n{data['image']} {'does not fit' if unfit else 'fits'} {data['instance_type']}.", markup=False)
 
@@ -77,7 +77,7 @@ def _print_plan(data: dict[str, Any], unfit: bool) -> None:
 @app.command(epilog="Example: ingot solve --want 'nccl==2.27.*' --instance-type p6-b200.48xlarge --os al2023")
 def solve(
     wants: Annotated[
-        list[str] | None, typer.Option("--want", help="A component and a range, 'efa>=1.49'; may be repeated.")
+        list[str] | None, typer.Option("--want", help="Component and version range, 'efa>=1.49'; may be repeated.")
     ] = None,
     os_name: OsOption = "ubuntu2404",
     arch: ArchOption = "x86_64",
@@ -87,8 +87,8 @@ def solve(
 ) -> None:
     """Find the newest versions that fit together.
 
-    They satisfy the wishes, the instance type and every rule; where none do, the exit status is 1, with the
-    reasons. The components are those of the stack; its pins do not count.
+    They satisfy the --want ranges, the instance type and every rule; if there are none, exits with 1 and the reasons.
+    Solves for the components of the stack and ignores its pins.
     """
     from ingot.console import out
     from ingot.plan.solve import solve as find
@@ -105,14 +105,14 @@ def solve(
 
 @app.command(epilog="Example: ingot diff 2025.11 2026.11 --os ubuntu2404   ·   ingot diff OLD.yml NEW/manifest.json")
 def diff(
-    before: Annotated[str, typer.Argument(help="A stack, or a lock's or a manifest's file.")],
-    after: Annotated[str, typer.Argument(help="A stack, or a lock's or a manifest's file.")],
+    before: Annotated[str, typer.Argument(help="Stack, lock file or manifest file.")],
+    after: Annotated[str, typer.Argument(help="Stack, lock file or manifest file.")],
     os_name: OsOption = "debian13",
     arch: ArchOption = "x86_64",
 ) -> None:
     """Print release notes between two stacks.
 
-    Or between two locks, or two manifests, which are named by their files. The notes are Markdown.
+    Or between two lock files or two manifest files. The notes are Markdown.
     """
     from dataclasses import replace
 
@@ -121,8 +121,8 @@ def diff(
 
     catalog, target = at(os_name, arch)
     names = (before, after)
-    paths = [path_of(replace(target, stack=each)) if each in catalog.stacks else Path(each) for each in names]
-    for each, path in zip((before, after), paths, strict=True):
+    paths = [path_of(replace(target, stack=name)) if name in catalog.stacks else Path(name) for name in names]
+    for name, path in zip((before, after), paths, strict=True):
         if not path.exists() and path.suffix not in (".yml", ".json"):
-            catalog.stack(each)
+            catalog.stack(name)
     print(notes(*map(state, paths)), end="")

@@ -1,7 +1,7 @@
-"""Renders a CloudFormation template by which EC2 Image Builder builds an AMI: the same image, of the same lock.
+"""Renders a CloudFormation template of an EC2 Image Builder pipeline: the same image from the same lock.
 
-The instance builds itself: it fetches a tarball of the checkout, looks whether that is the one that the template was
-written from, and runs the roles and the suite. The scripts of its steps lie in exports/image-builder.
+The instance builds itself: it downloads a tarball of the checkout, compares its digest with the template's, and runs
+the roles and the suite. The scripts of its steps are in exports/image-builder.
 """
 
 import hashlib
@@ -33,19 +33,19 @@ ROOT = "/var/lib/ingot-build"
 SOURCE = f"{ROOT}/source"
 # https://docs.aws.amazon.com/imagebuilder/latest/APIReference/API_CreateComponent.html
 MOST_DATA = 16000
-# The tags of the instance are fewer than an AMI's, and Image Builder names it itself:
+# The instance has fewer tags than an AMI, and Image Builder names it:
 # https://docs.aws.amazon.com/imagebuilder/latest/APIReference/API_CreateInfrastructureConfiguration.html
 INSTANCE_TAGS = ("ingot:image", "ingot:os", "ingot:arch", "ingot:stack", "ingot:lock_sha256")
 # https://docs.aws.amazon.com/imagebuilder/latest/userguide/toe-component-manager.html
 LISTED = frozenset({"Amazon", "RedHat", "Ubuntu"})
 BASE = {"Ref": "ParentImage"}
-# The tag names that `ingot ami` asks for; distribution comes after the tests alone.
+# The tags that `ingot ami` requires; Image Builder distributes an AMI only after its tests.
 TESTED = {"ingot:suite": "passed in EC2 Image Builder", "ingot:finished": "by EC2 Image Builder"}
 
 
 @dataclass(frozen=True)
 class Base:
-    """How the template finds the base image: an id that was found, a public parameter, or a user who has to name it."""
+    """How the template finds the base image: a fixed id, a public parameter, or a parameter that the user sets."""
 
     type: str
     default: str
@@ -54,20 +54,20 @@ class Base:
 
 
 def export(selection: ImageSelection, options: Options, catalog: Catalog, command_line: str) -> tuple[str, list[str]]:
-    """The template, and remarks for who deploys it.
+    """The template, and remarks for the user.
 
-    With a region, the base image is that which the region has now. IngotError where there is nothing to start from.
+    With a region, uses the region's current base image. IngotError if there is no base image.
     """
     select.require_driver(selection)
     ami_build.require_base(selection)
     built, target = selection.on_base, selection.target
     own = _own_catalog()
     base = _base(selection, options.region)
-    lacks, commit = built.lock.missing, git_commit()
-    document = component(selection, catalog, own, lacks)
+    missing, commit = built.lock.missing, git_commit()
+    document = component(selection, catalog, own, missing)
     data = dump(document)
     if len(data) > MOST_DATA:
-        raise UsageError(f"the component has {len(data)} characters, Image Builder takes {MOST_DATA}")
+        raise UsageError(f"the component has {len(data)} characters; Image Builder allows {MOST_DATA}")
     tags = tags_of(built, options, "")
     template = environment(FOLDER).get_template("image-builder.yml.j2")
     text = template.render(
@@ -77,14 +77,14 @@ def export(selection: ImageSelection, options: Options, catalog: Catalog, comman
         arch=target.arch,
         stack=target.stack,
         commit=commit,
-        lacks=list(lacks),
+        lacks=list(missing),
         base=base,
         root_devices=["/dev/sda1", "/dev/xvda"],
         volume_gib=max(catalog.builders.volume_gib, base.found.gib if base.found else 0),
         instance_types=options.instance_types or catalog.builders.instance_types[target.arch],
         parameter=channels.path(channels.CANDIDATE, selection.name, target.os, target.arch),
         component=data,
-        # A new version for new content: a component is never changed.
+        # New content needs a new version: components are immutable.
         version=f"1.0.{int(hashlib.sha256(data.encode()).hexdigest()[:7], 16)}",
         description=f"Ingot {selection.name} on {target.os} {target.arch}, stack {target.stack}",
         ami_name=f"ingot-{selection.name}-{target.key}-{target.stack}",
@@ -92,41 +92,41 @@ def export(selection: ImageSelection, options: Options, catalog: Catalog, comman
         tested_tags=tags | {"ingot:base_ami": BASE} | TESTED,
         instance_tags={key: tags[key] for key in INSTANCE_TAGS},
     )
-    return text, _remarks(selection, catalog, lacks, commit)
+    return text, _remarks(selection, catalog, missing, commit)
 
 
 def _own_catalog() -> str:
-    """Where a team's own catalog lies in the checkout, empty if there is none; UsageError if it lies elsewhere."""
+    """The path of the team's own catalog in the checkout, empty if there is none; UsageError if it is elsewhere."""
     own = paths.own_catalog()
     if own is None:
         return ""
     if not own.is_relative_to(paths.ROOT):
-        hint = f"commit it into the checkout, for example as {paths.ROOT / own.name}"
-        raise UsageError("a tarball of the checkout lacks this catalog", place=str(own), hint=hint)
+        hint = f"commit it to the checkout, for example as {paths.ROOT / own.name}"
+        raise UsageError("this catalog is outside the checkout, and so not in its tarball", place=str(own), hint=hint)
     return str(own.relative_to(paths.ROOT))
 
 
 def _base(selection: ImageSelection, region: str) -> Base:
-    """How the base image is found: as in a build of an AMI, here if there is a region, else when it is deployed."""
+    """How to find the base image: now if there is a region, else at deployment."""
     lock, start = selection.lock, selection.base
     row, recorded = lock.base_images[start], lock.images.get(start)
     if region:
         found = ami_build.find_base(selection, region)
-        return Base("AWS::EC2::Image::Id", found.id, f"The AMI to start from, of {region}.", found)
+        return Base("AWS::EC2::Image::Id", found.id, f"The base AMI in {region}.", found)
     if row.ssm and not recorded:
         parameter = "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
-        return Base(parameter, row.ssm, "The public parameter that names the AMI to start from.", None)
+        return Base(parameter, row.ssm, "The public parameter of the base AMI.", None)
     owner, name = (recorded.owner, recorded.name) if recorded else (row.owner, row.name)
-    asked = [
+    command = [
         *("aws", "ec2", "describe-images", "--owners", owner, "--filters", f"Name=name,Values={name}"),
         *(f"Name=architecture,Values={EC2_ARCH[selection.target.arch]}", "Name=state,Values=available"),
         *("--query", "max_by(Images, &CreationDate).[ImageId, RootDeviceName]", "--output", "text"),
     ]
-    return Base("AWS::EC2::Image::Id", "", f"The AMI to start from: {shlex.join(asked)}", None)
+    return Base("AWS::EC2::Image::Id", "", f"The base AMI: {shlex.join(command)}", None)
 
 
-def component(selection: ImageSelection, catalog: Catalog, own: str, lacks: Mapping[str, str]) -> dict[str, Any]:
-    """The component's document: how the instance builds itself, and how one that was started from the AMI is tested."""
+def component(selection: ImageSelection, catalog: Catalog, own: str, missing: Mapping[str, str]) -> dict[str, Any]:
+    """The component's document: how an instance builds itself, and how an instance of the AMI is tested."""
     target, python = selection.target, selection.lock.system.python
     lock_path = f"{SOURCE}/{selection.lock_path.relative_to(paths.ROOT)}"
     settings = {
@@ -144,7 +144,7 @@ def component(selection: ImageSelection, catalog: Catalog, own: str, lacks: Mapp
         "ARCH": target.arch,
         "STACK": target.stack,
     }
-    # The agent that runs the steps has hardly any environment, and Ansible wants UTF-8.
+    # The agent that runs the steps has almost no environment, and Ansible needs UTF-8.
     exported = {
         "HOME": "/root",
         "LC_ALL": "C.UTF-8",
@@ -179,7 +179,11 @@ def component(selection: ImageSelection, catalog: Catalog, own: str, lacks: Mapp
             "EOF",
         ]
     )
-    refuse = [_bash("Refuse", f"echo 'error: the lock lacks {', '.join(lacks)}' >&2\nexit 1\n")] if lacks else []
+    refuse = (
+        [_bash("Refuse", f"echo 'error: the lock does not resolve {', '.join(missing)}' >&2\nexit 1\n")]
+        if missing
+        else []
+    )
     ready = [
         _bash("Begin", f"set -euo pipefail\n{begin}\n"),
         _bash("Prepare", _script("prepare")),
@@ -192,7 +196,7 @@ def component(selection: ImageSelection, catalog: Catalog, own: str, lacks: Mapp
         },
         _bash("Unpack", _script("unpack")),
     ]
-    verify = {each: _bash("Verify", f"TARGET={each}\n{_script('verify')}") for each in ("instance", "ami")}
+    verify = {kind: _bash("Verify", f"TARGET={kind}\n{_script('verify')}") for kind in ("instance", "ami")}
     parameters = {
         "SourceBucket": "The bucket of the tarball of the checkout.",
         "SourceKey": "Its key.",
@@ -203,7 +207,7 @@ def component(selection: ImageSelection, catalog: Catalog, own: str, lacks: Mapp
         "name": "ingot",
         "description": f"Makes {selection.name} on {target.os} {target.arch} of stack {target.stack}.",
         "schemaVersion": 1.0,
-        "parameters": [{name: {"type": "string", "description": what}} for name, what in parameters.items()],
+        "parameters": [{name: {"type": "string", "description": text}} for name, text in parameters.items()],
         "phases": [
             {"name": "build", "steps": [*refuse, *ready, _bash("Converge", _script("converge"))]},
             {"name": "validate", "steps": [verify["instance"], _bash("Seal", _script("seal"))]},
@@ -218,13 +222,13 @@ def _bash(name: str, script: str) -> dict[str, Any]:
 
 
 def _script(name: str) -> str:
-    """A script of a step, without what is said to the kernel and to shellcheck."""
+    """A script of a step, without its shebang and shellcheck comments."""
     lines = Path(FOLDER, "image-builder", f"{name}.sh").read_text().splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("#!") and not line.lstrip().startswith("# shellcheck"))
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes text of several lines as it reads, and repeats what stands twice."""
+    """Writes multi-line text as blocks, and no aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -238,20 +242,22 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def dump(document: dict[str, Any]) -> str:
-    """The document as YAML, in the order in which it was put together."""
+    """The document as YAML, in its own order."""
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _remarks(selection: ImageSelection, catalog: Catalog, lacks: Mapping[str, str], commit: str) -> list[str]:
-    """What who deploys the template should know."""
+def _remarks(selection: ImageSelection, catalog: Catalog, missing: Mapping[str, str], commit: str) -> list[str]:
+    """Warnings for the user of the template."""
     lock, remarks = selection.lock, []
     if (distribution := lock.system.distribution) not in LISTED:
-        remarks.append(f"warning: AWS does not list {distribution} among the systems that Image Builder works on")
-    if lacks:
+        remarks.append(f"warning: AWS does not list {distribution} as a system that Image Builder supports")
+    if missing:
         remarks.append(
-            f"warning: a pipeline of this template refuses to build, since the lock lacks parts of {', '.join(lacks)};"
+            f"warning: a pipeline of this template fails: the lock does not resolve {', '.join(missing)};"
             f" run `ingot lock record --os {lock.os} --arch {lock.arch}`, then export again"
         )
     if commit.endswith("-dirty"):
-        remarks.append("warning: files differ from the commit: a tarball of the commit will be refused; commit first")
+        remarks.append(
+            "warning: files differ from the commit, so the build refuses a tarball of the commit; commit first"
+        )
     return remarks

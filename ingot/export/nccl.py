@@ -1,4 +1,4 @@
-"""Renders runs of NVIDIA's nccl-tests, and turns what they print into numbers and a verdict."""
+"""Renders job files for NVIDIA's nccl-tests, and parses and judges their output."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -7,10 +7,10 @@ from typing import Any
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.errors import IngotError, UsageError
-from ingot.export.launch import environment_of, node_facts, templates
+from ingot.export.launch import Job, environment_of, node_facts, templates
 from ingot.yamlfile import nearest
 
-# Its programs, without `_perf`: the folder src of https://github.com/NVIDIA/nccl-tests
+# The programs of nccl-tests without `_perf`: the folder src of https://github.com/NVIDIA/nccl-tests
 COLLECTIVES = (
     *("all_reduce", "all_gather", "reduce_scatter", "alltoall", "broadcast", "reduce", "sendrecv", "gather", "scatter"),
 )
@@ -20,38 +20,27 @@ SIZE = re.compile(r"\d+[KMG]?")
 WIDTH = 50
 
 
-def render(
-    catalog: Catalog,
-    collective: str,
-    *,
-    instance_type: str,
-    nodes: int,
-    os_name: str,
-    stack: str,
-    command_line: str,
-    container: str = "",
-    largest: str = "16G",
-    environment: list[str] | None = None,
-) -> tuple[str, list[str]]:
-    """A batch script for Slurm, and remarks for who submits it."""
+def render(catalog: Catalog, collective: str, job: Job, *, largest: str = "16G") -> tuple[str, list[str]]:
+    """A batch script for Slurm, and remarks for the user."""
     if collective not in COLLECTIVES:
-        raise UsageError(f"nccl-tests has no {collective!r}", hint=nearest(collective, COLLECTIVES))
+        raise UsageError(f"nccl-tests has no collective {collective!r}", hint=nearest(collective, COLLECTIVES))
     if not SIZE.fullmatch(largest):
-        raise UsageError(f"{largest!r} is no size", place="--largest", hint="write bytes, or 512M or 16G")
-    facts = node_facts(instance_type, nodes)
+        raise UsageError(f"not a size: {largest!r}", place="--largest", hint="write bytes, 512M or 16G")
+    facts = node_facts(job.instance_type, job.nodes)
     if facts["accelerator"] != "nvidia":
-        has = facts["accelerator"] if facts["accelerator"] != "cpu" else "no accelerator"
-        raise UsageError(f"NCCL is for NVIDIA's GPUs; {instance_type} has {has}", place="--instance-type")
-    target = catalog.target(stack, os_name, facts["arch"])
-    settings, remarks = environment_of(target, facts, environment or [])
-    if nodes == 1:
-        remarks.append("note: one node tells of NVLink or PCIe alone; EFA is used from two on")
+        accelerator = facts["accelerator"] if facts["accelerator"] != "cpu" else "no accelerator"
+        message = f"NCCL needs NVIDIA GPUs; {job.instance_type} has {accelerator}"
+        raise UsageError(message, place="--instance-type", hint="use a type with NVIDIA GPUs: `ingot list`")
+    target = catalog.target(job.stack or catalog.newest_stack, job.os_name, facts["arch"])
+    settings, remarks = environment_of(target, facts, job.environment)
+    if job.nodes == 1:
+        remarks.append("note: one node measures only NVLink or PCIe; EFA needs two or more nodes")
     text = templates().get_template("nccl.sbatch.j2").render(
-        header=f"Written by `{' '.join(command_line.split())}`: stack {target.stack}, {target.key}.",
+        header=f"Written by `{job.command_line}`: stack {target.stack}, {target.key}.",
         collective=collective,
-        nodes=nodes,
+        nodes=job.nodes,
         devices=facts["devices"],
-        container=container,
+        container=job.container,
         settings=settings,
         largest=largest,
     )  # fmt: skip
@@ -60,7 +49,7 @@ def render(
 
 @dataclass(frozen=True)
 class Measured:
-    """One of the two measurements of a size: time in microseconds, bandwidths in GB/s, wrong elements if checked."""
+    """One measurement of a size: time in microseconds, bandwidths in GB/s, number of wrong elements if checked."""
 
     time: float
     algbw: float
@@ -70,7 +59,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured for one size, in bytes; the second one works in place."""
+    """The two measurements of one size in bytes, out of place and in place."""
 
     size: int
     count: int
@@ -87,7 +76,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a program: `collective` and `version` are empty where an older one does not say them."""
+    """One run of a program; `collective` and `version` are empty for releases that do not print them."""
 
     collective: str
     version: str
@@ -104,14 +93,14 @@ class Run:
 
 
 def _first(pattern: str, text: str) -> str:
-    found = re.search(pattern, text, re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(pattern, text, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def parse(text: str, place: str) -> Run:
-    """The run in a log, in which other lines may stand too; IngotError when there is none.
+    """The run in a log, which may have other lines; IngotError if there is none.
 
-    Columns are found by the heading, as they differ by release and option: src/util.cu and, of older releases,
+    Columns are read by the heading, since they differ by release and option: src/util.cu and, of older releases,
     src/common.cu of https://github.com/NVIDIA/nccl-tests
     """
     heading: list[str] = []
@@ -122,8 +111,8 @@ def parse(text: str, place: str) -> Run:
         elif heading and re.match(r"\s*\d+\s+\d+\s+[a-z]", line):
             rows.append(_row(heading, line.split(), place))
     if not rows:
-        hint = "give the log of a run, with the lines that nccl-tests prints"
-        raise IngotError("there is no result of nccl-tests in it", place=place, hint=hint)
+        hint = "give the log of a run, with the output of nccl-tests"
+        raise IngotError("no results of nccl-tests in this file", place=place, hint=hint)
     placed = re.findall(r"^#\s+Rank\s+\d+ .*?\bon\s+(\S+) device", text, re.MULTILINE)
     wrong = _first(r"^# Out of bounds values : (\d+)", text)
     average = _first(r"^# Avg bus bandwidth\s+: (\S+)", text)
@@ -138,48 +127,48 @@ def parse(text: str, place: str) -> Run:
     )
 
 
-def _row(heading: list[str], words: list[str], place: str) -> Row:
-    """A line of numbers by its heading, which has the columns of a measurement twice."""
+def _row(heading: list[str], fields: list[str], place: str) -> Row:
+    """A line of numbers by its heading, which repeats the columns of a measurement."""
     times = [at for at, name in enumerate(heading) if name in ("time", "cputime")]
     try:
-        named = dict(zip(heading[: times[0]], words, strict=False))
-        first, second = (_measured(heading[at:], words[at:]) for at in times)
+        named = dict(zip(heading[: times[0]], fields, strict=False))
+        first, second = (_measured(heading[at:], fields[at:]) for at in times)
         return Row(int(named["size"]), int(named["count"]), named["type"], named.get("redop", ""), first, second)
     except (IndexError, KeyError, ValueError):
-        raise IngotError(f"cannot read the line {' '.join(words)!r}", place=place) from None
+        raise IngotError(f"cannot read the line {' '.join(fields)!r}", place=place) from None
 
 
-def _measured(heading: list[str], words: list[str]) -> Measured:
-    """The four columns from the time on; the last is `#wrong`, or `error` in older releases, which has no count."""
-    time, algbw, busbw = map(float, words[:3])
-    wrong = float(words[3]) if heading[3] == "#wrong" and words[3] != "N/A" else None
+def _measured(heading: list[str], fields: list[str]) -> Measured:
+    """The four columns from `time`; the last is `#wrong`, or `error` in older releases, which is not a count."""
+    time, algbw, busbw = map(float, fields[:3])
+    wrong = float(fields[3]) if heading[3] == "#wrong" and fields[3] != "N/A" else None
     return Measured(time, algbw, busbw, wrong)
 
 
 def floor_of(instance_type: str, run: Run) -> tuple[float, str]:
-    """The bus bandwidth below which a run is taken as faulty, 0 where none is known, and a word on it.
+    """The minimum bus bandwidth of a healthy run, 0 if unknown, and a remark on it.
 
-    Of the floors in the catalog it is the highest one that the network can reach at all.
+    It is the highest floor of the catalog that the network can reach.
     """
     facts = describe(instance_type)
     if run.collective != FLOOR_COLLECTIVE or len(run.hosts) != FLOOR_NODES:
-        return 0, f"floors are known of {FLOOR_COLLECTIVE} on {FLOOR_NODES} nodes only"
-    found = re.fullmatch(r"(?:(\d+)x )?(\d+) Gigabit", facts["network"])
+        return 0, f"only {FLOOR_COLLECTIVE} on {FLOOR_NODES} nodes has floors"
+    match = re.fullmatch(r"(?:(\d+)x )?(\d+) Gigabit", facts["network"])
     ranks = run.ranks or FLOOR_NODES * facts["devices"]
-    # Each machine receives as many bytes as it reduces: catalog/accelerators.yml.
-    reach = int(found[1] or 1) * int(found[2]) / 8 * 2 * (ranks - 1) / ranks if found else 0.0
-    known = {
+    # Each node receives as many bytes as it reduces: catalog/accelerators.yml.
+    reach = int(match[1] or 1) * int(match[2]) / 8 * 2 * (ranks - 1) / ranks if match else 0.0
+    floors = {
         value: source for source, values in facts["floors"].items() for value in values if not reach or value <= reach
     }
-    if not known:
-        return 0, f"no floor is known of {instance_type}"
-    value = max(known)
-    return value, f"the floor of {instance_type} is {value} GB/s (source {known[value]} of catalog/accelerators.yml)"
+    if not floors:
+        return 0, f"{instance_type} has no known floor"
+    value = max(floors)
+    return value, f"the floor of {instance_type} is {value} GB/s (source {floors[value]} of catalog/accelerators.yml)"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The floor that a run was judged by, 0 for none, a remark on it, and sentences on what is wrong."""
+    """The floor of a run, 0 for none, a remark on it, and the faults of the run, one sentence each."""
 
     floor: float
     remark: str
@@ -195,21 +184,21 @@ def judge(run: Run, instance_type: str = "", floor: float = 0) -> Verdict:
 
 
 def faults(run: Run, floor: float) -> list[str]:
-    """Sentences on what is wrong with a run."""
-    said = []
+    """The faults of a run, one sentence each."""
+    messages = []
     wrong = [row.size for row in run.rows if (row.out_of_place.wrong or 0) + (row.in_place.wrong or 0) > 0]
     if wrong or run.out_of_bounds:
-        sizes = ", ".join(map(human, wrong)) or "sizes that it does not name"
-        said.append(f"results were wrong at {sizes}")
+        sizes = ", ".join(map(human, wrong)) or "unnamed sizes"
+        messages.append(f"wrong results at {sizes}")
     if run.average is None:
-        said.append(f"it did not finish: nothing follows {human(run.rows[-1].size)}")
+        messages.append(f"the run did not finish; its last size is {human(run.rows[-1].size)}")
     if run.peak < floor:
-        said.append(f"the best bus bandwidth is {run.peak:g} GB/s, below {floor:g}")
-    return said
+        messages.append(f"the best bus bandwidth is {run.peak:g} GB/s, below {floor:g}")
+    return messages
 
 
 def human(size: int) -> str:
-    """A size as people say it: `8 MiB`."""
+    """A size with its unit: `8 MiB`."""
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:
             return f"{size} {unit}"
@@ -218,18 +207,18 @@ def human(size: int) -> str:
 
 
 def as_data(run: Run) -> dict[str, Any]:
-    """A run as JSON has it."""
+    """A run as data for JSON."""
     return {**asdict(run), "peak_busbw": run.peak}
 
 
 def csv(runs: dict[str, Run]) -> list[list[Any]]:
-    """The rows of a table: a heading, then one for each size of each file."""
+    """The rows of a CSV table: a heading, then one row per size and file."""
     parts = ("time_us", "algbw_gbs", "busbw_gbs", "wrong")
     heading = ["file", "collective", "nodes", "ranks", "size", "count", "type", "redop"]
     rows: list[list[Any]] = [[*heading, *parts, *(f"in_place_{part}" for part in parts)]]
     for name, run in runs.items():
         for row in run.rows:
-            both = [value for each in (row.out_of_place, row.in_place) for value in asdict(each).values()]
+            both = [value for half in (row.out_of_place, row.in_place) for value in asdict(half).values()]
             rows.append(
                 [name, run.collective, len(run.hosts), run.ranks, row.size, row.count, row.type, row.redop, *both]
             )
@@ -237,7 +226,7 @@ def csv(runs: dict[str, Run]) -> list[list[Any]]:
 
 
 def plot(run: Run, floor: float) -> list[str]:
-    """Bars of the bus bandwidth by size, and where the floor is."""
+    """Bars of the bus bandwidth by size, with a mark at the floor."""
     top = max(run.peak, floor) or 1
     mark = round(floor / top * WIDTH)
     lines = []

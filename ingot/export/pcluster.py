@@ -1,4 +1,4 @@
-"""Renders a configuration of AWS ParallelCluster for a cluster whose nodes start from a built AMI."""
+"""Renders a configuration of AWS ParallelCluster whose nodes start from a built AMI."""
 
 import re
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from ingot.plan.plan import of_selection
 from ingot.templates import environment
 
 PLATFORM = "parallelcluster"
-# The head node starts from the same AMI, so that it is of the same architecture; a GPU would be idle there.
+# The head node starts from the same AMI and so has the same architecture; a GPU would be idle there.
 HEAD_NODES: dict[Arch, str] = {"x86_64": "m7i.xlarge", "aarch64": "m7g.xlarge"}
-# Ids are of 8 digits, or of 17 since 2016: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
+# Ids have 8 digits, or 17 since 2016: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
 ID = "{}-[0-9a-f]{{8}}(?:[0-9a-f]{{9}})?"
 REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-\d+")
 INSTANCE_TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
@@ -26,7 +26,7 @@ INSTANCE_TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the cluster is to be; what is empty is left to ParallelCluster, or is as for the nodes."""
+    """Options of the cluster; empty ones are left to ParallelCluster, or are as for the nodes."""
 
     selection: ImageSelection
     ami: str
@@ -41,18 +41,18 @@ class Cluster:
 
 
 def export(cluster: Cluster, catalog: Catalog, command_line: str) -> tuple[str, list[str]]:
-    """The configuration, and remarks for who creates the cluster; UsageError on what does not go together."""
+    """The configuration, and remarks for the user; UsageError on options that do not fit together."""
     selection, target = cluster.selection, cluster.selection.target
     image, lock = selection.image, selection.lock
     if image.platform != PLATFORM:
-        known = ", ".join(name for name, row in catalog.images.items() if row.platform == PLATFORM)
+        names = ", ".join(name for name, row in catalog.images.items() if row.platform == PLATFORM)
         message = f"{selection.name} is an image for {image.platform}, not for {PLATFORM}"
-        raise UsageError(message, hint=f"name one of {known}")
+        raise UsageError(message, hint=f"use one of {names}")
     _check_ids(cluster)
     select.require_driver(selection)
     if not selection.base:
         systems = [name for name, row in catalog.operating_systems.items() if PLATFORM in row.base_images]
-        message = f"there is no base image of {PLATFORM} for {target.os}"
+        message = f"no base image of {PLATFORM} for {target.os}"
         raise UsageError(message, hint=f"--os {' or '.join(systems)}")
     facts = describe(cluster.instance_type)
     _check_type(cluster, facts, catalog)
@@ -88,38 +88,38 @@ def export(cluster: Cluster, catalog: Catalog, command_line: str) -> tuple[str, 
 
 
 def _check_ids(cluster: Cluster) -> None:
-    """UsageError on an id that is none, and on no nodes."""
+    """UsageError on a malformed id or region, or no nodes."""
     ids = [
-        ("--ami", "ami", cluster.ami, "`ingot ami list` names those there are"),
-        ("--subnet", "subnet", cluster.subnet, "the nodes' subnet, as subnet-0123456789abcdef0"),
-        ("--head-subnet", "subnet", cluster.head_subnet or cluster.subnet, "as subnet-0123456789abcdef0"),
-        ("--capacity-block", "cr", cluster.capacity_block or "cr-00000000", "as cr-0123456789abcdef0"),
+        ("--ami", "ami", cluster.ami, "`ingot ami list` lists AMIs"),
+        ("--subnet", "subnet", cluster.subnet, "for example subnet-0123456789abcdef0"),
+        ("--head-subnet", "subnet", cluster.head_subnet or cluster.subnet, "for example subnet-0123456789abcdef0"),
+        ("--capacity-block", "cr", cluster.capacity_block or "cr-00000000", "for example cr-0123456789abcdef0"),
     ]
     for option, kind, value, hint in ids:
         if not re.fullmatch(ID.format(kind), value):
-            raise UsageError(f"{value!r} is no id of the form {kind}-…", place=option, hint=hint)
+            raise UsageError(f"not an id of the form {kind}-…: {value!r}", place=option, hint=hint)
     if cluster.region and not REGION.fullmatch(cluster.region):
-        raise UsageError(f"{cluster.region!r} is no region", place="--region", hint="as us-east-1")
+        raise UsageError(f"not a region: {cluster.region!r}", place="--region", hint="for example us-east-1")
     if cluster.nodes < 1:
-        raise UsageError(f"{cluster.nodes} nodes cannot train", place="--nodes", hint="give 1 or more")
+        raise UsageError(f"{cluster.nodes} is not a number of nodes", place="--nodes", hint="give 1 or more")
 
 
 def _check_type(cluster: Cluster, facts: dict[str, Any], catalog: Catalog) -> None:
-    """UsageError when the instance type is of another architecture than the AMI, or has other accelerators."""
+    """UsageError if the instance type differs from the AMI in architecture or accelerator."""
     name, image, arch = cluster.instance_type, cluster.selection.image, cluster.selection.target.arch
     if facts["arch"] != arch:
         raise UsageError(
             f"{name} is {facts['arch']}, the AMI is {arch}",
             place="--instance-type",
-            hint=f"an AMI that was built with --arch {facts['arch']}, or an instance type of {arch}",
+            hint=f"use an AMI for {facts['arch']}, or an instance type of {arch}",
         )
     if facts["accelerator"] != image.accelerator:
-        fitting = [each for each in images_for(catalog.images, facts["accelerator"]) if _is_ours(catalog, each)]
-        has = "no accelerator" if facts["accelerator"] == "cpu" else f"{facts['device']} ({facts['accelerator']})"
+        images = [name for name in images_for(catalog.images, facts["accelerator"]) if _is_ours(catalog, name)]
+        device = "no accelerator" if facts["accelerator"] == "cpu" else f"{facts['device']} ({facts['accelerator']})"
         raise UsageError(
-            f"{name} has {has}, {cluster.selection.name} is for {image.accelerator}",
+            f"{name} has {device}, {cluster.selection.name} is for {image.accelerator}",
             place="--instance-type",
-            hint=f"{'an AMI of ' + ' or '.join(fitting) + ', or ' if fitting else ''}another instance type",
+            hint=f"use {'an AMI of ' + ' or '.join(images) + ', or ' if images else ''}another instance type",
         )
 
 
@@ -128,31 +128,36 @@ def _is_ours(catalog: Catalog, image: str) -> bool:
 
 
 def _check_head(name: str, arch: Arch) -> None:
-    """UsageError where the head node is known to be of another architecture; types without EFA are not known."""
+    """UsageError if the head node has another architecture; the catalog has no instance types without EFA."""
     if not INSTANCE_TYPE.fullmatch(name):
-        raise UsageError(f"{name!r} is no instance type", place="--head-instance-type", hint=f"as {HEAD_NODES[arch]}")
+        raise UsageError(
+            f"not an instance type: {name!r}", place="--head-instance-type", hint=f"for example {HEAD_NODES[arch]}"
+        )
     try:
         check_name(name)
     except UsageError:
         return
-    if (has := describe(name)["arch"]) != arch:
-        hint = f"an instance type of {arch}, for example {HEAD_NODES[arch]}"
-        raise UsageError(f"{name} is {has}, the AMI is {arch}", place="--head-instance-type", hint=hint)
+    if (other := describe(name)["arch"]) != arch:
+        hint = f"use an instance type of {arch}, for example {HEAD_NODES[arch]}"
+        raise UsageError(f"{name} is {other}, the AMI is {arch}", place="--head-instance-type", hint=hint)
 
 
 def _remarks(catalog: Catalog, cluster: Cluster, facts: dict[str, Any]) -> list[str]:
-    """What works less well than it could on these nodes; IngotError on what would not work at all."""
-    found = of_selection(cluster.selection, catalog, cluster.instance_type)["findings"]
-    if wrong := [each for each in found if each["severity"] == "error"]:
-        raise IngotError("; ".join(each["message"] for each in wrong), hint=wrong[0]["fix"])
-    remarks = [f"warning: {each['message']}; {each['fix']}" for each in found if each["severity"] == "warning"]
+    """Warnings and notes on these nodes; IngotError on findings of severity `error`."""
+    findings = of_selection(cluster.selection, catalog, cluster.instance_type)["findings"]
+    if errors := [finding for finding in findings if finding["severity"] == "error"]:
+        raise IngotError("; ".join(error["message"] for error in errors), hint=errors[0]["fix"])
+    warnings = [finding for finding in findings if finding["severity"] == "warning"]
+    remarks = [f"warning: {warning['message']}; {warning['fix']}" for warning in warnings]
     if facts["network_cards"] > 1:
-        remarks.append("note: instances with several network cards get no public address: the subnet needs a NAT")
+        remarks.append(
+            "note: instances with several network cards get no public address; the subnet needs a NAT gateway"
+        )
     return remarks
 
 
 def _gdr(facts: dict[str, Any]) -> str:
-    """What is said of GPUDirect RDMA. It is on where the type has it, without GdrSupport, which has no effect:
+    """The part of a comment on GPUDirect RDMA. It is on if the type supports it; GdrSupport has no effect:
     https://github.com/aws/aws-parallelcluster/releases/tag/v3.0.2"""
     device = facts["efa_device"] or {}
     return ", with GPUDirect RDMA" if facts["accelerator"] == "nvidia" and device.get("read") else ""

@@ -30,18 +30,18 @@ def test_what_is_rendered_is_what_was_reviewed() -> None:
     ("words", "status", "said"),
     [
         ("run all_reduc --instance-type p5.48xlarge", 2, "did you mean 'all_reduce'?"),
-        ("run all_reduce --instance-type trn1.32xlarge", 2, "NCCL is for NVIDIA's GPUs; trn1.32xlarge has neuron"),
+        ("run all_reduce --instance-type trn1.32xlarge", 2, "NCCL needs NVIDIA GPUs; trn1.32xlarge has neuron"),
         ("run all_reduce --instance-type c5n.large", 2, "has no accelerator"),
-        ("run all_reduce --instance-type p5.48xlarge --nodes 0", 2, "0 nodes cannot train"),
+        ("run all_reduce --instance-type p5.48xlarge --nodes 0", 2, "0 is not a number of nodes"),
         ("run all_reduce --instance-type p5.47xlarge", 2, "p5.48xlarge"),
-        ("run all_reduce --instance-type p5.48xlarge --largest 16GB", 2, "'16GB' is no size"),
+        ("run all_reduce --instance-type p5.48xlarge --largest 16GB", 2, "not a size: '16GB'"),
         ("run all_reduce --instance-type p5.48xlarge --env RDMAV_FORK_SAFE=1", 1, "--env [rdmav]"),
         ("report /nowhere.log", 1, "No such file"),
         (f"report {LOG} --json --csv", 2, "exclude each other"),
         (f"report {LOG} --instance-type p5.47xlarge", 2, "p5.48xlarge"),
-        (f"report {DATA / 'README.md'}", 1, "there is no result of nccl-tests in it"),
-        ("messages /nowhere.sqlite", 1, "there is no such file"),
-        (f"messages {LOG}", 1, "is no export of Nsight Systems"),
+        (f"report {DATA / 'README.md'}", 1, "no results of nccl-tests in this file"),
+        ("messages /nowhere.sqlite", 1, "no such file"),
+        (f"messages {LOG}", 1, "not a SQLite export of Nsight Systems"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_printed(words: str, status: int, said: str) -> None:
@@ -91,9 +91,9 @@ def altered(tmp_path: Path, *changes: tuple[str, str]) -> Path:
         ([], ["--instance-type", "p5.48xlarge"], []),
         ([], ["--floor", "403"], ["the best bus bandwidth is 402.65 GB/s, below 403"]),
         ([], ["--instance-type", "p6-b200.48xlarge"], ["the best bus bandwidth is 402.65 GB/s, below 570"]),
-        ([("402.65       0\n", "402.65       7\n")], [], ["results were wrong at 1 GiB"]),
-        ([("values : 0 OK", "values : 3 FAILED")], [], ["results were wrong at sizes that it does not name"]),
-        ([("# Avg bus", "# nothing")], [], ["it did not finish: nothing follows 1 GiB"]),
+        ([("402.65       0\n", "402.65       7\n")], [], ["wrong results at 1 GiB"]),
+        ([("values : 0 OK", "values : 3 FAILED")], [], ["wrong results at unnamed sizes"]),
+        ([("# Avg bus", "# nothing")], [], ["the run did not finish; its last size is 1 GiB"]),
     ],
 )
 def test_a_run_is_judged(tmp_path: Path, changes: list[tuple[str, str]], options: list[str], faults: list[str]) -> None:
@@ -109,10 +109,10 @@ def test_a_run_is_judged(tmp_path: Path, changes: list[tuple[str, str]], options
         ("p5.48xlarge", [], 250, "source pcluster"),
         ("p4d.24xlarge", [], 26, "source pcluster"),
         # All that is known of it lies above what its network can do.
-        ("p5e.48xlarge", [], 0, "no floor is known of p5e.48xlarge"),
-        ("g5.48xlarge", [], 0, "no floor is known"),
-        ("p5.48xlarge", [("on     node-2", "on     node-1")], 0, "on 2 nodes only"),
-        ("p5.48xlarge", [("all_reduce_perf", "all_gather_perf")], 0, "floors are known of all_reduce"),
+        ("p5e.48xlarge", [], 0, "p5e.48xlarge has no known floor"),
+        ("g5.48xlarge", [], 0, "g5.48xlarge has no known floor"),
+        ("p5.48xlarge", [("on     node-2", "on     node-1")], 0, "on 2 nodes has floors"),
+        ("p5.48xlarge", [("all_reduce_perf", "all_gather_perf")], 0, "only all_reduce"),
     ],
 )
 def test_the_floor_is_the_highest_that_the_network_can_reach(
@@ -209,14 +209,14 @@ def test_sizes_of_messages_are_found_however_they_were_exported(tmp_path: Path, 
 
 def test_people_get_a_line_an_operation_and_bars(tmp_path: Path) -> None:
     lines = ingot("nccl", "messages", export(tmp_path / "a.sqlite", blobs=True)).stdout.splitlines()
-    assert " ".join(lines[1].split()) == "ncclAllReduce 3 calls 1 MiB to 3 MiB, median 1 MiB, 5 MiB in all"
+    assert " ".join(lines[1].split()) == "ncclAllReduce 3 calls 1 MiB to 3 MiB, median 1 MiB, 5 MiB in total"
     assert [line.split()[-1] for line in lines[2:4]] == ["█" * 40, "█" * 20]
 
 
 def test_an_export_without_payloads_is_refused_with_the_way_to_make_one(tmp_path: Path) -> None:
     done = ingot("nccl", "messages", export(tmp_path / "a.sqlite"))
     assert done.returncode == 1
-    assert "tells no size of a message of NCCL" in done.stderr
+    assert "no NCCL message sizes in this profile" in done.stderr
     assert "--include-blobs=true" in done.stderr
 
 
@@ -224,4 +224,4 @@ def test_a_profile_without_ranges_is_refused(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "a.sqlite").execute("CREATE TABLE StringIds (id INTEGER, value TEXT)").connection.close()
     done = ingot("nccl", "messages", tmp_path / "a.sqlite")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "has no NVTX events" in done.stderr
+    assert "no NVTX events in this profile" in done.stderr

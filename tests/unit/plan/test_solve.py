@@ -73,7 +73,7 @@ def test_a_plan_of_other_versions_is_made_and_leaves_the_lock_alone() -> None:
         (["plan", "parallelcluster", "--os", "al2023", "--set", "nvidia_driver.module=opne"], "did you mean 'open'"),
         (["plan", "parallelcluster", "--os", "al2023", "--set", "nvidia=open"], "did you mean 'nvidia_driver'"),
         (["diff", "2025.11", "2026.12", "--os", "ubuntu2404"], "unknown stack '2026.12'"),
-        (["lock", "--all", "--stack", "2026.11"], "both name stacks"),
+        (["lock", "--all", "--stack", "2026.11"], "exclude each other"),
     ],
 )
 def test_a_wrong_word_is_one_error_and_exit_2(words: list[str], said: str) -> None:

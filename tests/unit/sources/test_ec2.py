@@ -185,8 +185,8 @@ def test_boto3_is_imported_only_to_ask_ec2() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--from", "answer.json"], "--as is missing"),
-        (["--from", "answer.json", "--as", "x", "--region", "us-east-1"], "--region goes with --from aws"),
+        (["--from", "answer.json"], "a file needs --as"),
+        (["--from", "answer.json", "--as", "x", "--region", "us-east-1"], "--region needs --from aws"),
     ],
 )
 def test_options_that_do_not_go_together_exit_2(words: list[str], said: str) -> None:
