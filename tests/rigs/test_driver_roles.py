@@ -27,7 +27,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["nvidia_driver", "gdrcopy"]
 KERNELS = "dpkg-query -W 'linux-*'"
-LEFT_OVER = "find /dev/shm/ingot-files /etc/dkms/no-autoinstall ! -path /dev/shm/ingot-files 2>/dev/null"
+LEFT_OVER = "find /dev/shm/ingot-files /var/tmp/ingot-gdrcopy /etc/dkms/no-autoinstall"
+LEFT_OVER += " ! -path /dev/shm/ingot-files 2>/dev/null"
 
 
 class Rig(dict[tuple[str, str, str], Vendors]):

@@ -341,9 +341,15 @@ lib_install: lib
 \tcd $(DESTDIR)$(libdir) && ln -sf libgdrapi.so.@MAJOR@ libgdrapi.so
 """,
     "include/gdrapi.h": "#pragma once\n#define GDR_API_MAJOR_VERSION @MAJOR@\n#define GDR_API_MINOR_VERSION @MINOR@\n",
-    "src/Makefile": """libgdrapi.so.@MAJOR@.@MINOR@: gdrapi.c
-\t$(CC) -shared -fPIC -Wl,-soname,libgdrapi.so.@MAJOR@ -o $@ $^
+    "src/Makefile": """GDRAPI_ARCH := $(shell ../config_arch)
+ifeq ($(GDRAPI_ARCH),)
+$(error config_arch did not run)
+endif
+libgdrapi.so.@MAJOR@.@MINOR@: gdrapi.c
+\t$(CC) -DGDRAPI_ARCH=$(GDRAPI_ARCH) -shared -fPIC -Wl,-soname,libgdrapi.so.@MAJOR@ -o $@ $^
 """,
+    # The build runs this program, which is in its own tree: mounted noexec, as a container's /dev/shm is, it fails.
+    "config_arch": "#!/bin/sh\n# Simulated.\nuname -m\n",
     "src/gdrapi.c": "/* Simulated. */\nvoid *gdr_open(void) { return 0; }\n",
     "src/gdrdrv/Makefile": """NVIDIA_SRC_DIR ?= $(shell find /usr/src/nvidia-* -name nv-p2p.h -printf %h -quit)
 NVIDIA_IS_OPENSOURCE ?= $(shell grep -qs 'MODULE_LICENSE("Dual MIT/GPL")' $(NVIDIA_SRC_DIR)/nv.c && echo y)
