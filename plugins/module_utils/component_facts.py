@@ -246,6 +246,19 @@ def _aws_ofi_nccl(root: str | Path) -> str | None:
     return None
 
 
+def _slurm_built(root: str | Path) -> str | None:
+    """The version of a Slurm built from source, as its headers number it: 0x190b07 -> 25.11.7, 0x1a0503 -> 26.05.3.
+
+    Bytes are major, minor and micro: https://github.com/SchedMD/slurm, slurm/slurm_version.h.in.
+    """
+    header = "opt/slurm/include/slurm/slurm_version.h"
+    found = _in_text(root, r"^#define\s+SLURM_VERSION_NUMBER\s+0x([0-9a-fA-F]{6})\b", header)
+    if found is None:
+        return None
+    major, minor, micro = bytes.fromhex(found)
+    return f"{major}.{minor:02}.{micro}"
+
+
 def _neuron(root: str | Path, packages: dict[str, str]) -> str | None:
     """The SDK release of the packages, as recorded by the role; else the driver's version."""
     note = Path(root, "usr/share/ingot/neuron.json")
@@ -274,7 +287,6 @@ def _program(root: str | Path, name: str) -> str | None:
 
 
 def _observe(root: str | Path, packages: dict[str, str], built: list[dict[str, Any]]) -> dict[str, str | None]:
-    slurm = _in_text(root, r"^Version:\s*(\d+(?:\.\d+)*)", "opt/slurm/lib*/pkgconfig/slurm.pc")
     return {
         "base": _package(packages, "base-files") or _in_text(root, r'^VERSION_ID="?([\d.]+)', "etc/os-release"),
         "kernel": _kernel(root, packages),
@@ -289,7 +301,7 @@ def _observe(root: str | Path, packages: dict[str, str], built: list[dict[str, A
         "nccl_tests": _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/nccl-tests/version"),
         "efa": efa_installer(root) or libfabric(root, packages),
         "aws_ofi_nccl": _aws_ofi_nccl(root),
-        "slurm": slurm or _package(packages, "slurmd", "slurm-client"),
+        "slurm": _slurm_built(root) or _package(packages, "slurmd", "slurm-client"),
         "docker": _package(packages, "docker.io", "docker-ce", "moby-engine"),
         "nvidia_container_toolkit": _package(packages, "nvidia-container-toolkit"),
         "neuron": _neuron(root, packages),

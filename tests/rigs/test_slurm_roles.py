@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.rigs.locks import locked, with_entry
-from tests.rigs.places import Make, Serve, ask, converge, converged_twice, places
+from tests.rigs.places import Make, Serve, ask, converge, converged, converged_twice, places
 from tests.rigs.suite import suite
 from tests.rigs.systems import docker, image, prepared
 
@@ -55,6 +55,8 @@ def test_slurm_enroot_and_pyxis_are_as_the_lock_has_them_and_a_second_time_chang
     ask(host, "rm -f /etc/munge/munge.key")
     verified = suite(host, vendors.lock_file, ROLES)
     assert verified.returncode == 0, verified.stdout
+    # What the manifest and the doctor find is what was built.
+    converged(host, vendors, "manifest", manifest_components=ROLES)
     # At boot; the simulated srun loads plugins, and only of its own version.
     ask(
         host,

@@ -7,8 +7,9 @@ from ingot.model.lock import Lock, LockedComponent
 from tests.rigs.packages import Artifact, Package, Wanted, package_file, tarball
 
 FILES = Path(__file__).parent / "files"
-VERSION = """#define SLURM_VERSION_STRING "{version}"
-#define SLURM_VERSION_NUMBER 0x{number}
+# slurm/slurm_version.h.in of https://github.com/SchedMD/slurm; the version as text is in config.h, which stays behind.
+VERSION = """#define SLURM_VERSION_NUMBER 0x{number}
+#define SLURM_VERSION_NUM(a,b,c) (((a) << 16) + ((b) << 8) + (c))
 """
 # https://github.com/NVIDIA/enroot/blob/master/Makefile, and pkg/deb/rules and pkg/rpm/SPECS/enroot.spec beside it
 ENROOT = {
@@ -34,8 +35,9 @@ NEEDS = {
 def _slurm(entry: LockedComponent, _: Lock, file: Path, run: Callable[[str, Path], None]) -> None:
     """The archive that GitHub makes of a tag."""
     major, minor, micro = (int(part) for part in entry.version.split("."))
-    version = VERSION.format(version=entry.version, number=f"{major:02x}{minor:02x}{micro:02x}")
+    version = VERSION.format(number=f"{major:02x}{minor:02x}{micro:02x}")
     files = {each.name: each.read_text() for each in (FILES / "slurm").iterdir() if each.suffix != ".h"}
+    files["config.h"] = f'#define SLURM_VERSION_STRING "{entry.version}"\n'
     headers = {
         "spank.h": (FILES / "slurm" / "spank.h").read_text(), "slurm_version.h": version, "slurm_errno.h": "",
     }  # fmt: skip

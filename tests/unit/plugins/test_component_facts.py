@@ -102,6 +102,14 @@ def test_what_is_of_no_package_is_found_by_what_its_role_has_noted(tmp_path: Pat
     assert (seen["pyxis"], seen["node_exporter"], seen["prometheus"]) == ("0.24.0", "1.11.1", "3.5.3")
 
 
+@pytest.mark.parametrize(("number", "version"), [("0x190b07", "25.11.7"), ("0x1a0503", "26.05.3")])
+def test_a_slurm_built_from_source_is_what_its_header_numbers(tmp_path: Path, number: str, version: str) -> None:
+    assert facts.observe(tmp_path)["slurm"] is None
+    header = f"#define SLURM_VERSION_NUM(a,b,c) (a)\n#define SLURM_VERSION_NUMBER {number}\n"
+    put(tmp_path, "opt/slurm/include/slurm/slurm_version.h", header)
+    assert facts.observe(tmp_path)["slurm"] == version
+
+
 def test_a_removed_package_is_absent(tmp_path: Path) -> None:
     install(tmp_path, PACKAGES, status="deinstall ok config-files")
     assert facts.observe(tmp_path)["docker"] is None

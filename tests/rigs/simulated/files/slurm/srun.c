@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <slurm/spank.h>
+#include "config.h"
 
 int spank_option_register(spank_t spank, struct spank_option *opt)
 {
