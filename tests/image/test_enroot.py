@@ -26,6 +26,13 @@ def test_settings_are_valid_as_enroot_reads_them(host: Host) -> None:
     assert host.run("bash -n /etc/enroot/enroot.conf.d/50-ingot.conf").rc == 0
 
 
+@pytest.mark.parametrize("hook", ["50-slurm-pmi.sh", "50-slurm-pytorch.sh"])
+def test_a_container_joins_the_mpi_and_the_torch_job_that_slurm_starts(host: Host, hook: str) -> None:
+    """Enroot runs what lies in this folder; the package has these hooks elsewhere."""
+    assert host.file(f"/etc/enroot/hooks.d/{hook}").linked_to == f"/usr/share/enroot/hooks.d/{hook}"
+    assert host.run("test -x %s", f"/etc/enroot/hooks.d/{hook}").rc == 0
+
+
 def test_users_may_make_namespaces_where_apparmor_restricts_that(host: Host) -> None:
     if not host.file("/etc/apparmor.d/abi/4.0").exists:
         pytest.skip("holds where AppArmor restricts user namespaces: this one is older, or there is none")

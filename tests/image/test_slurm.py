@@ -1,5 +1,6 @@
 """A machine of its own is a Slurm cluster of one node that runs jobs, with a key that no other machine has."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -25,6 +26,14 @@ def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
 def test_services_start_at_boot(unit_files: dict[str, str]) -> None:
     wanted = ("munge.service", "slurmctld.service", "slurmd.service")
     assert {unit: unit_files.get(unit) for unit in wanted} == dict.fromkeys(wanted, "enabled")
+
+
+def test_what_slurmd_starts_finds_the_programs_of_slurm(host: Host, settings_of: Callable[[str], str]) -> None:
+    """Enroot's hooks ask scontrol."""
+    if not host.file("/opt/slurm/sbin/slurmd").exists:
+        pytest.skip("Slurm's programs are where all are")
+    [path] = re.findall(r"^Environment=PATH=(\S+)$", settings_of("slurmd.service"), re.MULTILINE)
+    assert host.check_output("PATH=%s; command -v scontrol", path) == "/opt/slurm/bin/scontrol"
 
 
 @pytest.mark.sealed

@@ -24,6 +24,11 @@ ENROOT = {
     "etc/enroot/enroot.conf": "# Simulated.\n",
     "etc/enroot/enroot.conf.d/README": "Simulated.\n",
     "etc/enroot/hooks.d/98-nvidia.sh": "#!/bin/sh\n# Simulated.\n",
+    # HOOKS_EXTRA of the Makefile: there, and not where enroot looks.
+    "usr/share/enroot/hooks.d/50-mig-config.sh": "#!/bin/sh\n# Simulated.\n",
+    "usr/share/enroot/hooks.d/50-sharp.sh": "#!/bin/sh\n# Simulated.\n",
+    "usr/share/enroot/hooks.d/50-slurm-pmi.sh": "#!/bin/sh\n# Simulated.\n",
+    "usr/share/enroot/hooks.d/50-slurm-pytorch.sh": "#!/bin/sh\n# Simulated.\n",
 }
 APPARMOR = {"etc/apparmor.d/enroot": "# Simulated.\n"}
 NEEDS = {
