@@ -20,7 +20,7 @@ from tests.rigs.locks import DRIVER, locked, with_driver
 from tests.rigs.places import converge, converged, converged_twice
 from tests.rigs.simulated.driver import LICENCES
 from tests.rigs.suite import suite
-from tests.rigs.systems import container, docker, gateway, image
+from tests.rigs.systems import bare, container, docker, gateway, image
 from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
@@ -246,3 +246,10 @@ def test_a_container_takes_gdrcopys_library_alone_from_the_locks_source_or_refus
     assert found == "/opt/gdrcopy/lib/libgdrapi.so.2"
     assert "[libgdrapi.so.2]" in sh(host, f"objdump -p {found} | sed -n 's/SONAME *\\(.*\\)/[\\1]/p'")
     assert sh(host, "ls -d /usr/src/gdrdrv* /etc/systemd/system/gdrcopy* 2>/dev/null || true") == ""
+
+
+def test_gdrcopy_alone_finds_its_compiler_on_a_host_without_package_lists(rig: Rig) -> None:
+    with container(bare("ubuntu2404")) as fresh:
+        sh(fresh, "rm -rf /var/lib/apt/lists; ! command -v gcc")
+        converged(fresh, rig["ubuntu2404", "auto", DRIVER], "gdrcopy", gdrcopy_kmod=False)
+        assert "libgdrapi.so.2" in sh(fresh, "ldconfig -p")

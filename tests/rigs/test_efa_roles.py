@@ -86,6 +86,17 @@ def test_a_container_gets_the_libraries_and_nothing_of_its_hosts(host: str, vend
     assert leftovers(host) == ""
 
 
+def test_the_installer_finds_the_systems_packages_on_a_host_without_package_lists(
+    name: str, host: str, vendors: Vendors
+) -> None:
+    if not name.startswith("ubuntu"):
+        pytest.skip("dnf fetches lists by itself")
+    sh(host, "apt-get purge -qq --yes pciutils >/dev/null && rm -rf /var/lib/apt/lists")
+    done = converge(host, vendors, "efa")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "libnccl-ofi" in installed(host)
+
+
 def test_an_image_in_the_making_gets_the_module_for_its_own_kernel_and_passes_the_suite(
     host: str, vendors: Vendors, release: str
 ) -> None:
