@@ -1,5 +1,6 @@
 """libfabric has its EFA provider, Open MPI starts processes, and memory may be registered without limit."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -33,9 +34,14 @@ def test_libfabric_is_of_the_lock(login: Callable[..., str], pin: LockedComponen
     assert f"libfabric: {version}" in login("fi_info --version").splitlines()
 
 
-@pytest.mark.part("provider")
-def test_libfabric_has_the_efa_provider(login: Callable[..., str]) -> None:
-    assert "efa:" in login("fi_info --list").splitlines()
+def test_libfabric_has_the_efa_provider(host: Host, login: Callable[..., str]) -> None:
+    """Before 2.1 only a machine with a device lists it: https://github.com/ofiwg/libfabric/pull/10794"""
+    [version] = re.findall(r"^libfabric: (\d+)\.(\d+)", login("fi_info --version"), re.MULTILINE)
+    if tuple(map(int, version)) >= (2, 1):
+        assert "efa:" in login("fi_info --list").splitlines()
+    else:
+        [library] = re.findall(r"^\s*libfabric\.so\.1 .*=> (\S+)$", host.check_output("ldconfig -p"), re.MULTILINE)
+        assert "libefa.so.1" in host.check_output("ldd %s", library)
 
 
 def test_libfabric_finds_a_tcp_endpoint(login: Callable[..., str]) -> None:

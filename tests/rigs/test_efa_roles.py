@@ -240,6 +240,20 @@ def test_a_running_system_gets_all_of_it_and_an_installer_that_failed_late_is_ru
 
 
 @pytest.mark.slow
+def test_the_suite_knows_a_libfabric_that_lists_its_provider_only_where_there_is_a_device(
+    name: str, host: str, tmp_path: Path
+) -> None:
+    lock = locked(name)
+    facts = {**lock.components["efa"].facts, "libfabric": "1.18.1amzn1.0"}
+    with aws(tmp_path, with_entry(lock, "efa", facts=facts)) as older:
+        done = converge(host, older, "efa")
+        assert done.returncode == 0, done.stdout[-6000:]
+        assert "efa:" not in sh(host, "fi_info --list")
+        verified = suite(host, older.lock_file, ["efa"])
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+@pytest.mark.slow
 def test_what_an_image_with_its_own_mpi_left_out_comes_when_it_is_asked_for(host: str, vendors: Vendors) -> None:
     converged_twice(host, vendors, "efa", efa_minimal=True)
     assert not {"openmpi40-aws", "libnccl-ofi", "efa-profile"} & installed(host)

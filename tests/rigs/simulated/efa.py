@@ -108,7 +108,10 @@ def _libfabric(wanted: Wanted) -> Package:
     version = wanted.version.split("-")[0]
     major, minor = version.split(".")[:2]
     flags = f"-DMAJOR={major} -DMINOR={minor} -DVERSION='\"{version}\"' -Wl,--version-script=/tmp/libfabric.map"
+    # The efa provider is in it, and needs the library of ibverbs-providers.
+    flags += " -Wl,--no-as-needed -L/tmp -l:libefa.so.1"
     nodes = "echo 'FABRIC_1.0 { global: fi_version; fi_simulated_version; local: *; };' > /tmp/libfabric.map\n"
+    nodes += _compile("/tmp/libefa.so.1", "int simulated_efa;\n")
     build = nodes + _compile(f"{EFA}/{_lib(wanted)}/libfabric.so.1", _read("libfabric.c"), flags)
     # https://github.com/aws/aws-ofi-nccl and others: libfabric1-aws needs a newer ibverbs-providers than Ubuntu's.
     needs = ["ibverbs-providers (>= 58)"] if wanted.kind == "apt" else []
@@ -117,7 +120,7 @@ def _libfabric(wanted: Wanted) -> Package:
 
 def _fi_info(wanted: Wanted) -> Package:
     library = _libfabric(wanted)
-    flags = f"-L{EFA}/{_lib(wanted)} -l:libfabric.so.1"
+    flags = f"-L{EFA}/{_lib(wanted)} -l:libfabric.so.1 -Wl,-rpath-link,/tmp"
     program = _compile(f"{EFA}/bin/fi_info", _read("fi_info.c"), flags)
     if wanted.kind == "rpm":
         return Package(library.files, library.build + program)
