@@ -22,7 +22,7 @@ from ingot.paths import ROOT, own_catalog
 MANIFEST = "/usr/share/ingot/manifest.json"
 OF_BASE_IMAGE = "holds where the system is made of the lock: an AMI has what its base image has"
 NO_IMAGE = "tests a finished image: `ingot verify` runs it"
-UNFINISHED = "holds when the image is finished: until then the kernel of the base image runs"
+UNFINISHED = "holds for a machine of the finished image: a builder has its base image's kernel, identity and keys"
 MARKERS = {
     "booted": "needs a running system: nothing has booted this image",
     "machine": "needs a running machine with its own kernel: a container runs on its host's",

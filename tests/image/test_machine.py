@@ -19,6 +19,7 @@ def test_the_system_is_running_and_no_unit_has_failed(host: Host, eventually: Ca
 
 
 @pytest.mark.booted
+@pytest.mark.finished
 def test_the_machine_has_an_id_of_its_own_made_after_the_image(
     host: Host, newer_than_the_image: Callable[[str], bool]
 ) -> None:
@@ -27,6 +28,7 @@ def test_the_machine_has_an_id_of_its_own_made_after_the_image(
 
 
 @pytest.mark.booted
+@pytest.mark.finished
 def test_ssh_host_keys_were_made_after_the_image(newer_than_the_image: Callable[[str], bool]) -> None:
     assert newer_than_the_image("/etc/ssh/ssh_host_*_key")
 
