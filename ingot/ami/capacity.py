@@ -13,12 +13,20 @@ from ingot.errors import UsageError
 from ingot.image.packer import PackerError, packer_build
 from ingot.model.target import ImageSelection
 
-# Errors of EC2 after which another instance type, subnet or purchase option may have capacity:
+# Errors of EC2 after which another instance type, subnet or purchase option may have capacity. RunInstances returns a code:
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+# CreateFleet, which buys spot, answers HTTP 200 with a list of errors, of which Packer prints the messages alone, with
+# nothing between them (packer-plugin-amazon 1.3.2, common/step_run_spot_instance.go). Each as it was reported:
+# https://github.com/hashicorp/packer/issues/8740, https://github.com/NixOS/nixops-aws/issues/41,
+# https://github.com/fedora-copr/copr/issues/3279 (the last two).
 NO_CAPACITY = re.compile(
     r"InsufficientInstanceCapacity|InsufficientHostCapacity|InsufficientCapacityOnOutpost|UnfulfillableCapacity"
     r"|SpotMaxPriceTooLow|MaxSpotInstanceCountExceeded|InstanceLimitExceeded|VcpuLimitExceeded"
     r"|Unsupported: |InvalidFleetConfiguration"
+    r"|There is no Spot capacity available that matches your request"
+    r"|Max spot instance count exceeded"
+    r"|We currently do not have sufficient \S+ capacity"
+    r"|Your requested instance type \(\S+\) is not supported in your requested Availability Zone"
 )
 
 

@@ -49,6 +49,18 @@ ACCOUNT = "123456789012"
 AMAZON = "137112412989"
 # What an instance of the user's is committed as.
 MADE = "ingot/rig-ec2-ami"
+# CreateFleet answers well where it launches nothing, and lists why:
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateFleet.html
+NO_FLEET = """<CreateFleetResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
+<requestId>rig</requestId><fleetId>fleet-00000000-0000-0000-0000-000000000000</fleetId><errorSet><item>
+<errorCode>{code}</errorCode><errorMessage>{message}</errorMessage><lifecycle>spot</lifecycle>
+</item></errorSet><fleetInstanceSet/></CreateFleetResponse>"""
+# What EC2 says of a code, as https://github.com/hashicorp/packer/issues/8740 and
+# https://github.com/NixOS/nixops-aws/issues/41 have it.
+MESSAGES = {
+    "InsufficientInstanceCapacity": "There is no Spot capacity available that matches your request.",
+    "MaxSpotInstanceCountExceeded": "Max spot instance count exceeded",
+}
 # What an image of EC2 has: a clock, cloud-init, an initramfs, a user who may do everything, and sshd.
 LOGIN = """export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
@@ -208,6 +220,8 @@ def _put_behind(rig: Rig) -> None:
             name, _, code = line.partition(" ")
             if name == action:
                 rig.faults.write_text("\n".join(waiting[:number] + waiting[number + 1 :]))
+                if action == "CreateFleet":
+                    return 200, self.response_headers, NO_FLEET.format(code=code, message=MESSAGES[code])
                 body = f"<Response><Errors><Error><Code>{code}</Code><Message>rig</Message></Error></Errors></Response>"
                 return 400, self.response_headers, body
         began = time.monotonic()

@@ -56,7 +56,7 @@ def cloud(emulator: Cloud) -> Iterator[Cloud]:
 
 def test_an_ami_is_built_verified_twice_and_tagged_and_nothing_else_is_left(cloud: Cloud) -> None:
     # Without capacity for spot instances, nor for the first type.
-    cloud.refuse("CreateFleet InsufficientInstanceCapacity", "RunInstances InsufficientInstanceCapacity")
+    cloud.refuse("CreateFleet MaxSpotInstanceCountExceeded", "RunInstances InsufficientInstanceCapacity")
     done = cloud.build(IMAGE, "debian12")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

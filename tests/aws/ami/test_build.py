@@ -27,6 +27,20 @@ from tests.signing import signing_key
 PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}
 FAILED = {**PASSED, "failed": 1, "failures": [["test_efa.py::test_bad", "it is gone"]]}
 Packer = Callable[[str, Mapping[str, str]], None]
+INSUFFICIENT = "Error launching source instance: InsufficientInstanceCapacity: none left"
+NO_FLEET = (
+    "==> rig.amazon-ebs.image: Error waiting for fleet request (fleet-84363b4e-9653-a982-8e10-0b208dca771b) to become "
+    "ready:"
+)
+# What CreateFleet's errors say, as reports have it: https://github.com/hashicorp/packer/issues/8740,
+# https://github.com/NixOS/nixops-aws/issues/41, https://github.com/fedora-copr/copr/issues/3279.
+NO_SPOT = "There is no Spot capacity available that matches your request."
+TOO_MANY = "Max spot instance count exceeded"
+ELSEWHERE = (
+    "Your requested instance type (c7i.8xlarge) is not supported in your requested Availability Zone (us-east-1a). "
+    "Please retry your request by not specifying an Availability Zone or choosing us-east-1b, us-east-1c."
+)
+SUFFICIENT = "We currently do not have sufficient c7i.8xlarge capacity in the Availability Zone you requested."
 
 
 def selected(image: str) -> tuple[Catalog, ImageSelection]:
@@ -59,8 +73,8 @@ def failing(said: str) -> PackerError:
 class Played:
     """A Packer that makes an AMI, and whose suite on an instance of it says `suite`."""
 
-    def __init__(self, suite: Mapping[str, Any], lacking: int = 0) -> None:
-        self.suite, self.lacking = suite, lacking
+    def __init__(self, suite: Mapping[str, Any], lacking: int = 0, said: str = INSUFFICIENT) -> None:
+        self.suite, self.lacking, self.said = suite, lacking, said
         self.asked: list[tuple[str, str]] = []
         self.told: dict[str, str] = {}
         self.snapshots: list[str] = []
@@ -69,14 +83,15 @@ class Played:
         self.told = dict(variables)
         self.asked.append((variables["instance_type"], variables["spot_instance_types"]))
         if len(self.asked) <= self.lacking:
-            raise failing("Error launching source instance: InsufficientInstanceCapacity: none left")
+            raise failing(self.said)
         folder = Path(variables["folder"])
         if source == "amazon-ebs.image":
-            made = make_ami(image="ec2-cpu", os_name="debian12", suite="", finished="")
-            self.snapshots = snapshots(made)
-            backend().amis[made].architecture = "x86_64"
-            backend().amis[made].deprecation_time = variables["deprecate_at"]
-            (folder / "packer.json").write_text(json.dumps({"builds": [{"artifact_id": f"{REGION}:{made}"}]}))
+            region = variables["region"]
+            made = make_ami(region, image="ec2-cpu", os_name="debian12", suite="", finished="")
+            self.snapshots = snapshots(made, region)
+            backend(region).amis[made].architecture = "x86_64"
+            backend(region).amis[made].deprecation_time = variables["deprecate_at"]
+            (folder / "packer.json").write_text(json.dumps({"builds": [{"artifact_id": f"{region}:{made}"}]}))
             return
         (folder / "suite-check.json").write_text(json.dumps(self.suite))
         (folder / "manifest.json").write_text("{}")
@@ -104,6 +119,21 @@ def test_spot_comes_first_then_each_type_on_demand(build: Callable[[Packer], dic
     assert build(packer)["bought"] == f"on demand: {types[1]}"
     tried = [(types[0], json.dumps(types)), (types[0], "[]"), (types[1], "[]")]
     assert packer.asked == [*tried, tried[-1]]
+
+
+@pytest.mark.parametrize("messages", [[NO_SPOT], [TOO_MANY], [ELSEWHERE], [SUFFICIENT], [ELSEWHERE, NO_SPOT]])
+def test_spot_that_is_not_to_be_had_is_followed_by_on_demand(
+    build: Callable[[Packer], dict[str, Any]], messages: list[str]
+) -> None:
+    packer = Played(PASSED, lacking=1, said=NO_FLEET + "".join(messages))
+    assert build(packer)["bought"] == f"on demand: {packer.asked[0][0]}"
+
+
+def test_what_is_no_lack_of_capacity_is_not_tried_otherwise(build: Callable[[Packer], dict[str, Any]]) -> None:
+    packer = Played(PASSED, lacking=1, said=NO_FLEET + "The key pair 'packer' does not exist")
+    with pytest.raises(IngotError, match="Packer failed"):
+        build(packer)
+    assert len(packer.asked) == 1
 
 
 def test_no_capacity_anywhere_is_an_error_and_nothing_is_left(build: Callable[[Packer], dict[str, Any]]) -> None:
