@@ -49,7 +49,7 @@ def folder_of(selection: ImageSelection) -> Path:
 
 
 def build(selection: ImageSelection, options: Options, catalog: Catalog, progress: Progress) -> dict[str, Any]:
-    """Build an AMI and return its report.
+    """Build an AMI, in the profile's own region where none is named, and return its report.
 
     Raises IngotError at the first step that fails; deletes an image that fails the suite.
     """
@@ -59,6 +59,8 @@ def build(selection: ImageSelection, options: Options, catalog: Catalog, progres
     select.require_complete(selection, built.lock)
     if options.signing:
         options.signing.check()
+    (region,) = regions([options.region] if options.region else [], "build")
+    options = replace(options, region=region.name)
     folder = folder_of(selection)
     with paths.alone(folder, f"another build is using {folder}"):
         log = folder / "build.log"

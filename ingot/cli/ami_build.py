@@ -19,7 +19,12 @@ def build(
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
     region: Annotated[
-        str, typer.Option("--region", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="Region to build in.")
+        str,
+        typer.Option(
+            "--region",
+            envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
+            help="Region to build in; the profile's own by default.",
+        ),
     ] = "",
     instance_types: Annotated[
         list[str] | None,

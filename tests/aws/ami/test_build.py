@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from ingot.ami import build as ami_build
@@ -14,7 +15,7 @@ from ingot.ami.uefi import SigningKey
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.read import read_catalog
 from ingot.console import Progress
-from ingot.errors import IngotError
+from ingot.errors import IngotError, UsageError
 from ingot.image.packer import PackerError
 from ingot.lock import select
 from ingot.model.target import ImageSelection
@@ -54,11 +55,13 @@ def build(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
     monkeypatch.setattr(ami_build, "ensure_packer", lambda: Path("packer"))
     monkeypatch.setattr("ingot.paths.build_dir", lambda *_: tmp_path)
 
-    def run(packer: Packer, signing: SigningKey | None = None, boot_mode: str = "uefi-preferred") -> dict[str, Any]:
+    def run(
+        packer: Packer, signing: SigningKey | None = None, boot_mode: str = "uefi-preferred", region: str = REGION
+    ) -> dict[str, Any]:
         monkeypatch.setattr("ingot.sources.ec2.base_image", lambda *_: Base("ami-base", "/dev/xvda", 8, boot_mode))
         monkeypatch.setattr(capacity, "packer_build", lambda source, variables, **_: packer(source, variables))
         catalog, selection = selected("ec2-cpu")
-        return ami_build.build(selection, Options(REGION, signing=signing), catalog, Progress(quiet=True))
+        return ami_build.build(selection, Options(region, signing=signing), catalog, Progress(quiet=True))
 
     return run
 
@@ -198,4 +201,30 @@ def test_a_base_image_that_boots_by_legacy_bios_is_refused_where_a_key_is_given(
     packer = Played(PASSED)
     with pytest.raises(IngotError, match="ami-base boots by legacy BIOS"):
         build(packer, signing_key(tmp_path), "")
+    assert packer.asked == []
+
+
+def test_without_a_region_the_ami_is_built_in_that_of_the_profile(
+    build: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("[profile west]\nregion = eu-west-1\n")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "west")
+    # The one of all tests has read another file.
+    monkeypatch.setattr("boto3.Session", boto3.session.Session)
+    report = build(Played(PASSED), region="")
+    assert report["region"] == "eu-west-1"
+    assert amis("eu-west-1") == {report["ami"]}
+
+
+def test_without_any_region_the_build_says_so_before_anything_is_made(
+    build: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setattr("boto3.Session", boto3.session.Session)
+    packer = Played(PASSED)
+    with pytest.raises(UsageError, match="no region is set"):
+        build(packer, region="")
     assert packer.asked == []
