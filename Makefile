@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build
 
 .DEFAULT_GOAL := help
-.PHONY: setup lock lock-check requirements docs test test-fast test-all lint bench mirror-rig ec2-rig ami fmt clean help
+.PHONY: setup setup-ami lock lock-check requirements docs test test-fast test-all lint bench mirror-rig ec2-rig ami fmt clean help
 
 # The parts: Python packages, the command line, and the collection where Ansible finds it under its name.
 # --no-compile: of the packages' many modules few are imported, and Python compiles those then.
@@ -44,13 +44,16 @@ $(COLLECTION):
 setup: $(INSTALLED) $(COLLECTION) ## install what is missing: Python packages, Docker, QEMU, mmdebstrap, Packer
 	@ingot setup
 
+setup-ami: $(INSTALLED) $(COLLECTION) ## install what AMIs need of these: Python packages, ssh, Packer
+	@ingot setup ami
+
 local-%: $(INSTALLED) $(COLLECTION) ## build image %, boot it, verify it (OS=debian13 ARCH=x86_64 ARGS=--rebuild)
 	@ingot local $* --os $(OS) --arch $(ARCH) $(ARGS)
 
-ami-%: setup ## build AMI % and verify it (OS=ubuntu2404 ARCH=x86_64 REGION=… ARGS='--subnet subnet-…')
+ami-%: setup-ami ## build AMI % and verify it (OS=ubuntu2404 ARCH=x86_64 REGION=… ARGS='--subnet subnet-…')
 	@ingot ami build $* --os $(AMI_OS) --arch $(ARCH) $(if $(REGION),--region $(REGION)) $(if $(STACK),--stack $(STACK)) $(ARGS)
 
-ami: setup ## build every AMI, side by side
+ami: setup-ami ## build every AMI, side by side
 	+@$(MAKE) --no-print-directory --jobs --output-sync=line $(addprefix ami-,$(shell sed -n 's/^  \([a-z0-9-]*\):$$/\1/p' catalog/images.yml))
 
 container-%: setup ## build framework container % and what it is FROM (ARGS='--accelerator nvidia')

@@ -12,17 +12,21 @@ from ingot.errors import IngotError
 app = typer.Typer()
 
 
-@app.command(epilog="Example: ingot setup")
-def setup() -> None:
-    """Install the tools that local builds need.
+@app.command(epilog="Example: ingot setup   ·   ingot setup ami")
+def setup(
+    what: Annotated[Literal["all", "ami"], typer.Argument(help="For all builds, or for those of AMIs alone.")] = "all",
+) -> None:
+    """Install the tools that builds need.
 
-    Installs Docker, QEMU, mmdebstrap, and Packer with its plugins; skips tools that are already installed.
+    Installs Docker, QEMU, mmdebstrap, and Packer with its plugins; for AMIs, only ssh and Packer. Skips tools that are
+    already installed.
     """
     from ingot.console import Progress
-    from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
+    from ingot.image.setup import ensure_ami_tools, ensure_docker, ensure_local_tools, ensure_packer
 
+    local = [("Docker", ensure_docker), ("local tools", ensure_local_tools)]
     progress = Progress()
-    for name, step in (("Docker", ensure_docker), ("local tools", ensure_local_tools), ("Packer", ensure_packer)):
+    for name, step in [*(local if what == "all" else [("ssh", ensure_ami_tools)]), ("Packer", ensure_packer)]:
         with progress.phase(name):
             step()
 

@@ -1,4 +1,4 @@
-"""Installs what local builds need on this machine: a Docker engine, QEMU and its tools, Packer with its plugins.
+"""Installs what builds need on this machine: a Docker engine, QEMU and its tools, Packer with its plugins.
 
 Whatever is already installed is left alone, and a second run is fast.
 """
@@ -34,6 +34,8 @@ LOCAL_TOOLS: dict[str, Sequence[str]] = {
     "openssh-client": ["ssh"],
     "gpgv": ["gpgv"],
 }
+# What an AMI needs besides Packer: its instance is reached by ssh, and nothing is built on this machine.
+AMI_TOOLS = ("openssh-client",)
 # Newer releases have separate packages for the client and BuildKit; older ones do not.
 DOCKER_PACKAGES = ["docker.io", "iptables"]
 DOCKER_PARTS = ["docker-cli", "docker-buildx"]
@@ -162,6 +164,12 @@ def missing_tools() -> list[str]:
 def ensure_local_tools() -> None:
     """Install the missing programs that make and boot a disk."""
     if packages := missing_tools():
+        _install(packages)
+
+
+def ensure_ami_tools() -> None:
+    """Install what is missing of the programs that reach an instance."""
+    if packages := [package for package in missing_tools() if package in AMI_TOOLS]:
         _install(packages)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ingot.errors import IngotError
 from ingot.image import setup
+from tests.commandline import ingot
 
 
 @pytest.fixture
@@ -82,6 +83,23 @@ def test_packages_are_installed_with_apt(bare: Path, monkeypatch: pytest.MonkeyP
     update, install = asked.read_text().splitlines()
     assert update.endswith("update -qq")
     assert install.endswith("install --yes --no-install-recommends mmdebstrap")
+
+
+def test_for_amis_only_ssh_and_packer_are_installed(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    program(bare, "env", f'shift; echo "$@" >> {asked}')
+    program(bare, "apt-get", "exit 0")
+    program(bare, "docker", f"echo docker >> {asked}; exit 1")
+    monkeypatch.setattr(setup, "as_root", lambda: [])
+    monkeypatch.setenv("INGOT_PACKER", str(program(bare, "packer", "echo Packer v1.11.2")))
+    for name in setup.PLUGIN_NAMES:
+        program(bare, f"packer-plugin-{name}", "exit 0")
+    done = ingot("setup", "ami")
+    assert done.returncode == 0, done.stderr
+    _, install = asked.read_text().splitlines()
+    assert install.endswith("install --yes --no-install-recommends openssh-client")
 
 
 def test_a_named_packer_is_taken_with_the_plugins_beside_it(
