@@ -53,6 +53,9 @@ def _newest(session: Any, row: BaseImage, name: str, arch: Arch, region: str) ->
         filters = {"name": name, "architecture": EC2_ARCH[arch], "state": "available"}
         query["Filters"] = [{"Name": key, "Values": [value]} for key, value in filters.items()]
     images = session.client("ec2", region_name=region).describe_images(**query)["Images"]
+    # Red Hat publishes betas from the same account under the same pattern, such as
+    # RHEL-8.0_HVM_BETA-20181113-x86_64-1-Hourly2-GP2: https://github.com/hashicorp/packer/issues/8740
+    images = [image for image in images if image["Name"] == name or "BETA" not in image["Name"].upper()]
     if not images:
         raise IngotError(f"no image {name or row.ssm}", place=region, hint="find a newer one with `ingot lock record`")
     newest: dict[str, Any] = max(images, key=lambda image: str(image["CreationDate"]))

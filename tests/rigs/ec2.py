@@ -16,6 +16,7 @@ roles, the suite.
 """
 
 import argparse
+import copy
 import json
 import signal
 import sys
@@ -164,6 +165,12 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
         )  # fmt: skip
         ec2.amis[ami.id] = ami
         rig.systems[ami.id] = lock.os
+        if "*" in row.name:
+            # What the account offers before a release, newer and by the same pattern; no machine is behind it.
+            beta = copy.copy(ami)
+            beta.id, beta.name = f"ami-be{number:015x}", row.name.replace("*", "BETA-2026-11-30")
+            beta.creation_date = datetime(2026, 11, 30, tzinfo=UTC)
+            ec2.amis[beta.id] = beta
         if own and row.brings and (mine := own / "locks" / NAME / f"{lock.key}.yml").exists():
             started = machine(lock.os, rig.logins[lock.os])
             rig.bringing[ami.id] = commit_image(started, f"{MADE}:{platform}", mine, row.brings)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,10 @@ ROWS: dict[str, BaseImage] = {
 }
 
 
-def images(bare: pytest.MonkeyPatch, found: list[str]) -> list[tuple[str, dict[str, Any]]]:
-    """EC2 with images of these dates; every call is noted with its operation."""
+def images(
+    bare: pytest.MonkeyPatch, found: list[str], names: Mapping[str, str] | None = None
+) -> list[tuple[str, dict[str, Any]]]:
+    """EC2 with images of these dates, which `names` may name; every call is noted with its operation."""
     from botocore.client import BaseClient
 
     calls = []
@@ -119,8 +122,11 @@ def images(bare: pytest.MonkeyPatch, found: list[str]) -> list[tuple[str, dict[s
         calls.append((operation, arguments))
         if operation == "GetParameter":
             return {"Parameter": {"Value": "ami-1"}}
+        named = {day: (names or {}).get(day, f"image-{day}") for day in found}
         return {
-            "Images": [{"Name": f"image-{day}", "OwnerId": "1234", "CreationDate": f"{day}T01:02:03Z"} for day in found]
+            "Images": [
+                {"Name": name, "OwnerId": "1234", "CreationDate": f"{day}T01:02:03Z"} for day, name in named.items()
+            ]
         }
 
     bare.setattr(BaseClient, "_make_api_call", call)
@@ -139,6 +145,16 @@ def test_the_newest_image_is_found_by_parameter_or_by_owner_and_name(bare: pytes
     assert asked["DescribeImages"] == {"ImageIds": ["ami-1"]}
     filters = {each["Name"]: each["Values"] for each in calls[2][1]["Filters"]}
     assert filters == {"name": ["eks-arm64-*"], "architecture": ["arm64"], "state": ["available"]}
+
+
+def test_a_beta_is_not_taken_for_the_newest_image(bare: pytest.MonkeyPatch) -> None:
+    rows = {"ec2": BaseImage(owner="309956199498", name="RHEL-9.*_HVM*")}
+    beta = {"2026-11-02": "RHEL-9.8.0_HVM_BETA-20261102-x86_64-0-Hourly2-GP3"}
+    images(bare, ["2026-05-06", "2026-11-02"], beta)
+    assert ec2.newest_images(rows, "x86_64", "us-east-1")["ec2"].name == "image-2026-05-06"
+    images(bare, ["2026-11-02"], beta)
+    with pytest.raises(IngotError, match="there is no image"):
+        ec2.newest_images(rows, "x86_64", "us-east-1")
 
 
 def test_an_image_that_there_is_none_of_is_named(bare: pytest.MonkeyPatch) -> None:
