@@ -13,7 +13,7 @@ from ingot.errors import UsageError
 from ingot.image.packer import PackerError, packer_build
 from ingot.model.target import ImageSelection
 
-# Errors of EC2 after which another instance type, subnet or purchase option may have capacity. RunInstances returns a code:
+# Errors of EC2 after which another instance type, subnet or purchase option may have capacity. RunInstances has codes:
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 # CreateFleet, which buys spot, answers HTTP 200 with a list of errors, of which Packer prints the messages alone, with
 # nothing between them (packer-plugin-amazon 1.3.2, common/step_run_spot_instance.go). Each as it was reported:

@@ -83,7 +83,7 @@ def test_a_rule_without_source_or_examples_is_refused(copy: Path, key: str) -> N
     while lines[end].startswith("      "):
         end += 1
     copy.write_text("".join(lines[:start] + lines[end:]))
-    with pytest.raises(IngotError, match=f"rules.0.{key}: Field required"):
+    with pytest.raises(IngotError, match=f"rules.0.{key} is missing"):
         read_settings(copy)
 
 
