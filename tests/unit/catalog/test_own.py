@@ -160,7 +160,7 @@ def test_a_lock_of_an_earlier_format_is_replaced_and_said_to_be(own: Path) -> No
     assert "`ingot lock --stack ours` renews it" in refused.stderr
     done = ingot_process("lock", own=own)
     assert done.returncode == 0, done.stderr
-    assert "ourlinux-x86_64.yml is of another release of Ingot" in done.stderr
+    assert "ourlinux-x86_64.yml was written by another release of Ingot" in done.stderr
     assert path.read_text() == current
 
 
