@@ -33,7 +33,7 @@ def copy(
     for region in regions:
         check_key(kms_key, region)
     if ami.state != "available":
-        raise IngotError(f"{ami.id} is {ami.state}, not available", place=home.name)
+        raise IngotError(f"{ami.id} is {ami.state}, not available", place=home.name, hint="copy an available AMI")
     keys: list[str] = everywhere([home], command, lambda region: _keys(region, ami))[0]
 
     def one(region: Region) -> dict[str, Any]:

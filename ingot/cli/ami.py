@@ -18,7 +18,7 @@ app = typer.Typer(
 @app.command("list", epilog="Example: ingot ami list --image parallelcluster --region us-east-1 --region us-west-2")
 def list_(
     image: Annotated[
-        str, typer.Option("--image", help="Only of this image.", autocompletion=images, show_default=False)
+        str, typer.Option("--image", help="Only this image.", autocompletion=images, show_default=False)
     ] = "",
     os_name: Annotated[
         str, typer.Option("--os", help="Only this operating system.", autocompletion=systems, show_default=False)

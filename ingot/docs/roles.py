@@ -19,7 +19,7 @@ from ingot.model.component import Component
 from ingot.model.system import OperatingSystem
 from ingot.yamlfile import flow, read
 
-# A role without an entry point of its own.
+# The summary of a role without a main entry point.
 SHARED = "Steps that the other roles share; not for use on its own"
 NOTICE = "Written by `make docs` from meta/argument_specs.yml, defaults/main.yml and the catalog."
 

@@ -176,7 +176,7 @@ class Verdict:
 
 
 def judge(run: Run, instance_type: str = "", floor: float = 0) -> Verdict:
-    """What is wrong with a run, by the floor of an instance type or by another one."""
+    """The verdict on a run, by the given floor or by that of an instance type."""
     remark = f"the floor is {floor:g} GB/s" if floor else ""
     if instance_type and not floor:
         floor, remark = floor_of(instance_type, run)

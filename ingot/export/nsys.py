@@ -19,8 +19,8 @@ from ingot.errors import IngotError
 
 FIELD = "Message size [bytes]"
 EXPORT = "nsys export --type=sqlite --include-blobs=true REPORT.nsys-rep"
-# What precedes the payload in `binaryData`: domain, -, schema, -, size of the payload, size of all; seen in exports of
-# Nsight Systems 2026 by https://github.com/GindaChen/nsys-ai (pull request 98).
+# The header before the payload in `binaryData`: domain, -, schema, -, size of the payload, total size; seen in exports
+# of Nsight Systems 2026 by https://github.com/GindaChen/nsys-ai (pull request 98).
 HEADER = struct.Struct("<IIIIQQ")
 # A range's text is in its row, or in a table of strings.
 TEXT = "COALESCE(e.text, s.value, 'unnamed')"
