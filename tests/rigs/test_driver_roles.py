@@ -250,7 +250,7 @@ def test_a_container_takes_gdrcopys_library_alone_from_the_locks_source_or_refus
 
 def test_gdrcopy_alone_finds_its_compiler_on_a_host_without_package_lists(rig: Rig) -> None:
     with container(bare("ubuntu2404")) as fresh:
-        sh(fresh, "rm -rf /var/lib/apt/lists; ! command -v gcc")
+        sh(fresh, "rm -rf /var/lib/apt/lists/*; ! command -v gcc")
         # As in every container of Docker's: what a role runs there would fail.
         assert "noexec" in sh(fresh, "grep ' /dev/shm ' /proc/mounts")
         converged(fresh, rig["ubuntu2404", "auto", DRIVER], "gdrcopy", gdrcopy_kmod=False)

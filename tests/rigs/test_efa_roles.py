@@ -91,7 +91,7 @@ def test_the_installer_finds_the_systems_packages_on_a_host_without_package_list
 ) -> None:
     if not name.startswith("ubuntu"):
         pytest.skip("dnf fetches lists by itself")
-    sh(host, "apt-get purge -qq --yes pciutils >/dev/null && rm -rf /var/lib/apt/lists")
+    sh(host, "apt-get purge -qq --yes pciutils >/dev/null && rm -rf /var/lib/apt/lists/*")
     done = converge(host, vendors, "efa")
     assert done.returncode == 0, done.stdout[-6000:]
     assert "libnccl-ofi" in installed(host)

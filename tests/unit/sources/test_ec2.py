@@ -153,7 +153,7 @@ def test_a_beta_is_not_taken_for_the_newest_image(bare: pytest.MonkeyPatch) -> N
     images(bare, ["2026-05-06", "2026-11-02"], beta)
     assert ec2.newest_images(rows, "x86_64", "us-east-1")["ec2"].name == "image-2026-05-06"
     images(bare, ["2026-11-02"], beta)
-    with pytest.raises(IngotError, match="there is no image"):
+    with pytest.raises(IngotError, match="no image"):
         ec2.newest_images(rows, "x86_64", "us-east-1")
 
 
