@@ -25,7 +25,7 @@ LOGS = "find /var/log -type f -size +0"
 @contextmanager
 def builder(name: str) -> Iterator[str]:
     """A machine with systemd, a persistent journal and rsyslog, on which something logs all the time."""
-    with booted(prepared(name, ("rsyslog",))) as made:
+    with booted(prepared(name, ("rsyslog", "systemd"))) as made:
         ask(made, PERSISTENT)
         ask(made, TALKING)
         ask(made, "timeout 60 sh -c 'until grep -q said /var/log/syslog; do sleep 0.1; done'")
