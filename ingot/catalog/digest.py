@@ -67,6 +67,8 @@ def _offers(offers: Iterable[Offer], os_name: str, arch: Arch) -> list[Offer]:
     """The offers for a system, with only its releases and digests."""
     selected = []
     for offer in offers:
+        if os_name not in offer.os or arch not in offer.arch:
+            continue
         releases = {
             text: release.model_copy(
                 update={
@@ -77,7 +79,7 @@ def _offers(offers: Iterable[Offer], os_name: str, arch: Arch) -> list[Offer]:
             for text, release in offer.releases.items()
             if not release.os or os_name in release.os
         }
-        if os_name in offer.os and arch in offer.arch and bool(releases) == bool(offer.releases):
+        if bool(releases) == bool(offer.releases):
             selected.append(offer.model_copy(update={"os": [os_name], "arch": [arch], "releases": releases}))
     return selected
 
