@@ -2,8 +2,9 @@
 
 import fcntl
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from ingot.errors import IngotError
 ROOT = Path(__file__).resolve().parent.parent
 CATALOG = ROOT / "catalog"
 LOCKS = ROOT / "locks"
+# The beginning of the names of temporary folders that the next run removes if this one is killed.
+TEMPORARY = "ingot-work-"
 
 
 def own_catalog() -> Path | None:
@@ -49,6 +52,52 @@ def alone(folder: Path, busy: str = "") -> Iterator[None]:
         except BlockingIOError:
             raise IngotError(busy, hint="wait for it to finish, or stop it") from None
         yield
+
+
+@contextmanager
+def held(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock of the directory `folder` itself; calls `waiting` before it waits for another holder.
+
+    Its descriptor is inheritable: a child started with `close_fds=False` holds the lock until it ends as well.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.set_inheritable(descriptor, True)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """A private temporary folder, removed after the block; removes those of killed runs first, keys included."""
+    for path in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
+        _remove_if_left(path)
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY) as name, held(Path(name)):
+        yield Path(name)
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Remove a temporary folder of this user whose run has ended, which no longer holds its lock."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # An empty one may be new, and not locked yet.
+        if folder.stat().st_uid == os.geteuid() and any(folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:  # another run holds it, or has just removed it
+        return
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -28,6 +28,10 @@ OWN = frozenset(
         "copied_from",
     }
 )
+# The beginning of the tag `suite` of a tested AMI, which ends with the id of that AMI. EC2 Image Builder tests the AMI
+# that it tags, and writes tags that are written before the AMI has an id.
+PASSED = "passed "
+BY_IMAGE_BUILDER = "passed in EC2 Image Builder"
 # EC2's limit per resource, without its own tags: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html
 MOST_TAGS = 50
 # Limits of values per filter, and of entries per page of most listings.
@@ -64,8 +68,11 @@ class Ami:
 
     @property
     def tested(self) -> bool:
-        """Whether the suite has passed on an instance of it."""
-        return self.tag("suite").startswith("passed ")
+        """Whether the suite has passed on an instance of it, or of the AMI that it was copied from."""
+        outcome = self.tag("suite")
+        return outcome == BY_IMAGE_BUILDER or (
+            outcome.startswith(PASSED) and outcome.rpartition(" on ")[2] in (self.id, self.origin)
+        )
 
     @property
     def components(self) -> dict[str, str]:

@@ -25,10 +25,10 @@ from ingot.ami.tags import finish, tags_of
 from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
-from ingot.image import sbom
+from ingot.image import sbom, verdict
 from ingot.image.build import git_commit, inputs_digest
 from ingot.image.events import Follower
-from ingot.image.packer import PackerError, target_variables
+from ingot.image.packer import PackerError, target_variables, wait_for_killed
 from ingot.image.setup import ensure_packer
 from ingot.lock import file as locks
 from ingot.lock import select
@@ -67,6 +67,7 @@ def build(selection: ImageSelection, options: Options, catalog: Catalog, progres
         log.write_text("")
         with progress.phase("set-up"):
             ensure_packer()
+            wait_for_killed(folder, progress.note)
         with progress.phase("base image"):
             base = find_base(selection, options.region)
             if options.signing and target.arch == "x86_64" and base.boot_mode not in uefi.BY_UEFI:
@@ -115,7 +116,8 @@ def _build(
     log: Path,
 ) -> dict[str, Any]:
     folder = folder_of(selection)
-    for file in ("packer.json", "suite-image.json", "suite-check.json", "manifest.json", "packages.tsv"):
+    verdict.drop(folder)
+    for file in ("packer.json", "suite-image.json", "suite-check.json", "packages.tsv"):
         (folder / file).unlink(missing_ok=True)
     events = folder / "events.jsonl"
     ways = list(attempts(selection, options, catalog))
@@ -135,7 +137,7 @@ def _build(
             retries = [way, *(other for other in ways if other != way)]
             first_that_runs(retries, "amazon-ebs.check", {**variables, "ami": ami}, options, progress, log)
         suite = json.loads((folder / "suite-check.json").read_text())
-        manifest = (folder / "manifest.json").read_bytes()
+        manifest = (folder / verdict.MANIFEST).read_bytes()
         with progress.phase("tags"):
             finish(ami, options.region, suite["passed"], manifest)
     except BaseException as error:
@@ -151,7 +153,7 @@ def _build(
     packages = (folder / "packages.tsv").read_text()
     wheels = [(name, wheel.version) for name, wheel in selection.lock.wheels.items()]
     bill = sbom.make(selection.lock, selection.name, packages, wheels, variables["inputs_sha256"])
-    paths.write_text(folder / "sbom.cdx.json", bill)
+    paths.write_text(folder / verdict.SBOM, bill)
     _release_notes(selection, catalog)
     report = {
         "ami": ami,
@@ -165,8 +167,8 @@ def _build(
         "seconds": progress.seconds,
         "dir": str(folder),
     }
-    paths.write_text(folder / "report.json", json.dumps(report, indent=2) + "\n")
-    return report
+    files = (verdict.MANIFEST, verdict.SBOM, verdict.NOTES)
+    return verdict.write(folder, report, {name: verdict.identity(folder / name) for name in files})
 
 
 def require_base(selection: ImageSelection) -> None:
@@ -233,4 +235,4 @@ def _release_notes(selection: ImageSelection, catalog: Catalog) -> None:
         if stack < target.stack and (path := locks.path_of(replace(target, stack=stack))).exists()
     ]
     text = notes(state(before[-1]), state(selection.lock_path)) if before else f"# {target}\n"
-    paths.write_text(folder_of(selection) / "release-notes.md", text)
+    paths.write_text(folder_of(selection) / verdict.NOTES, text)

@@ -34,7 +34,8 @@ def tags_of(selection: ImageSelection, options: Options, base: str) -> dict[str,
 def finish(ami: str, region: str, passed: int, manifest: bytes) -> None:
     """Tag an image and its snapshots as finished, after the suite has passed on an instance of it."""
     facts = {
-        "ingot:suite": f"passed {passed}",
+        # With the AMI, as EC2 can copy tags to an image that was never tested.
+        "ingot:suite": f"{amis.PASSED}{passed} on {ami}",
         "ingot:manifest_sha256": hashlib.sha256(manifest).hexdigest(),
         "ingot:finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }

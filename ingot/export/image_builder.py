@@ -17,6 +17,7 @@ import yaml
 from ingot import paths
 from ingot.ami import build as ami_build
 from ingot.ami import channels
+from ingot.ami.ami import BY_IMAGE_BUILDER
 from ingot.ami.capacity import Options
 from ingot.ami.tags import tags_of
 from ingot.catalog.catalog import Catalog
@@ -40,7 +41,7 @@ INSTANCE_TAGS = ("ingot:image", "ingot:os", "ingot:arch", "ingot:stack", "ingot:
 LISTED = frozenset({"Amazon", "RedHat", "Ubuntu"})
 BASE = {"Ref": "ParentImage"}
 # The tags that `ingot ami` requires; Image Builder distributes an AMI only after its tests.
-TESTED = {"ingot:suite": "passed in EC2 Image Builder", "ingot:finished": "by EC2 Image Builder"}
+TESTED = {"ingot:suite": BY_IMAGE_BUILDER, "ingot:finished": "by EC2 Image Builder"}
 
 
 @dataclass(frozen=True)

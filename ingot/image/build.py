@@ -7,6 +7,7 @@ step fails or the user interrupts.
 import hashlib
 import json
 import subprocess
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -17,19 +18,19 @@ from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
-from ingot.image import sbom
+from ingot.image import sbom, verdict
 from ingot.image.base import ensure_base
-from ingot.image.disk import make_disk, require_space
+from ingot.image.disk import disk_containers, make_disk, require_space
 from ingot.image.events import Converge, Follower
 from ingot.image.machine import boot
-from ingot.image.packer import packer_build, target_variables
+from ingot.image.packer import packer_build, target_variables, wait_for_killed
 from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.image.verify import Result, verify
 from ingot.lock import file as locks
 from ingot.lock import images, select
 from ingot.lock.make import make
 from ingot.model.target import ImageSelection
-from ingot.run import container, run
+from ingot.run import container, containers, remove, run
 from ingot.sources import origins
 from ingot.sources.apt import Archive
 from ingot.sources.fetch import Fetched, fetch, forget
@@ -37,14 +38,17 @@ from ingot.sources.fetch import Fetched, fetch, forget
 # The disk space that a build needs, by accelerator: downloads, container, disk. Measured from empty caches, except for
 # Neuron, which no system that is built locally supports.
 FREE_GIB = {"cpu": 6, "nvidia": 15, "neuron": 15}
+# What the report speaks of.
+FILES = (verdict.DISK, verdict.MANIFEST, verdict.SBOM)
 # The inputs of an image besides its lock; documentation, tests and the command line are none.
 INPUTS = ("roles", "plugins", "playbooks", "packer", "containers/disk-tools", "catalog/images.yml")
 INPUT_MODULES = ("image/base.py", "image/disk.py")
 
 
-def _container_name(selection: ImageSelection) -> str:
-    """The prefix of the names of this build's containers."""
-    return f"ingot-{selection.name}-{selection.target.key.replace('_', '-')}"
+def _containers_of(selection: ImageSelection) -> str:
+    """The prefix of the names of the containers of all builds in the folder of `selection`, and of no others."""
+    folder = hashlib.sha256(str(selection.dir.resolve()).encode()).hexdigest()[:8]
+    return f"ingot-{selection.name}-{selection.target.key.replace('_', '-')}-{folder}-"
 
 
 def inputs_digest(lock_path: Path) -> str:
@@ -79,21 +83,19 @@ class Inputs:
     git_commit: str
 
 
-def _sweep(selection: ImageSelection) -> None:
-    """Remove the containers of an earlier build of this image that was killed."""
-    left = run(["docker", "ps", "-aq", "--filter", f"name=^{_container_name(selection)}"]).split()
-    if left:
-        run(["docker", "rm", "-f", "-v", *left])
+def _take_over(selection: ImageSelection, progress: Progress) -> None:
+    """Remove the containers of earlier builds in this folder that were killed, and wait for what still cleans up."""
+    for _ in range(2):
+        if left := [*containers(_containers_of(selection)), *containers(disk_containers(selection.dir / verdict.DISK))]:
+            remove(*left)
+        # Without its container the killed build's Packer ends soon; it may have started another one before.
+        wait_for_killed(selection.dir, progress.note)
 
 
 def unchanged(selection: ImageSelection) -> dict[str, Any] | None:
-    """The last report, if no input of the image has changed since and its disk still exists."""
-    report_path = selection.dir / "report.json"
-    if not report_path.exists():
-        return None
-    report: dict[str, Any] = json.loads(report_path.read_text())
-    disk_exists = Path(report["paths"]["disk"]).exists()
-    return report if disk_exists and report["inputs_sha256"] == inputs_digest(selection.lock_path) else None
+    """The last report, if no input of the image has changed since and the files that it speaks of are the same."""
+    report = verdict.read(selection.dir, FILES)
+    return report if report and report["inputs_sha256"] == inputs_digest(selection.lock_path) else None
 
 
 def refresh(
@@ -125,18 +127,19 @@ def refresh(
 
 def _converge(
     selection: ImageSelection,
+    name: str,
     inputs: Inputs,
     base_tag: str,
     fetched: Fetched,
     progress: Progress,
     log: Path,
 ) -> Converge:
-    """Run the roles in a container of the base with Packer, and commit it as the image."""
+    """Run the roles in a container of the base, called `name`, with Packer, and commit it as the image."""
     lock, events = selection.lock, selection.dir / "events.jsonl"
     variables = {
         **target_variables(selection),
         "base_image": base_tag,
-        "container_name": f"{_container_name(selection)}-build",
+        "container_name": name,
         "result_image": selection.tag,
         "apt_archives": str(fetched.archives),
         "wheels": str(fetched.wheels),
@@ -157,16 +160,16 @@ def _converge(
     raise follower.converge.explained(log) or failed
 
 
-def _look(selection: ImageSelection, inputs: Inputs, log: Path) -> Result:
-    """Verify the image before it boots; write its manifest and SBOM next to the disk."""
-    with container(selection.tag, f"{_container_name(selection)}-look") as name:
+def _look(selection: ImageSelection, image: str, name: str, inputs: Inputs, log: Path) -> Result:
+    """Verify the image before it boots, in a container called `name`; write manifest and SBOM next to the disk."""
+    with container(image, name):
         result = verify(f"docker://{name}", lock_path=selection.lock_path, image=selection.name, log=log)
         manifest = run(["docker", "exec", name, "cat", "/usr/share/ingot/manifest.json"])
         dpkg = run(["docker", "exec", name, "dpkg-query", "-W", "-f", sbom.QUERY])
-    paths.write_text(selection.dir / "manifest.json", manifest)
+    paths.write_text(selection.dir / verdict.MANIFEST, manifest)
     wheels = [(name, wheel.version) for name, wheel in selection.lock.wheels.items()]
     bill = sbom.make(selection.lock, selection.name, dpkg, wheels, inputs.sha256)
-    paths.write_text(selection.dir / "sbom.cdx.json", bill)
+    paths.write_text(selection.dir / verdict.SBOM, bill)
     return result
 
 
@@ -198,13 +201,15 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
     target, folder = selection.target, selection.dir
     log = folder / "build.log"
     log.write_text("")
-    disk_path = folder / "disk.raw"
+    disk_path = folder / verdict.DISK
+    # Containers' names are this build's own, so that none that is being removed is in the way.
+    own = f"{_containers_of(selection)}{uuid.uuid4().hex[:8]}"
     require_space(folder, FREE_GIB[selection.image.accelerator])
     with progress.phase("set-up"):
         ensure_docker()
         ensure_local_tools()
         ensure_packer()
-        _sweep(selection)
+        _take_over(selection, progress)
     archive = Archive(target.os, catalog.operating_system(target.os), target.arch)
     with progress.phase("archive"):
         selection, refreshed = refresh(selection, catalog, archive, progress, frozen=frozen)
@@ -220,14 +225,21 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
     with progress.phase("base"):
         base = ensure_base(lock, log=log)
     with progress.phase("converge"):
-        converge = _converge(selection, inputs, base.tag, fetched, progress, log)
+        converge = _converge(selection, f"{own}-build", inputs, base.tag, fetched, progress, log)
+        # By id, as another checkout may build under the same tag.
+        image = run(["docker", "image", "inspect", "--format", "{{.Id}}", selection.tag]).strip()
+    verdict.drop(folder)
     with progress.phase("disk and suite on the image"), ThreadPoolExecutor(1) as pool:
-        verification = pool.submit(_look, selection, inputs, log)
+        verification = pool.submit(_look, selection, image, f"{own}-look", inputs, log)
         release = str(lock.components["kernel"].facts["release"])
-        disk = make_disk(selection.tag, disk_path, kernel_release=release, log=log)
+        disk = make_disk(image, disk_path, kernel_release=release, log=log)
         on_image = verification.result()
     _insist(on_image, "on the image", log)
     with ExitStack() as stack:
+        # Meanwhile, as the machine only reads the disk.
+        files = stack.enter_context(ThreadPoolExecutor(1)).submit(
+            lambda: {n: verdict.identity(folder / n) for n in FILES}
+        )
         with progress.phase("boot"):
             machine = stack.enter_context(boot(disk_path, log=log))
         boot_facts = {"wall_seconds": round(machine.wall_seconds, 1), "systemd": machine.userspace}
@@ -241,7 +253,7 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
                 on_progress=lambda done, total: progress.tell(f"{done} of {total} tests"),
             )
     _insist(in_machine, "in the machine", log)
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / verdict.MANIFEST).read_text())
     locked = lock.of(selection.image.roles)
     report = {
         "image": selection.name,
@@ -251,6 +263,7 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
         "inputs_sha256": inputs.sha256,
         "git_commit": inputs.git_commit,
         "base": asdict(base),
+        "docker_image": image,
         "refreshed": refreshed,
         "declared": {name: component.version for name, component in locked.components.items()},
         "observed": manifest["observed"],
@@ -266,10 +279,9 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
         },
         "paths": {
             "disk": str(disk_path),
-            "manifest": str(folder / "manifest.json"),
-            "sbom": str(folder / "sbom.cdx.json"),
+            "manifest": str(folder / verdict.MANIFEST),
+            "sbom": str(folder / verdict.SBOM),
             "log": str(log),
         },
     }
-    paths.write_text(folder / "report.json", json.dumps(report, indent=1, default=str) + "\n")
-    return report
+    return verdict.write(folder, report, files.result())

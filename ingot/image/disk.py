@@ -11,13 +11,14 @@ import shutil
 import subprocess
 import tarfile
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingot.errors import IngotError
 from ingot.image.base import ensure_tools
 from ingot.paths import ROOT
-from ingot.run import container, run
+from ingot.run import container, remove, run
 
 LABEL = "ingot-root"
 CMDLINE = f"root=LABEL={LABEL} rw console=tty0 console=ttyS0"
@@ -91,6 +92,11 @@ def _stream(name: str, tools: list[str], log: Path) -> None:
         raise IngotError("making the disk failed\n  " + "\n  ".join(lines), hint=f"full log: {log}")
 
 
+def disk_containers(dest: Path) -> str:
+    """The prefix of the names of the containers that make the disk `dest`; those of a killed run write on."""
+    return f"ingot-disk-{hashlib.sha256(str(dest.resolve()).encode()).hexdigest()[:12]}-"
+
+
 def make_disk(image_tag: str, dest: Path, *, kernel_release: str, log: Path) -> Disk:
     """Make `dest`, a raw disk that boots the image `image_tag` with its own kernel `kernel_release`.
 
@@ -100,11 +106,9 @@ def make_disk(image_tag: str, dest: Path, *, kernel_release: str, log: Path) -> 
     tools_image = ensure_tools(TOOLS / "tools.yml", log=log)
     content = int(run(["docker", "image", "inspect", "--format", "{{.Size}}", image_tag], doing=f"finding {image_tag}"))
     require_space(dest.parent, content * 1.2 / GIB + 1)
-    name = f"ingot-disk-{hashlib.sha256(str(dest.resolve()).encode()).hexdigest()[:12]}"
-    # Names derive from the destination, so that leftovers of a killed run are replaced.
+    name = f"{disk_containers(dest)}{uuid.uuid4().hex[:8]}"
     work = dest.parent.resolve() / f".{dest.name}.partial"
     shutil.rmtree(work, ignore_errors=True)
-    run(["docker", "rm", "--force", "--volumes", name, f"{name}-tools"])
     work.mkdir(parents=True)
     try:
         # Never started: only to copy files from the image.
@@ -129,7 +133,7 @@ def make_disk(image_tag: str, dest: Path, *, kernel_release: str, log: Path) -> 
             try:
                 _stream(name, [*argv, tools_image, "/make-disk"], log)
             finally:
-                run(["docker", "rm", "--force", "--volumes", f"{name}-tools"])
+                remove(f"{name}-tools")
         (work / "disk.raw").replace(dest)
     finally:
         shutil.rmtree(work)

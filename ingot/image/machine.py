@@ -8,7 +8,6 @@ import functools
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from ingot.console import err
 from ingot.errors import IngotError
 from ingot.image.qemu import HOST, QEMU, Firmware, accelerator, find_firmware, qemu_command, start_qemu
 from ingot.image.seed import make_key, user_data, write_seed
+from ingot.paths import temporary
 from ingot.run import run
 
 ALIAS = "ingot-machine"
@@ -166,8 +166,7 @@ def boot(
     console = log.with_name("console.log")
     console.parent.mkdir(parents=True, exist_ok=True)
     console.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="ingot-") as name:
-        folder = Path(name)
+    with temporary() as folder:
         login, host = make_key(folder / "login"), make_key(folder / "host")
         port, accel = _free_port(), accelerator()
         (folder / "known_hosts").write_text(f"[{HOST}]:{port} {host.public.read_text()}")

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import IO
@@ -12,14 +12,20 @@ from typing import IO
 from ingot.errors import IngotError
 from ingot.image.setup import ensure_packer, packer_environment
 from ingot.model.target import ImageSelection
-from ingot.paths import ROOT, own_catalog
-from ingot.run import TAIL_LINES
+from ingot.paths import ROOT, held, own_catalog, temporary
+from ingot.run import TAIL_LINES, remove
 
 # With this option Packer stops before each step and asks on the terminal whether to continue.
 DEBUG = "-debug"
 TEMPLATE = ROOT / "packer"
 # How long Packer may take to remove its container after an interrupt.
 CLEAN_UP_SECONDS = 30
+
+
+def wait_for_killed(folder: Path, note: Callable[[str], None]) -> None:
+    """Wait until Packer of a build in `folder` that was killed has cleaned up; it holds the folder's lock."""
+    with held(folder, lambda: note("waiting for Packer of a killed build to clean up")):
+        pass
 
 
 class PackerError(IngotError):
@@ -45,6 +51,7 @@ def packer_build(source: str, variables: Mapping[str, str], *, log: Path, option
 
     Raises PackerError with the last lines of output if it fails. On an interrupt, signals Packer and waits for it.
     Removes the container that `variables` names. With DEBUG among the `options`, shows the output as well.
+    Waits for an earlier Packer whose log is in the same folder; see `wait_for_killed`.
     """
     attended = DEBUG in options
     command: list[str | Path] = [ensure_packer(), "build", "-color=false", f"-only=*.{source}", *options]
@@ -53,7 +60,8 @@ def packer_build(source: str, variables: Mapping[str, str], *, log: Path, option
     # only if its whole process group receives it.
     dying = ["setpriv", "--pdeathsig", "TERM"]
     start = log.stat().st_size if log.exists() else 0
-    with log.open("a") as out:
+    # Packer's Ansible writes the instance's private key below TMPDIR: after a kill, the next run removes it.
+    with held(log.parent), temporary() as own, log.open("a") as out:
         # A session of its own, so that Ctrl-C on the terminal reaches Packer once, from us, and not twice. To ask on
         # the terminal, Packer has to be in the terminal's session.
         process = subprocess.Popen(
@@ -61,8 +69,10 @@ def packer_build(source: str, variables: Mapping[str, str], *, log: Path, option
             stdin=None if attended else subprocess.DEVNULL,
             stdout=subprocess.PIPE if attended else out,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **packer_environment()},
+            env={**os.environ, **packer_environment(), "TMPDIR": str(own)},
             start_new_session=not attended,
+            # Packer holds the locks of both folders until it ends, even if Ingot is killed.
+            close_fds=False,
         )
         # A thread, so that output continues while Packer cleans up after an interrupt.
         showing = Thread(target=_show, args=(process.stdout, out)) if process.stdout else None
@@ -77,7 +87,7 @@ def packer_build(source: str, variables: Mapping[str, str], *, log: Path, option
             if showing:
                 showing.join()
             if "container_name" in variables:
-                _remove(variables["container_name"])
+                remove(variables["container_name"])
     if code != 0:
         with log.open() as printed:
             printed.seek(start)
@@ -108,8 +118,3 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill() if ours else os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _remove(container: str) -> None:
-    """Remove the container if Packer has not; without one, nothing happens."""
-    subprocess.run(["docker", "rm", "-f", "-v", container], capture_output=True, check=False)

@@ -9,7 +9,6 @@ import base64
 import os
 import re
 import shlex
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from ingot.image.base import ensure_tools
 from ingot.image.disk import TOOLS
 from ingot.image.machine import Machine
 from ingot.image.qemu import Firmware
-from ingot.run import run
+from ingot.paths import temporary
+from ingot.run import remove, run
 
 # Debian's and Ubuntu's package ovmf; the firmware of other systems comes without a public signing key.
 FIRMWARE = Firmware(
@@ -63,8 +63,7 @@ def start_disk(disk: Path, *, log: Path) -> Iterator[Path]:
             hint = "install the package ovmf of Debian or Ubuntu; other systems have no such firmware"
             raise IngotError("no firmware with Secure Boot and a test key is installed", place=str(path), hint=hint)
     tools = ensure_tools(TOOLS / "tools.yml", log=log)
-    with tempfile.TemporaryDirectory(prefix="ingot-") as name:
-        work = Path(name)
+    with temporary() as work:
         (work / "key.pem").write_bytes(_key())
         (work / "cert.pem").write_bytes(CERTIFICATE.read_bytes())
         volumes = [f"{work}:/work", f"{disk.resolve()}:/disk.raw:ro", f"{TOOLS / 'sign-start'}:/sign-start:ro"]
@@ -75,7 +74,7 @@ def start_disk(disk: Path, *, log: Path) -> Iterator[Path]:
         try:
             run([*argv, tools, "/sign-start"], log=log, doing="signing the kernel")
         finally:
-            run(["docker", "rm", "--force", "--volumes", container])
+            remove(container)
         yield work / "start.raw"
 
 

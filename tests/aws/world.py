@@ -32,12 +32,12 @@ def ami(
     os_name: str = "al2023",
     arch: str = "x86_64",
     stack: str = "2026.11",
-    suite: str = "passed 210",
+    suite: str = "passed 210 on {}",
     finished: str = "2026-11-20T10:00:00Z",
     key: str = "",
     **more: str,
 ) -> str:
-    """An AMI as a build leaves it; its snapshot is encrypted where there is a key."""
+    """An AMI as a build leaves it; its snapshot is encrypted where there is a key. `{}` in `suite` is its id."""
     ec2 = client("ec2", region)
     name = f"ingot-{image}-{os_name}-{arch}-{stack}-{next(_serial)}"
     made: str = ec2.register_image(Name=name)["ImageId"]
@@ -49,7 +49,7 @@ def ami(
         "lock_sha256": "0" * 64,
         "git_commit": "0" * 40,
         "base_ami": "ami-base",
-        "suite": suite,
+        "suite": suite.format(made),
         "manifest_sha256": "1" * 64,
         "build": "f" * 32,
         "finished": finished,

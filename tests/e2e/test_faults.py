@@ -1,11 +1,13 @@
 """A build that fails or is stopped says why, leaves nothing running and nothing half-made, and can be run again."""
 
+import json
 import os
 import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,13 +65,16 @@ def test_a_component_that_is_not_as_declared_is_refused_before_a_disk_is_made(ch
 
 
 class Build:
-    """A running build, whose temporary files lie in `folder`, and what it says of its phases."""
+    """A running build of a checkout, whose temporary files lie in `folder`, and what it says of its phases."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, checkout: Path) -> None:
         self.folder = folder
-        words, env = command("local", IMAGE, "--rebuild"), {**os.environ, "TMPDIR": str(folder)}
+        words, env = (
+            command("local", IMAGE, "--rebuild"),
+            {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(checkout)},
+        )
         self.process = subprocess.Popen(
-            words, cwd=paths.ROOT, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            words, cwd=checkout, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
         )
         self._said: list[str] = []
         self._more = threading.Condition()
@@ -100,19 +105,26 @@ class Build:
         return "".join(self._said)
 
 
-@pytest.fixture
-def build() -> Iterator[Build]:
+@contextmanager
+def building(checkout: Path) -> Iterator[Build]:
+    """A build of the checkout, which is killed where the block does not end it."""
     # Not in the test's own folder, whose name is too long for a socket.
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        running = Build(Path(folder))
+        running = Build(Path(folder), checkout)
         yield running
         running.process.kill()
         running.process.wait()
 
 
-def machines() -> list[str]:
+@pytest.fixture
+def build() -> Iterator[Build]:
+    with building(paths.ROOT) as running:
+        yield running
+
+
+def machines(checkout: Path = paths.ROOT) -> list[str]:
     """The QEMU processes that run a disk of this image."""
-    disk = str(paths.ROOT / "build" / IMAGE)
+    disk = str(checkout / "build" / IMAGE)
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -158,12 +170,13 @@ def test_a_stopped_build_leaves_nothing(
 
 
 def test_what_a_killed_build_leaves_the_next_one_removes(
-    build: Build, containers: Callable[[], list[str]], until: Callable[..., None], checkout: Path
+    containers: Callable[[], list[str]], until: Callable[..., None], checkout: Path
 ) -> None:
-    build.wait_for("base")
-    until(containers)
-    build.process.send_signal(signal.SIGKILL)
-    build.process.wait()
+    with building(checkout) as build:
+        build.wait_for("base")
+        until(containers)
+        build.process.send_signal(signal.SIGKILL)
+        build.process.wait()
     # The next build of this image, which ends early because its first role is broken.
     tasks = checkout / "roles" / "base" / "tasks" / "main.yml"
     tasks.write_text("---\n- name: Break on purpose\n  ansible.builtin.fail:\n")
@@ -171,6 +184,27 @@ def test_what_a_killed_build_leaves_the_next_one_removes(
     done = ingot_process("local", IMAGE, checkout=checkout)
     assert "Break on purpose" in done.stderr
     assert containers() == []
+
+
+@pytest.mark.slow
+def test_a_disk_that_a_killed_build_has_made_is_not_taken_for_the_one_that_passed(
+    until: Callable[..., None], checkout: Path
+) -> None:
+    roles(checkout, "base", "kernel", "manifest", "sysprep")
+    built = ingot_process("local", IMAGE, "--json", checkout=checkout)
+    assert built.returncode == 0, built.stderr
+    report = json.loads(built.stdout)
+    assert "nothing has changed" in ingot_process("local", IMAGE, checkout=checkout).stdout.lower()
+    with building(checkout) as build:
+        build.wait_for("disk and suite on the image")
+        until(lambda: machines(checkout))
+        build.process.send_signal(signal.SIGKILL)
+        build.process.wait()
+        assert list(build.folder.glob("*/login"))
+    again = json.loads(ingot_process("local", IMAGE, "--json", checkout=checkout).stdout)
+    assert "unchanged" not in again
+    assert again["docker_image"] != report["docker_image"]
+    assert again["suite"]["machine"]["passed"] > 0
 
 
 def test_two_builds_of_one_image_do_not_mix(build: Build) -> None:

@@ -66,7 +66,7 @@ def test_an_ami_is_built_verified_twice_and_tagged_and_nothing_else_is_left(clou
     (image,) = cloud.ec2.describe_images(ImageIds=[report["ami"]])["Images"]
     tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
     assert image["Name"].startswith(f"ingot-{IMAGE}-debian12-x86_64-2026.11-")
-    assert tags["ingot:suite"] == f"passed {report['suite']['passed']}"
+    assert tags["ingot:suite"] == f"passed {report['suite']['passed']} on {report['ami']}"
     assert {"ingot:finished", "ingot:manifest_sha256", "ingot:lock_sha256", "ingot:git_commit"} <= set(tags)
     assert (tags["ingot:base_ami"], tags["ingot:build"]) == (report["base_ami"], report["build"])
     (snapshot,) = [each["Ebs"]["SnapshotId"] for each in image["BlockDeviceMappings"]]

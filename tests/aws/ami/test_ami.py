@@ -20,8 +20,8 @@ def test_a_list_has_every_region_with_the_newest_first_and_the_channels_that_hol
     rows = answer(ingot("ami", "list", "--region", REGION, "--region", OTHER, "--json"))
     assert [(row["id"], row["channels"], row["suite"]) for row in rows] == [
         (new, ["candidate:parallelcluster/al2023/x86_64"], ""),
-        (old, ["stable:parallelcluster/al2023/x86_64"], "passed 210"),
-        (far, [], "passed 210"),
+        (old, ["stable:parallelcluster/al2023/x86_64"], f"passed 210 on {old}"),
+        (far, [], f"passed 210 on {far}"),
     ]
 
 

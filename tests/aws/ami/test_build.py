@@ -1,5 +1,6 @@
 """A build where no instance is to be had, or where the finished AMI does not pass: Packer is played by the test."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -108,6 +109,27 @@ def test_a_finished_ami_is_tagged_and_published(build: Callable[[Packer], dict[s
     assert amis() == {report["ami"]}
     assert report["parameter"] == "/ingot/candidate/ec2-cpu/debian12/x86_64"
     assert report["suite"]["passed"] == 9
+    tags = {tag["value"] for tag in backend().describe_tags() if tag["key"] == "ingot:suite"}
+    assert tags == {f"passed 9 on {report['ami']}"}
+
+
+def test_the_report_names_what_it_speaks_of_and_is_gone_before_the_next_build_changes_it(
+    build: Callable[[Packer], dict[str, Any]],
+) -> None:
+    report = build(Played(PASSED))
+    folder = Path(report["dir"])
+    said = json.loads((folder / "report.json").read_text())
+    assert said["files"].keys() == {"manifest.json", "sbom.cdx.json", "release-notes.md"}
+    for name, judged in said["files"].items():
+        assert judged["sha256"] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+
+    def packer(source: str, variables: Mapping[str, str]) -> None:
+        assert [path.name for path in folder.iterdir() if path.name in ("report.json", *said["files"])] == []
+        raise failing("no")
+
+    with pytest.raises(IngotError, match="Packer failed"):
+        build(packer)
+    assert not (folder / "report.json").exists()
 
 
 def test_an_image_for_an_accelerator_is_not_built_without_what_drives_it(aws: None) -> None:

@@ -46,7 +46,7 @@ def test_the_candidate_is_copied_to_every_region_and_is_stable_there() -> None:
     assert (parameter["Type"], parameter["DataType"]) == ("String", "aws:ec2:image")
 
 
-@pytest.mark.parametrize("suite", ["", "failed 3"])
+@pytest.mark.parametrize("suite", ["", "failed 3", "passed 210", "passed 210 on ami-0123456789abcdef0"])
 def test_an_untested_ami_is_not_promoted(suite: str) -> None:
     made = candidate(suite=suite)
     done = ingot("ami", "promote", *WORDS, *ALL)

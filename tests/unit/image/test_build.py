@@ -69,6 +69,36 @@ def test_a_build_in_the_same_folder_is_waited_for(selection: ImageSelection) -> 
         local(selection, CATALOG, Progress(quiet=True), rebuild=True)
 
 
+def test_a_build_removes_the_containers_of_a_killed_one_in_its_folder_before_it_begins(
+    selection: ImageSelection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One container is there at first, another comes from what the killed build still runs."""
+    docker, noted = tmp_path / "docker", tmp_path / "noted"
+    docker.write_text(
+        f'#!/bin/sh\necho "$*" >>{noted}\n'
+        'case "$*" in "ps "*name=^ingot-disk*) ;; '
+        f'"ps "*) [ "$(grep -c ^rm {noted})" -ge 2 ] || echo left ;; esac\n'
+    )
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for name in ("ensure_docker", "ensure_local_tools", "ensure_packer", "require_space"):
+        monkeypatch.setattr(build, name, lambda *_: None)
+
+    def archive(*_: object) -> None:
+        raise IngotError("far enough")
+
+    monkeypatch.setattr(build, "Archive", archive)
+    waits: list[Path] = []
+    monkeypatch.setattr(build, "wait_for_killed", lambda folder, _: waits.append(folder))
+    with pytest.raises(IngotError, match="far enough"):
+        local(selection, CATALOG, Progress(quiet=True), rebuild=True)
+    lines = noted.read_text().splitlines()
+    assert [line for line in lines if line.startswith("rm ")] == ["rm --force --volumes left"] * 2
+    prefix = "ingot-parallelcluster-debian13-x86-64-"
+    assert any(line.startswith(f"ps --all --filter name=^{prefix}") for line in lines)
+    assert waits[0] == selection.dir
+
+
 def test_the_digest_of_the_inputs_changes_with_a_role(
     selection: ImageSelection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,97 @@
+"""A build waits for the Packer of one that was killed, and finds nothing of it in the temporary folder."""
+
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ingot import paths
+from ingot.image import packer
+from ingot.image.packer import packer_build, wait_for_killed
+
+# Cleans up after a signal until it is let go; it stops by itself when its folder goes.
+PACKER = """#!/bin/sh
+trap '' TERM INT
+echo private >"$TMPDIR/ansible-key"
+echo "$TMPDIR" >{folder}/begun.new
+mv {folder}/begun.new {folder}/begun
+while [ -d {folder} ] && [ ! -e {folder}/go ]; do sleep 0.05; done
+touch {folder}/ended
+"""
+BUILD = """
+from pathlib import Path
+from ingot.image import packer
+packer.ensure_packer = lambda: Path("{folder}/packer")
+packer.packer_build("docker.image", {{}}, log=Path("{folder}/out/build.log"))
+"""
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    tick = threading.Event()
+    for _ in range(600):
+        if condition():
+            return
+        tick.wait(0.05)
+    pytest.fail("it did not happen")
+
+
+@pytest.fixture
+def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a build that was killed, whose Packer still cleans up."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "out").mkdir()
+    program = tmp_path / "packer"
+    program.write_text(PACKER.format(folder=tmp_path))
+    program.chmod(0o755)
+    build = subprocess.Popen([sys.executable, "-c", BUILD.format(folder=tmp_path)])
+    try:
+        wait_until((tmp_path / "begun").exists)
+        build.send_signal(signal.SIGKILL)
+        build.wait()
+        yield tmp_path
+    finally:
+        build.kill()
+        (tmp_path / "go").touch()
+
+
+def test_the_next_build_waits_for_the_packer_of_a_killed_one_and_says_so(killed: Path) -> None:
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        assert not (killed / "ended").exists()
+        (killed / "go").touch()
+
+    wait_for_killed(killed / "out", note)
+    assert (killed / "ended").exists()
+    assert notes == ["waiting for Packer of a killed build to clean up"]
+
+
+def test_keys_of_a_killed_build_stay_while_its_packer_runs_and_go_with_the_next_run(killed: Path) -> None:
+    key = Path((killed / "begun").read_text().strip(), "ansible-key")
+    with paths.temporary():
+        assert key.exists()
+    (killed / "go").touch()
+    wait_for_killed(killed / "out", lambda _: None)
+    with paths.temporary():
+        assert not key.exists()
+
+
+def test_packer_keeps_its_temporary_files_in_a_folder_that_goes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, log = tmp_path / "packer", tmp_path / "out" / "build.log"
+    log.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$TMPDIR"\ntouch "$TMPDIR/ansible-key"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(packer, "ensure_packer", lambda: program)
+    packer_build("docker.image", {}, log=log)
+    folder = Path(log.read_text().strip())
+    assert folder.name.startswith(paths.TEMPORARY)
+    assert not folder.exists()
