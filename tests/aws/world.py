@@ -75,6 +75,23 @@ def snapshots(made: str, region: str = REGION) -> list[str]:
     return [each["Ebs"]["SnapshotId"] for each in shown["BlockDeviceMappings"]]
 
 
+def second_disk(made: str, *, key: str = "", snapshot: str = "", region: str = REGION) -> str:
+    """Give an AMI another disk, of a snapshot that there is or of its own, encrypted where there is a key."""
+    ec2, entry = client("ec2", region), backend(region).amis[made]
+    if not snapshot:
+        volume = ec2.create_volume(Size=1, AvailabilityZone=f"{region}a")["VolumeId"]
+        tags = [{"Key": "ingot:image", "Value": "parallelcluster"}]
+        specified = [{"ResourceType": "snapshot", "Tags": tags}]
+        created = ec2.create_snapshot(VolumeId=volume, Description=f"of {made}", TagSpecifications=specified)
+        snapshot = created["SnapshotId"]
+    if key:
+        backend(region).snapshots[snapshot].encrypted = True
+        backend(region).snapshots[snapshot].kms_key_id = key
+    disks = [*entry.block_device_mappings, {"DeviceName": "/dev/sdb", "Ebs": {"SnapshotId": snapshot}}]
+    entry.__class__ = type("Ami", (type(entry),), {"block_device_mappings": disks})
+    return snapshot
+
+
 def amis(region: str = REGION) -> set[str]:
     return set(backend(region).amis)
 

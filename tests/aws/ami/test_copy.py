@@ -7,7 +7,7 @@ import pytest
 from moto.core.botocore_stubber import BotocoreStubber
 
 from tests.aws.names import ACCOUNT, OTHER, REGION, THIRD
-from tests.aws.world import ami, amis, answer, backend, calls, client, refusing, snapshots
+from tests.aws.world import ami, amis, answer, backend, calls, client, refusing, second_disk, snapshots
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -115,6 +115,23 @@ def test_a_key_of_several_regions_is_the_same_key_there() -> None:
     (row,) = answer(ingot("ami", "copy", made, "--to", OTHER, "--json"))
     snapshot = backend(OTHER).amis[row["id"]].ebs_snapshot
     assert snapshot.kms_key_id == f"arn:aws:kms:{OTHER}:{ACCOUNT}:key/mrk-1234"
+
+
+@pytest.mark.parametrize("second", ["", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/mrk-5678"])
+def test_where_no_one_key_is_the_same_there_the_region_s_own_encrypts_the_copy(second: str) -> None:
+    """A key of one region alone, and two keys of several: EC2 takes one key for a copy."""
+    made = ami(key=f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{'mrk-' if second else ''}1234")
+    if second:
+        second_disk(made, key=second)
+    asked: list[dict[str, Any]] = []
+
+    def note(operation: str, _: str, arguments: dict[str, Any]) -> None:
+        if operation == "CopyImage":
+            asked.append(arguments)
+
+    with calls(note):
+        assert ingot("ami", "copy", made, "--to", OTHER).returncode == 0
+    assert [(each["Encrypted"], "KmsKeyId" in each) for each in asked] == [(True, False)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,20 @@ from typing import Any
 import pytest
 
 from tests.aws.names import ACCOUNT, OTHER, REGION, STABLE, WORDS
-from tests.aws.world import ami, amis, answer, backend, calls, client, hold, node_group, refusing, snapshots, template
+from tests.aws.world import (
+    ami,
+    amis,
+    answer,
+    backend,
+    calls,
+    client,
+    hold,
+    node_group,
+    refusing,
+    second_disk,
+    snapshots,
+    template,
+)  # fmt: skip
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -215,6 +228,25 @@ def test_snapshots_of_an_interrupted_collection_go_the_next_time() -> None:
     assert snapshot not in backend().snapshots
     assert kept in backend().snapshots
     assert amis() == {newest}
+
+
+def test_a_snapshot_of_a_deleted_ami_that_another_one_uses_is_no_orphan() -> None:
+    made, newest = ami(), ami()
+    (snapshot,) = snapshots(made)
+    second_disk(newest, snapshot=snapshot)
+    client("ec2").deregister_image(ImageId=made)
+    with calls() as noted:
+        assert {each["id"] for each in answer(ingot(*KEEP_ONE))} == {newest}
+    assert "DeleteSnapshot" not in noted.names()
+
+
+def test_every_snapshot_of_an_ami_goes_with_it() -> None:
+    made, newest = ami(), ami()
+    second_disk(made)
+    gone = snapshots(made)
+    answer(ingot(*KEEP_ONE))
+    assert len(gone) == 2
+    assert set(backend().snapshots) == set(snapshots(newest))
 
 
 def test_what_is_not_finished_and_what_is_being_copied_is_left_alone() -> None:

@@ -179,6 +179,19 @@ def test_what_has_been_deregistered_is_not_rolled_back_to() -> None:
     assert held(STABLE) == second
 
 
+@pytest.mark.parametrize("state", ["disabled", "failed"])
+def test_what_cannot_be_launched_is_not_rolled_back_to(state: str) -> None:
+    first = candidate()
+    assert ingot("ami", "promote", *WORDS).returncode == 0
+    second = candidate()
+    assert ingot("ami", "promote", *WORDS).returncode == 0
+    backend().amis[first].state = state
+    done = ingot("ami", "rollback", *WORDS)
+    assert done.returncode == 1
+    assert f"the channel's previous AMI {first} is {state}" in done.stderr
+    assert held(STABLE) == second
+
+
 def test_regions_that_held_different_amis_before_are_not_rolled_back_together() -> None:
     for region in (REGION, OTHER):
         hold(STABLE, ami(region), region)

@@ -6,7 +6,7 @@ import pytest
 from moto.kms.models import kms_backends
 
 from tests.aws.names import ACCOUNT, OTHER, REGION
-from tests.aws.world import ami, answer, calls, client, refusing, snapshots
+from tests.aws.world import ami, answer, calls, client, refusing, second_disk, snapshots
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -35,6 +35,19 @@ def test_accounts_organisations_and_units_may_launch_it_and_accounts_may_copy_it
     allowed = client("ec2").describe_snapshot_attribute(SnapshotId=snapshot, Attribute="createVolumePermission")
     assert allowed["CreateVolumePermissions"] == [{"UserId": "111122223333"}]
     assert rows[0]["shared_with"] == ["111122223333", ORGANIZATION, UNIT]
+
+
+def test_every_account_may_copy_every_snapshot() -> None:
+    made = ami()
+    second_disk(made)
+    accounts = ["111122223333", "444455556666"]
+    words = [word for account in accounts for word in ("--account", account)]
+    assert ingot("ami", "share", made, *words).returncode == 0
+    assert [permission["UserId"] for permission in permissions(made)] == accounts
+    assert len(snapshots(made)) == 2
+    for snapshot in snapshots(made):
+        allowed = client("ec2").describe_snapshot_attribute(SnapshotId=snapshot, Attribute="createVolumePermission")
+        assert [permission["UserId"] for permission in allowed["CreateVolumePermissions"]] == accounts
 
 
 def test_an_encrypted_ami_is_shared_with_its_key_and_a_second_time_with_no_second_grant() -> None:
