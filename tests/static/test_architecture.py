@@ -54,7 +54,6 @@ TESTED_BY = {
     "image/seed": "tests/unit/image/test_machine.py",
     "lock/diff": "tests/unit/cli/test_main.py",
     "lock/explain": "tests/unit/lock/test_resolve.py",
-    "lock/make": "tests/unit/lock/test_file.py",
     "lock/world": "tests/unit/lock/test_resolve.py",
     "lock/vendor": "tests/unit/lock/test_record.py",
     "mirror/serve": "tests/unit/mirror/test_mirror.py",

@@ -227,6 +227,9 @@ def test_packages_of_another_architecture_are_not_in_an_rpm_repository(vendor: V
         ({"a": "Depends: b | asked\n"}, set()),
         ({"a": "Depends: virtual\n", "d": "Provides: virtual\n"}, {"d"}),
         ({"a": "Depends: virtual (>= 2)\n", "c": "Provides: virtual\n", "d": "Provides: virtual (= 2)\n"}, {"d"}),
+        # A package of the name comes before what provides it, and what is here before what the distribution may have.
+        ({"a": "Depends: d\n", "b": "Provides: d\n"}, {"d"}),
+        ({"a": "Depends: libfoo | b\n"}, {"b"}),
         # What a package has itself is no reason for another that has it too.
         ({"a": "Depends: d | c\n", "d": "Depends: virtual\nProvides: virtual\n", "b": "Provides: virtual\n"}, {"d"}),
         ({"a": "Depends: c | d\n", "c": "Depends: asked (>> 1)\n"}, {"d"}),
@@ -302,6 +305,16 @@ def test_what_has_been_recorded_is_kept_when_another_component_is(vendor: Vendor
     more = lock_of(vendor, fingerprint, "apt", {"version": "1", "packages": ["a", "b"]})
     exact = lock_of(vendor, fingerprint, "apt", {"version": "1", "packages": ["a"], "exact": {"a": "1-2"}})
     assert (keep(more, old), keep(exact, old)) == (more, exact)
+
+
+def test_what_has_been_recorded_of_another_source_is_not_kept(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.apt({"libnccl2": BUILDS})
+    lock = lock_of(vendor, fingerprint, "apt", NCCL)
+    done = resolved(lock)
+    moved = lock.components["nccl"].model_copy(update={"source": "another"})
+    lock = lock.model_copy(update={"components": {"nccl": moved}})
+    assert keep(lock, done) == lock
 
 
 def test_a_pinned_package_that_is_gone_is_named_with_what_there_is(vendor: Vendor) -> None:

@@ -110,9 +110,18 @@ def test_a_slurm_built_from_source_is_what_its_header_numbers(tmp_path: Path, nu
     assert facts.observe(tmp_path)["slurm"] == version
 
 
-def test_a_removed_package_is_absent(tmp_path: Path) -> None:
-    install(tmp_path, PACKAGES, status="deinstall ok config-files")
+# The states of dpkg(1) in which a package cannot be relied on.
+@pytest.mark.parametrize(
+    "status",
+    [
+        "deinstall ok config-files", "deinstall ok half-installed", "install reinstreq half-installed",
+        "install ok unpacked", "install ok half-configured", "unknown ok not-installed",
+    ],
+)  # fmt: skip
+def test_a_package_that_is_not_whole_is_absent(tmp_path: Path, status: str) -> None:
+    install(tmp_path, PACKAGES, status=status)
     assert facts.observe(tmp_path)["docker"] is None
+    assert facts.installed(tmp_path) == {}
 
 
 def test_a_kernel_without_modules_is_absent(tmp_path: Path) -> None:
@@ -134,6 +143,17 @@ def test_the_driver_is_what_its_module_says(tmp_path: Path, name: str) -> None:
     assert facts.observe(tmp_path)["nvidia_driver"] == "535.309.01"
     (found,) = facts.details(tmp_path)["modules"]
     assert (found["release"], found["vermagic"]) == (RELEASE, f"{RELEASE} SMP mod_unload")
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"), [("6.1.0-9", "6.1.0-10"), ("6.1.0-56", "6.12.0-1"), ("6.12.0-1", "7.0.0-1")]
+)
+def test_of_two_kernels_the_newer_one_s_driver_counts(tmp_path: Path, older: str, newer: str) -> None:
+    for release, version in ((older, "570.1.1"), (newer, "580.95.05")):
+        put(tmp_path, f"lib/modules/{release}/updates/dkms/nvidia.ko", module(version, release))
+    assert facts.observe(tmp_path)["nvidia_driver"] == "580.95.05"
+    described = {each["release"]: each["version"] for each in facts.details(tmp_path)["modules"]}
+    assert described == {older: "570.1.1", newer: "580.95.05"}
 
 
 def test_a_module_that_cannot_be_read_leaves_the_version_to_dkms(tmp_path: Path) -> None:

@@ -98,6 +98,57 @@ def node(root: Path, *, gpus: int = 0, efa: int = 0) -> Path:
     return root
 
 
+KERNEL = {**LOCK, "components": {"kernel": {"version": "6.12.118", "facts": {"release": "6.12.118-cloud"}}}}
+
+
+@pytest.mark.parametrize(
+    ("running", "releases", "fault"),
+    [
+        ("6.12.118-cloud", ["6.12.118-cloud"], None),
+        ("6.12.117-cloud", ["6.12.117-cloud", "6.12.118-cloud"], "the running kernel is 6.12.117-cloud, declared is"),
+        # The kernel of a container's host, of which nothing is in the container.
+        ("5.15.0-1", ["6.12.118-cloud"], None),
+        ("5.15.0-1", [], None),
+    ],
+)
+def test_a_kernel_that_has_its_modules_here_must_be_the_lock_s(
+    doctor: ModuleType, running: str, releases: list[str], fault: str | None
+) -> None:
+    found = doctor.kernel_faults(KERNEL, {"modules": [], "kernel_releases": releases}, running)
+    assert [each[: len(fault or "")] for each in found] == ([fault] if fault else [])
+
+
+@pytest.mark.parametrize(
+    ("release", "vermagic", "fault"),
+    [
+        ("6.12.118-cloud", "6.12.118-cloud SMP mod_unload", None),
+        ("6.12.118-cloud", "6.12.117-cloud SMP mod_unload", "/efa.ko is built for 6.12.117-cloud, not for"),
+        # A compression that cannot be read; and another kernel's module, which this one does not load.
+        ("6.12.118-cloud", None, None),
+        ("6.12.117-cloud", "6.12.117-cloud SMP", None),
+    ],
+)
+def test_a_module_of_the_lock_s_kernel_must_be_built_for_it(
+    doctor: ModuleType, release: str, vermagic: str | None, fault: str | None
+) -> None:
+    modules = [{"file": "/efa.ko", "release": release, "version": "3.3.0", "vermagic": vermagic}]
+    found = doctor.kernel_faults(KERNEL, {"modules": modules, "kernel_releases": []}, "6.12.118-cloud")
+    assert [each[: len(fault or "")] for each in found] == ([fault] if fault else [])
+
+
+@pytest.mark.parametrize(
+    ("vendor", "product", "expected"),
+    [("Amazon EC2", "p5.48xlarge", "p5.48xlarge"), ("QEMU", "Standard PC", None), ("Xen", "HVM domU", None)],
+)
+def test_only_a_machine_of_ec2_has_an_instance_type(
+    doctor: ModuleType, tmp_path: Path, vendor: str, product: str, expected: str | None
+) -> None:
+    assert doctor.instance_type(str(tmp_path)) is None
+    (tmp_path / "sys_vendor").write_text(f"{vendor}\n")
+    (tmp_path / "product_name").write_text(f"{product}\n")
+    assert doctor.instance_type(str(tmp_path)) == expected
+
+
 def test_a_node_is_told_by_its_files(tmp_path: Path, doctor: ModuleType) -> None:
     found = doctor.pytorch_facts.of_node(node(tmp_path / "root", gpus=8, efa=32))
     assert {

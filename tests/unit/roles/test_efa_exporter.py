@@ -7,9 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
@@ -239,6 +242,30 @@ def test_clients_that_say_nothing_keep_nobody_out_for_long(running: Running) -> 
     for each in idle:
         each.close()
     assert status == 200
+
+
+def test_what_hangs_is_waited_for_no_longer_than_patience_allows(tmp_path: Path) -> None:
+    """The program's own reader, with less patience than the program has."""
+    loader = SourceFileLoader("ingot_efa_exporter", str(PROGRAM))
+    spec = spec_from_loader("ingot_efa_exporter", loader)
+    assert spec is not None
+    exporter = module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        loader.exec_module(exporter)
+    counter = rdma(tmp_path, "hangs") / "hw_counters/mmap_err"
+    counter.unlink()
+    os.mkfifo(counter)
+    rdma(tmp_path, "other")
+    devices = exporter.Devices(str(tmp_path), 0.5)
+    answers: list[dict[str, tuple[list[object], list[str]]]] = []
+    reading = threading.Thread(target=lambda: answers.append(devices.read()), daemon=True)
+    reading.start()
+    reading.join(30)
+    assert answers, "it waits for ever"
+    assert answers[0]["hangs"] == ([], ["hangs: does not answer"])
+    assert len(answers[0]["other"][0]) == len(OF_DEVICE) + len(OF_PORT)
+    counter.write_text("7\n")
 
 
 # It takes as long as the exporter is patient.

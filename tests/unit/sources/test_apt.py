@@ -1,5 +1,6 @@
-"""Builds of several images of one system ask one set of apt's lists, and each holds it while it asks."""
+"""The archive's index is of a key that the system names; each build holds apt's lists while it asks them."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from ingot.catalog.read import read_catalog
 from ingot.errors import IngotError
 from ingot.sources import apt as archives
 from ingot.sources.apt import Archive
+from tests.signing import Key
 
 # Says in a file beside itself whether somebody holds the folder of apt's lists, and of which question it was one.
 PROGRAM = """#!{python}
@@ -66,6 +68,44 @@ def test_a_question_is_asked_alone(
 ) -> None:
     ask(archive)
     assert (programs / "said").read_text().splitlines() == [f"{program} True"]
+
+
+def signed(archive: Archive, key: Key, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the index of trixie be signed by the key, which is one of Debian's keyring."""
+    keyring = folder / "keyring.gpg"
+    subprocess.run(["gpg", "--batch", "--dearmor", "--output", keyring], input=key.public, check=True)
+    monkeypatch.setattr(archives, "KEYRINGS", [keyring])
+    (archive.root / "lists" / "archive_debian_dists_trixie_InRelease").write_bytes(key.signed(b"Suite: stable\n"))
+
+
+def test_an_index_is_accepted_of_a_key_that_the_system_names_and_of_no_other(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Key(tmp_path / "gpg") as key:
+        signed(archive, key, tmp_path, monkeypatch)
+        with pytest.raises(IngotError, match=f"the index of trixie is signed by {key.fingerprint}") as caught:
+            archive.update()
+        assert caught.value.place == "operating_systems/debian13.yml: keys"
+        archive.system = archive.system.model_copy(update={"keys": {"test": key.fingerprint}})
+        assert archive.update() == {"trixie": [key.fingerprint]}
+
+
+def test_versions_of_an_earlier_lock_are_preferred(archive: Archive) -> None:
+    archive.closure({"slurmd": None}, {"slurmd": "24.11.5-4", "munge": "0.5.16-1"})
+    text = (archive.root / "preferences.d" / "keep").read_text()
+    # Above what the archive has, and below what forces a downgrade: apt_preferences(5).
+    assert text == "".join(
+        f"Package: {name}\nPin: version {version}\nPin-Priority: 990\n\n"
+        for name, version in (("slurmd", "24.11.5-4"), ("munge", "0.5.16-1"))
+    )
+    archive.closure({"slurmd": None})
+    assert (archive.root / "preferences.d" / "keep").read_text() == ""
+
+
+def test_an_index_without_a_signature_is_refused(archive: Archive) -> None:
+    (archive.root / "lists" / "archive_debian_dists_trixie_InRelease").write_text("Suite: stable\n")
+    with pytest.raises(IngotError, match="is signed by no known key"):
+        archive.update()
 
 
 def test_a_question_that_failed_lets_the_next_one_ask(programs: Path, archive: Archive) -> None:

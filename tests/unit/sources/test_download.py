@@ -81,6 +81,11 @@ def other(request: Request) -> None:
     request.answer(200, OTHER)
 
 
+def from_the_start(request: Request) -> None:
+    """All of it, as if that were the part that was asked for."""
+    request.answer(206, CONTENT, Content_Range=f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
+
+
 def fails(status: int) -> Answer:
     return lambda request: request.answer(status, b"")
 
@@ -128,6 +133,13 @@ def test_what_broke_off_is_continued_in_the_same_run(script: Script, file: File,
     assert download([file]) == len(CONTENT)
     assert file.path.read_bytes() == CONTENT
     assert script.ranges == [None, "bytes=1000-"]
+
+
+def test_another_part_than_was_asked_for_is_not_taken_and_spoils_nothing(script: Script, file: File) -> None:
+    script.answers = [cut, from_the_start, part]
+    assert download([file]) == len(CONTENT)
+    assert file.path.read_bytes() == CONTENT
+    assert script.ranges == [None, "bytes=1000-", "bytes=1000-"]
 
 
 def test_what_an_earlier_run_left_is_continued(script: Script, file: File) -> None:
