@@ -12,7 +12,7 @@ from ingot.errors import IngotError
 
 TAIL_LINES = 15
 # The engine refuses to remove a container that it is removing, or that does not die soon enough; both pass. Messages of
-# https://github.com/moby/moby/blob/v28.0.0/daemon/delete.go and daemon/kill.go.
+# https://github.com/moby/moby, daemon/delete.go and daemon/kill.go.
 PASSING = ("is already in progress", "did not receive an exit event")
 REMOVAL_SECONDS = 60
 POLL_SECONDS = 0.2

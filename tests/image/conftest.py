@@ -142,6 +142,23 @@ def host(pytestconfig: pytest.Config) -> Iterator[Host]:
             found.backend.run_local("ssh -o ControlPath=%s -O exit ingot", f"{folder}/ssh")
 
 
+# Without groups, capabilities or a home; Python is on every machine that Ansible has made, setpriv is not.
+NOBODY = (
+    "import os, sys; os.chdir('/'); os.setgroups([]); os.setgid(65534); os.setuid(65534);"
+    "os.execvp('sh', ['sh', '-c', sys.argv[1]])"
+)
+
+
+@pytest.fixture(scope="session")
+def as_user(host: Host) -> Callable[[str], str]:
+    """Run a shell command as an ordinary user, which succeeds; its output."""
+
+    def run(command: str) -> str:
+        return str(host.check_output("python3 -c %s %s", NOBODY, command)).strip()
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def place(host: Host) -> Place:
     """What the place can do, asked in one command."""
@@ -327,6 +344,17 @@ def newer_than_the_image(host: Host) -> Callable[[str], bool]:
         return bool(every) and set(every) == set(host.check_output(f"find {pattern} -newer {MANIFEST}").splitlines())
 
     return newer
+
+
+@pytest.fixture
+def older_than_the_image(host: Host) -> Callable[..., list[str]]:
+    """The files of shell patterns that were there before the manifest, the image's last file."""
+
+    def older(*patterns: str) -> list[str]:
+        found = host.check_output(f"find {' '.join(patterns)} ! -newer {MANIFEST} 2>/dev/null; true")
+        return [str(line) for line in found.splitlines()]
+
+    return older
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """`ingot-doctor` says what the machine really has, and that it is what the lock wanted."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,6 +27,11 @@ def test_it_finds_nothing_wrong(findings: dict[str, Any]) -> None:
 def test_it_observes_what_the_lock_declares(findings: dict[str, Any], lock: Lock) -> None:
     declared = {name: component.version for name, component in lock.components.items()}
     assert {name: findings["observed"][name] for name in declared} == declared
+
+
+def test_an_ordinary_user_is_told_the_same(findings: dict[str, Any], as_user: Callable[[str], str]) -> None:
+    told = json.loads(as_user("ingot-doctor --json || true"))
+    assert {key: told[key] for key in ("observed", "faults")} == {key: findings[key] for key in ("observed", "faults")}
 
 
 def test_it_observes_nothing_of_what_the_lock_leaves_out(findings: dict[str, Any], lock: Lock) -> None:

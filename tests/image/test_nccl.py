@@ -14,10 +14,10 @@ def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
 
 
 def test_a_program_compiles_links_and_starts_with_the_nccl_of_the_lock(
-    host: Host, compiled: Callable[..., str], pin: LockedComponent
+    as_user: Callable[[str], str], compiled: Callable[..., str], pin: LockedComponent
 ) -> None:
     program = compiled("nccl_version.c", flags=f"-I{CUDA}/include -L{CUDA}/lib64 -lnccl -lcudart")
-    assert host.check_output("env -u LD_LIBRARY_PATH %s", program) == pin.version
+    assert as_user(f"env -u LD_LIBRARY_PATH {program}") == pin.version
 
 
 def test_the_loader_knows_one_nccl_only(host: Host) -> None:

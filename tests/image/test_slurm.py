@@ -13,10 +13,11 @@ SLURM = "PATH=/opt/slurm/bin:/opt/slurm/sbin:$PATH"
 
 
 @pytest.fixture
-def idle_node(host: Host, eventually: Callable[..., None]) -> None:
-    """Wait until the controller, which starts after ssh, has its node."""
+def idle_node(host: Host, as_user: Callable[[str], str], eventually: Callable[..., None]) -> None:
+    """Wait until the controller, which starts after ssh, has its node; every user sees it."""
     ready = f"{SLURM} sinfo --noheader --format=%T"
     eventually(lambda: host.run(ready).stdout.split() == ["idle"], within=90, what="the Slurm node is idle")
+    assert as_user(ready) == "idle"
 
 
 def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
@@ -34,6 +35,13 @@ def test_what_slurmd_starts_finds_the_programs_of_slurm(host: Host, settings_of:
         pytest.skip("Slurm's programs are where all are")
     [path] = re.findall(r"^Environment=PATH=(\S+)$", settings_of("slurmd.service"), re.MULTILINE)
     assert host.check_output("PATH=%s; command -v scontrol", path) == "/opt/slurm/bin/scontrol"
+
+
+def test_every_user_reads_what_the_programs_of_slurm_read(as_user: Callable[[str], str]) -> None:
+    """All but the database's password: https://slurm.schedmd.com/slurmdbd.conf.html."""
+    files = "find /etc/slurm/ /opt/slurm/etc/ -maxdepth 1 -name '*.conf' ! -name slurmdbd.conf"
+    assert "slurm.conf" in as_user(f"{files} -readable -printf '%f ' 2>/dev/null; true").split()
+    assert as_user(f"{files} ! -readable 2>/dev/null; true") == ""
 
 
 @pytest.mark.sealed
