@@ -11,7 +11,8 @@ locals {
 
   # What the base image in EC2 brings stays as it is; sysprep comes last of all, after the suite.
   base_image = try(local.lock.base_images[var.image], local.lock.base_images[local.row.platform], {})
-  without    = concat(try(local.base_image.brings, []), ["sysprep"])
+  brought    = try(local.base_image.brings, {})
+  without    = concat(keys(local.brought), ["sysprep"])
 
   result           = var.result_image != "" ? var.result_image : "ingot/${var.image}:${var.os}-${var.arch}"
   ansible_playbook = var.ansible_playbook != "" ? var.ansible_playbook : "${local.root}/.venv/bin/ansible-playbook"

@@ -155,8 +155,8 @@ def _used(component: Component, catalog: Catalog) -> Iterator[Used]:
     systems, components = catalog.operating_systems, catalog.components
     for number, offer in enumerate(component.offers):
         yield from _used_by_offer(offer, ("offers", number), catalog)
-    for number, name in enumerate(component.brings):
-        yield "component", ("brings", number), name, components
+    for name in component.brings:
+        yield "component", ("brings", name), name, components
     for os in component.left_out:
         yield "operating system", ("left_out", os), os, systems
     for number, rule in enumerate(component.rules):

@@ -19,7 +19,7 @@ from ingot.catalog.systems import (
     unoffered,
 )
 from ingot.errors import IngotError, UsageError
-from ingot.model.component import Component
+from ingot.model.component import Brought, Component
 from ingot.model.container import Container, Containers, ContainerSystem
 from ingot.model.image import Image, Images
 from ingot.model.repository import Repositories
@@ -89,13 +89,13 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
 
 
 def _with_brought(system: OperatingSystem, components: Mapping[str, Component]) -> OperatingSystem:
-    """The system with the components that a platform's base images bring, unless its own file lists them."""
-    images = {
-        name: image.model_copy(update={"brings": components[name].brings})
-        if "brings" not in image.model_fields_set and name in components
-        else image
-        for name, image in system.base_images.items()
-    }
+    """The system with what its base images bring: what they boot, and what the platform's component lists unless the
+    system's own file does."""
+    images = {}
+    for name, image in system.base_images.items():
+        platform = components.get(name)
+        own = image.brings if "brings" in image.model_fields_set or platform is None else platform.brings
+        images[name] = image.model_copy(update={"brings": {"base": Brought(), "kernel": Brought(), **own}})
     return system.model_copy(update={"base_images": images})
 
 

@@ -51,7 +51,8 @@ def _print_plan(data: dict[str, Any], unfit: bool) -> None:
     table = Table("component", "version", "source", "why", box=None, pad_edge=False)
     for name, entry in data["components"].items():
         reason = escape(entry["why"] + (" Held." if entry["hold"] else ""))
-        table.add_row(name, entry["version"] or "unresolved", entry["source"], reason)
+        version = entry["version"] or ("–" if entry["source"] == "base_image" else "unresolved")
+        table.add_row(name, version, entry["source"].replace("base_image", "base image"), reason)
     for name, reason in data["left_out"].items():
         table.add_row(name, "–", "left out", escape(reason))
     out.print(table)
@@ -69,7 +70,7 @@ def _print_plan(data: dict[str, Any], unfit: bool) -> None:
     if data["unresolved"]:
         out.print("\nunresolved; a build stops before it launches anything:")
         for name, parts in data["unresolved"].items():
-            out.print(f"  {name:26}{parts}", markup=False)
+            out.print(f"  {name:27}{parts}", markup=False)
     if data["instance_type"]:
         out.print(f"\n{data['image']} {'does not fit' if unfit else 'fits'} {data['instance_type']}.", markup=False)
 

@@ -92,9 +92,9 @@ def _is_set(value: object) -> bool:
 
 
 def _compact(value: Any) -> Any:
-    """A value without its empty entries."""
+    """A value without its empty entries, at every depth."""
     return (
-        {key: entry for key, entry in value.items() if entry not in ("", [], {}, None)}
+        {key: _compact(entry) for key, entry in value.items() if entry not in ("", [], {}, None)}
         if isinstance(value, dict)
         else value
     )

@@ -53,7 +53,14 @@ def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: 
     for image, base in system.base_images.items():
         if base.named <= set(names):
             name, ssm = base.name.format(**names), base.ssm.format(**names)
-            results[image] = BaseImage(owner=base.owner, name=name, ssm=ssm, brings=base.brings)
+            naming = [chosen[name] for name in sorted(base.named & set(chosen))]
+            known = {key: str(value) for candidate in naming for key, value in candidate.facts.items()}
+            known |= {candidate.component: candidate.text for candidate in naming}
+            brings = {
+                part: brought if brought.version else brought.model_copy(update={"version": known.get(part, "")})
+                for part, brought in base.brings.items()
+            }
+            results[image] = BaseImage(owner=base.owner, name=name, ssm=ssm, brings=brings, fails=base.fails)
     return results
 
 

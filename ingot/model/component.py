@@ -120,6 +120,18 @@ class InheritedOffer(Offer):
     seen: list[str] = []
 
 
+class Brought(Strict):
+    """A component that a base image in EC2 brings: its version, empty where no source gives it before the image is
+    named, and what of it is there.
+
+    A version may be a part of the observed one: `6.12` for the kernel 6.12.94. In the catalog, the default is the fact
+    of this name of the component that the image's query names.
+    """
+
+    version: str = ""
+    note: str = ""
+
+
 class Component(Strict):
     """A component file: its offers, its rules, and why it is left out on some systems.
 
@@ -129,7 +141,7 @@ class Component(Strict):
     component: str
     summary: Annotated[str, UNLOCKED]
     hold: bool = False
-    brings: list[str] = []
+    brings: dict[str, Brought] = {}
     offers: list[Offer]
     rules: list[Rule] = []
     left_out: dict[str, str] = {}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ingot.errors import IngotError
-from ingot.model.component import Offer
+from ingot.model.component import Brought, Offer
 from ingot.model.repository import Key
 from ingot.model.types import UNLOCKED, Arch, Fingerprint, Strict
 
@@ -25,13 +25,16 @@ class BaseImage(Strict):
 
     In the catalog's `name` and `ssm`, `{arch}` stands for x86_64 or arm64, `{deb_arch}` for amd64 or arm64, and the
     name of a component for its version; a lock has them replaced. `brings` are the components that it already has and
-    that are left alone: their roles do not run on it. The default is `brings` of the component of the platform's name.
+    that are left alone: their roles do not run on it. The default is `brings` of the component of the platform's name;
+    every base image brings `base` and `kernel`. `fails` are the units that fail on it outside a cluster, each with the
+    reason.
     """
 
     owner: str = ""
     name: str = ""
     ssm: str = ""
-    brings: list[str] = []
+    brings: dict[str, Brought] = {}
+    fails: dict[str, str] = {}
 
     @property
     def named(self) -> set[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingot import paths
+from ingot.model.component import Brought
 from ingot.model.container import Container
 from ingot.model.image import Image
 from ingot.model.lock import Lock
@@ -42,9 +43,14 @@ class ImageSelection:
     base: str
 
     @property
-    def brought(self) -> list[str]:
-        """The components that the base image in EC2 brings, which are left alone."""
-        return self.lock.base_images[self.base].brings if self.base else []
+    def brought(self) -> dict[str, Brought]:
+        """What the base image in EC2 brings of the components, which are left alone."""
+        return self.lock.base_images[self.base].brings if self.base else {}
+
+    @property
+    def fixed(self) -> dict[str, Brought]:
+        """What no build of the image decides: of a system without a local base, what the base image in EC2 brings."""
+        return {} if self.lock.base else self.brought
 
     @property
     def on_base(self) -> "ImageSelection":

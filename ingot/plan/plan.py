@@ -7,7 +7,9 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.catalog.rules import SEVERITIES, broken, locked_parts
 from ingot.lock import select
+from ingot.model.lock import Lock, LockedComponent
 from ingot.model.target import ImageSelection, Target
+from ingot.model.types import BASE_IMAGE
 from ingot.plan.fit import findings
 from ingot.plan.solve import context_of, relock
 
@@ -22,14 +24,15 @@ def of_selection(selection: ImageSelection, catalog: Catalog, instance_type: str
         "stack": lock.stack,
         "os": lock.os,
         "arch": lock.arch,
-        "components": {
-            name: {"version": entry.version, "source": entry.source, "why": entry.why, "hold": entry.hold}
-            for name, entry in lock.components.items()
-        },
+        "components": {name: _component(selection, name, entry) for name, entry in lock.components.items()},
         "left_out": lock.left_out,
-        "brought": selection.brought,
+        "brought": {name: brought.version for name, brought in selection.brought.items()},
         "accepted": lock.accepted,
-        "unresolved": {n: w for n, w in lock.unresolved.items() if n in lock.components or n == f"base_image.{base}"},
+        "unresolved": {
+            name: what
+            for name, what in lock.unresolved.items()
+            if name == f"base_image.{base}" or (name in lock.components and name not in selection.fixed)
+        },
         "packages": len(lock.packages) if resolved else None,
         "download_bytes": sum(package.size for package in lock.packages.values()) if resolved else None,
         "installed_bytes": sum(package.installed for package in lock.packages.values()) * 1024 if resolved else None,
@@ -38,9 +41,30 @@ def of_selection(selection: ImageSelection, catalog: Catalog, instance_type: str
     }
 
 
+def _component(selection: ImageSelection, name: str, entry: LockedComponent) -> dict[str, Any]:
+    """A component as its row: of what the base image brings, the base image's version, or none where nobody knows it
+    before the image is there."""
+    if name not in selection.fixed:
+        return {"version": entry.version, "source": entry.source, "why": entry.why, "hold": entry.hold}
+    brought = selection.fixed[name]
+    why = f"The base image brings {'it' if not brought.note else f'it: {brought.note}'}."
+    return {"version": brought.version, "source": BASE_IMAGE, "why": why, "hold": False}
+
+
+def _in_image(selection: ImageSelection) -> Lock:
+    """The lock in the versions that will be there: the base image's of what it brings."""
+    lock = selection.lock
+    versions = {name: brought.version for name, brought in selection.fixed.items() if name in lock.components}
+    components = {
+        name: entry.model_copy(update={"version": versions[name]}) if name in versions else entry
+        for name, entry in lock.components.items()
+    }
+    return lock.model_copy(update={"components": components})
+
+
 def _findings(selection: ImageSelection, catalog: Catalog, instance_type: str) -> list[dict[str, Any]]:
     """The rules that the image breaks, and its mismatches with the instance type."""
-    lock, image = selection.lock, selection.image
+    lock, image = _in_image(selection), selection.image
     context = context_of(lock.os, lock.arch, image.platform, image.accelerator, instance_type)
     problems = [
         {

@@ -171,9 +171,10 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
             beta.id, beta.name = f"ami-be{number:015x}", row.name.replace("*", "BETA-2026-11-30")
             beta.creation_date = datetime(2026, 11, 30, tzinfo=UTC)
             ec2.amis[beta.id] = beta
-        if own and row.brings and (mine := own / "locks" / NAME / f"{lock.key}.yml").exists():
+        brings = [name for name in row.brings if name not in ("base", "kernel")]
+        if own and brings and (mine := own / "locks" / NAME / f"{lock.key}.yml").exists():
             started = machine(lock.os, rig.logins[lock.os])
-            rig.bringing[ami.id] = commit_image(started, f"{MADE}:{platform}", mine, row.brings)
+            rig.bringing[ami.id] = commit_image(started, f"{MADE}:{platform}", mine, brings)
         if row.ssm:
             publish_parameter(REGION, row.ssm, ami.id)
 

@@ -28,12 +28,7 @@ def whole(os_name: str) -> Lock:
     # Debian's in truth.
     version = locked("debian13").components["base"].version
     base = LockedComponent(version=version, source="base_image", why="The rig's.")
-    starts = {
-        name: row.model_copy(update={"brings": list(dict.fromkeys(["kernel", *row.brings]))})
-        for name, row in lock.base_images.items()
-    }
-    parts = {**lock.components, "base": base}
-    return lock.model_copy(update={"components": parts, "base_images": starts})
+    return lock.model_copy(update={"components": {**lock.components, "base": base}})
 
 
 def write(vendors: Vendors, own: Path) -> None:

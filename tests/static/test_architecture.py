@@ -57,7 +57,6 @@ TESTED_BY = {
     "lock/world": "tests/unit/lock/test_resolve.py",
     "lock/vendor": "tests/unit/lock/test_record.py",
     "mirror/serve": "tests/unit/mirror/test_mirror.py",
-    "plan/plan": "tests/unit/cli/test_main.py",
     "plan/shell": "tests/unit/plan/test_script.py",
     "sources/aws": "tests/aws/ami/test_ami.py",
     "sources/indexes": "tests/unit/lock/test_record.py",

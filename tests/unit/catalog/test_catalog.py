@@ -114,7 +114,7 @@ def test_a_container_is_made_from_another_one_that_is_there(catalog_copy: Path, 
     ("old", "new", "said"),
     [
         ("  eks-cpu:", "  eks-cpus:", "not a platform or image: 'eks-cpus'"),
-        ("brings: [kernel]", "brings: [kernal]", "unknown component 'kernal' in 'brings'"),
+        ("      neuron: {", "      neurons: {", "unknown component 'neurons' in 'brings'"),
     ],
 )
 def test_a_base_image_is_of_a_platform_or_an_image_and_brings_components(

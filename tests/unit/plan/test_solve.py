@@ -46,7 +46,7 @@ def test_a_closed_module_for_blackwell_is_refused_with_the_chain_and_the_fix() -
 
 
 def test_a_driver_with_both_modules_is_there_for_who_asks_for_it() -> None:
-    words = ["plan", "parallelcluster", "--os", "ubuntu2404", "--set", "nvidia_driver.module=auto", "--json"]
+    words = ["plan", "ec2", "--os", "ubuntu2404", "--set", "nvidia_driver.module=auto", "--json"]
     plan = json.loads(ingot(*words, "--instance-type", "p6-b200.48xlarge").stdout)
     assert plan["components"]["nvidia_driver"]["version"].startswith("580.")
 
