@@ -29,6 +29,7 @@ build {
       "--extra-vars", jsonencode({
         ingot_roles            = local.row.roles
         ingot_without          = source.type == "docker" ? [] : local.without
+        ingot_brought          = { for name, part in local.brought : name => part if source.type != "docker" }
         ingot_lock             = local.lock_path
         manifest_image         = var.image
         manifest_inputs_sha256 = var.inputs_sha256
@@ -70,9 +71,8 @@ build {
     extra_arguments = [
       "--extra-vars", jsonencode(local.on_instance),
       "--extra-vars", jsonencode({
-        ingot_roles         = ["sysprep"]
-        ingot_lock          = local.lock_path
-        sysprep_only_kernel = contains(local.row.roles, "kernel") && !contains(local.without, "kernel")
+        ingot_roles = ["sysprep"]
+        ingot_lock  = local.lock_path
       }),
     ]
   }

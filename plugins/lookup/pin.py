@@ -11,7 +11,8 @@ description:
   - The lock is the file that O(lock) or the variable C(ingot_lock) names; else the collection's own lock for the
     variable C(ingot_stack) (the newest stack by default) and the host's facts.
   - If the variable C(ingot_roles) lists the roles of an image, C(*) is the lock without the components and wheels of
-    other roles and of C(ingot_without), which the base image brings.
+    other roles and of C(ingot_without), which the base image brings. The entry of one of these has names of packages
+    without versions, no release of a kernel, and the version that C(ingot_brought) gives, if any.
 options:
   _terms:
     description: Names of components, or C(*) for the whole lock.
@@ -105,8 +106,18 @@ def _of(lock: dict[str, Any], roles: list[str] | None, without: list[str]) -> di
     return {**lock, **parts, "wheels": {name: wheel for name, wheel in lock["wheels"].items() if name in wheels}}
 
 
-def _entry(lock: dict[str, Any], name: str) -> dict[str, Any]:
-    """The entry of `lock` for component `name`."""
+def _brought(entry: dict[str, Any], version: str) -> dict[str, Any]:
+    """The entry of a component that the base image brings in `version`; of packages, the names alone."""
+    facts = entry.get("facts", {})
+    if entry["source"] != "base_image":
+        facts = {key: value for key, value in facts.items() if key != "release"}
+    packages = [{"name": package, "version": ""} for package in entry.get("packages", [])]
+    empty: dict[str, Any] = {"closure": [], "wheels": [], "repositories": [], "hold": False}
+    return {**entry, **empty, "version": version, "facts": facts, "packages": packages}
+
+
+def _entry(lock: dict[str, Any], name: str, brought: dict[str, str]) -> dict[str, Any]:
+    """The entry of `lock` for component `name`; `brought` are the versions of those that the base image brings."""
     missing = {part: why for part, why in lock["left_out"].items() if part == name or part.startswith(f"{name}.")}
     if name in missing:
         empty: dict[str, Any] = {"packages": [], "closure": [], "wheels": [], "facts": {}, "repositories": []}
@@ -117,6 +128,8 @@ def _entry(lock: dict[str, Any], name: str) -> dict[str, Any]:
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise AnsibleLookupError(f"the lock has no component {name!r}; {hint}it has {', '.join(choices)}")
     entry = {"name": name, "missing": missing, "hold": False, "facts": {}, **lock["components"][name]}
+    if name in brought:
+        return _brought(entry, brought[name])
     # A vendor's packages are recorded with their component, a distribution's together.
     exact = {**entry.get("files", {}), **lock["packages"]}
     unknown = [package for package in entry.get("packages", []) if package not in exact]
@@ -158,5 +171,7 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError(f"lock not found: {path}")
         lock = _read(str(path), path.stat().st_mtime)
         values = variables or {}
-        roles, without = (self._templar.template(values.get(name)) for name in ("ingot_roles", "ingot_without"))
-        return [_of(lock, roles, without or []) if term == "*" else _entry(lock, term) for term in terms]
+        names = ("ingot_roles", "ingot_without", "ingot_brought")
+        roles, without, brought = (self._templar.template(values.get(name)) for name in names)
+        versions = {name: (brought or {}).get(name, {}).get("version", "") for name in without or []}
+        return [_of(lock, roles, without or []) if term == "*" else _entry(lock, term, versions) for term in terms]

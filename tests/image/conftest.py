@@ -16,10 +16,13 @@ from testinfra.host import Host
 
 from ingot.catalog.read import read_catalog
 from ingot.lock.file import load
+from ingot.model.component import Brought
 from ingot.model.lock import Lock, LockedComponent
+from ingot.model.types import BASE_IMAGE
 from ingot.paths import ROOT, own_catalog
 
 MANIFEST = "/usr/share/ingot/manifest.json"
+ON_BASE_IMAGE = "holds upon a base image, which brings a system and a kernel"
 OF_BASE_IMAGE = "holds where the system is made of the lock: an AMI has what its base image has"
 NO_IMAGE = "tests a finished image: `ingot verify` runs it"
 UNFINISHED = "holds for a machine of the finished image: a builder has its base image's kernel, identity and keys"
@@ -43,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, reason in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {reason}")
     config.addinivalue_line("markers", f"own_base: {OF_BASE_IMAGE}")
+    config.addinivalue_line("markers", f"on_base: {ON_BASE_IMAGE}")
     config.addinivalue_line("markers", f"finished: {UNFINISHED}")
     config.addinivalue_line("markers", "part(name): tests a part of the component, which the lock may leave out")
     if not _has_image(config):
@@ -52,11 +56,13 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"unknown image {name!r}; known: {', '.join(sorted(images))}")
     lock, image = load(config.getoption("--lock")), images[name]
     base = lock.base_image(name, image) if config.getoption("--target") != "local" else ""
-    brought: frozenset[str] = frozenset(lock.base_images[base].brings if base else [])
-    config.stash[BROUGHT] = brought
-    image = image.without(brought)
-    config.stash[ROLES] = frozenset(image.roles)
-    config.stash[LOCK] = lock.of(image.roles)
+    row = lock.base_images[base] if base else None
+    config.stash[BROUGHT] = brought = row.brings if row else {}
+    config.stash[FAILING] = frozenset(row.fails if row else {})
+    own = image.without(brought)
+    # Of what a base image brings, Ingot configures these.
+    config.stash[ROLES] = frozenset([*own.roles, *ADOPTED.intersection(image.roles)])
+    config.stash[LOCK] = lock.of(own.roles)
 
 
 def _has_image(config: pytest.Config) -> bool:
@@ -66,7 +72,10 @@ def _has_image(config: pytest.Config) -> bool:
 
 LOCK = pytest.StashKey[Lock]()
 ROLES = pytest.StashKey[frozenset[str]]()
-BROUGHT = pytest.StashKey[frozenset[str]]()
+BROUGHT = pytest.StashKey[dict[str, Brought]]()
+FAILING = pytest.StashKey[frozenset[str]]()
+# As `ingot_adopted` of playbooks/image.yml.
+ADOPTED = frozenset(["base", "kernel"])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -85,6 +94,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         parts = [component, *(f"{component}.{marker.args[0]}" for marker in item.iter_markers("part"))]
         if config.getoption("--target") != "local" and item.get_closest_marker("own_base"):
             item.add_marker(pytest.mark.skip(reason=OF_BASE_IMAGE))
+        if config.getoption("--target") == "local" and item.get_closest_marker("on_base"):
+            item.add_marker(pytest.mark.skip(reason=ON_BASE_IMAGE))
         if config.getoption("--target") == "instance" and item.get_closest_marker("finished"):
             item.add_marker(pytest.mark.skip(reason=UNFINISHED))
         if component in known - roles:
@@ -194,16 +205,23 @@ def whole_lock(pytestconfig: pytest.Config) -> Lock:
 
 
 @pytest.fixture(scope="session")
-def brought(pytestconfig: pytest.Config) -> frozenset[str]:
-    """The components that an AMI's base image brings."""
+def brought(pytestconfig: pytest.Config) -> dict[str, Brought]:
+    """What an AMI's base image brings of components."""
     return pytestconfig.stash[BROUGHT]
 
 
 @pytest.fixture(scope="session")
-def release(host: Host, whole_lock: Lock) -> str:
+def failing(pytestconfig: pytest.Config) -> frozenset[str]:
+    """The units that fail on the AMI's base image outside a cluster."""
+    return pytestconfig.stash[FAILING]
+
+
+@pytest.fixture(scope="session")
+def release(host: Host, whole_lock: Lock, brought: dict[str, Brought]) -> str:
     """The release of the image's kernel: the lock's, or that which runs where the base image brings its own."""
     kernel = whole_lock.components.get("kernel")
-    known = str(kernel.facts.get("release", "")) if kernel else ""
+    of_lock = kernel is not None and ("kernel" not in brought or kernel.source == BASE_IMAGE)
+    known = str(kernel.facts.get("release", "")) if kernel and of_lock else ""
     return known or host.check_output("uname -r")
 
 
@@ -253,6 +271,21 @@ def _rpms(host: Host) -> dict[str, Package]:
         if name != "gpg-pubkey":
             packages[name] = Package(version.removeprefix("0:"), entry in listed.splitlines(), exact)
     return packages
+
+
+# Packages that are a kernel, belong to one, or draw one in.
+KERNELS = {
+    "Debian": r"linux-(image|headers|modules|aws)(-.+)?",
+    "RedHat": r"kernel(6\.\d+)?(-core|-modules.*|-devel)?",
+}
+
+
+@pytest.fixture(scope="session")
+def kernels(installed: dict[str, Package], family: str, brought: dict[str, Brought]) -> frozenset[str]:
+    """The packages of the kernel that a base image brings; none where the lock's is installed."""
+    if "kernel" not in brought:
+        return frozenset()
+    return frozenset(name for name in installed if re.fullmatch(KERNELS[family], name))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from testinfra.host import Host
 from ingot.model.lock import Lock
 
 
+@pytest.mark.own_base
 def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
     assert drift == {}
 

@@ -39,9 +39,9 @@ class Upgrade:
 
 
 @pytest.fixture(scope="module")
-def guarded(lock: Lock, installed: dict[str, Any]) -> dict[str, str]:
+def guarded(lock: Lock, installed: dict[str, Any], kernels: frozenset[str]) -> dict[str, str]:
     """The packages that must not move: the held ones and what they need in one exact version; name -> version."""
-    names = {name for part in lock.components.values() if part.hold for name in part.packages}
+    names = {name for part in lock.components.values() if part.hold for name in part.packages} | kernels
     if not names:
         pytest.skip("the lock holds nothing that this image has")
     found: set[str] = set()
@@ -114,8 +114,8 @@ def _of_dnf(host: Host, folder: str, guarded: Iterable[str]) -> Upgrade:
     return Upgrade(frozenset(name for name in names if hidden.format(name=name) not in said), said)
 
 
-def test_kernel_and_driver_are_guarded(lock: Lock, guarded: dict[str, str]) -> None:
-    held = {name for part in lock.components.values() if part.hold for name in part.packages}
+def test_kernel_and_driver_are_guarded(lock: Lock, guarded: dict[str, str], kernels: frozenset[str]) -> None:
+    held = {name for part in lock.components.values() if part.hold for name in part.packages} | kernels
     wanted = {"kernel"} & set(lock.components)
     assert {component for component, part in lock.components.items() if part.hold} >= wanted
     assert held & set(guarded)

@@ -14,14 +14,19 @@ LEAST_DATA = 0.9
 
 
 @pytest.mark.booted
-def test_the_system_is_running_and_no_unit_has_failed(host: Host, eventually: Callable[..., None]) -> None:
+def test_the_system_is_running_and_no_unit_has_failed(
+    host: Host, eventually: Callable[..., None], failing: frozenset[str]
+) -> None:
+    """But for those of a base image that fail on every machine outside a cluster, as the catalog says."""
+
     def settled() -> bool:
         return host.run("systemctl is-system-running").stdout.strip() not in ("initializing", "starting")
 
     eventually(settled, within=120, what="the system has finished starting")
-    failed = host.check_output("systemctl list-units --failed --plain --no-legend").splitlines()
-    assert [line.split()[0] for line in failed] == []
-    assert host.run("systemctl is-system-running").stdout.strip() == "running"
+    lines = host.check_output("systemctl list-units --failed --plain --no-legend").splitlines()
+    failed = {line.split()[0] for line in lines}
+    assert failed - failing == set()
+    assert host.run("systemctl is-system-running").stdout.strip() == ("degraded" if failed else "running")
 
 
 @pytest.mark.booted

@@ -16,10 +16,12 @@ def programs(host: Host) -> list[str]:
     return names
 
 
-def test_they_are_of_the_lock(host: Host, pin: LockedComponent, whole_lock: Lock) -> None:
+def test_they_are_of_the_lock(host: Host, pin: LockedComponent, whole_lock: Lock, brought: dict[str, Any]) -> None:
+    versions = {name: whole_lock.components[name].version for name in ("cuda", "nccl")}
+    versions |= {name: part.version for name, part in brought.items() if name in versions}
     lines = host.file(f"{PREFIX}/version").content_string.splitlines()
     assert lines[0] == pin.version
-    assert lines[1:3] == [f"{name} {whole_lock.components[name].version}" for name in ("cuda", "nccl")]
+    assert lines[1:3] == [f"{name} {version}" for name, version in versions.items()]
 
 
 def test_there_is_code_for_each_gpu_that_the_toolkit_knows(host: Host, whole_lock: Lock) -> None:

@@ -63,7 +63,7 @@ def test_people_find_the_tools(host: Host) -> None:
     assert host.check_output("bash -l -c %s", "command -v neuron-ls") == "/opt/aws/neuron/bin/neuron-ls"
 
 
-def test_nothing_of_cuda_is_there(host: Host, installed: dict[str, Any], brought: frozenset[str]) -> None:
+def test_nothing_of_cuda_is_there(host: Host, installed: dict[str, Any], brought: dict[str, Any]) -> None:
     if "nvidia_driver" in brought:
         pytest.skip("the platform's base image is one for all accelerators, and brings NVIDIA's driver")
     assert [name for name in installed if name.startswith(("cuda-", "nvidia-", "libnccl"))] == []

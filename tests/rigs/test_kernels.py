@@ -1,57 +1,65 @@
-"""An image keeps no kernel but the lock's: the base image's goes, though it is the one that runs."""
+"""The kernel of a base image stays: no upgrade of the system brings another one, and none is installed beside it."""
 
 from pathlib import Path
 
 import pytest
 
+from ingot import paths
 from ingot.lock import file as locks
+from ingot.model.lock import Lock
 from tests.rigs.later import first, newer
-from tests.rigs.locks import locked
-from tests.rigs.places import ask, converge
-from tests.rigs.systems import container, gateway, image
+from tests.rigs.locks import locked, with_entry
+from tests.rigs.places import ask, converged
+from tests.rigs.systems import SYSTEMS, container, gateway, image, run_playbook
 from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow, pytest.mark.usefixtures("working_in_memory")]
 
-KERNELS = "cd /lib/modules; ls; ls /boot | sed -n 's/^vmlinuz-//p'"
-# As its base image runs: the newest of another kind, with what brings the next one.
-OTHER = """export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -qq --yes --no-install-recommends linux-image-amd64 >/dev/null
-printf '#!/bin/sh\\necho %s\\n' "$(ls /lib/modules)" >/usr/local/bin/uname
-chmod +x /usr/local/bin/uname
-uname -r
-"""
+KERNELS = "ls /lib/modules"
+# As a base image is: whoever made it held nothing.
+FREE = {
+    "apt": "apt-mark showhold | xargs -r apt-mark unhold",
+    "rpm": "rm -f /etc/dnf/plugins/versionlock.list",
+}
+UPGRADE = {
+    "apt": "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get --yes dist-upgrade",
+    "rpm": "dnf --assumeyes --refresh upgrade",
+}
 
 
-def test_the_kernel_that_runs_goes_from_debian(tmp_path: Path) -> None:
-    vendors = Vendors(tmp_path, "", locked("debian13").of(["kernel"]))
-    vendors.lock_file.write_text(locks.dump(vendors.lock))
-    release = vendors.lock.components["kernel"].facts["release"]
-    with container(image("debian13")) as host:
-        other = ask(host, OTHER).splitlines()[-1]
-        done = converge(host, vendors, "kernel")
-        assert done.returncode == 0, done.stdout[-4000:]
-        assert sorted(ask(host, KERNELS).split()) == sorted([other, release] * 2)
-        done = converge(host, vendors, "sysprep", sysprep_only_kernel=True)
-        assert done.returncode == 0, done.stdout[-4000:]
-        assert ask(host, KERNELS).split() == [release, release]
-        assert "linux-image-amd64" not in ask(host, "dpkg-query -W -f '${Package}\\n'").split()
+def with_metapackage(lock: Lock) -> Lock:
+    """`lock` with the package that draws in the newest kernel, where the system has one."""
+    if SYSTEMS[lock.os].kind == "rpm":
+        return lock
+    entry = lock.components["kernel"]
+    exact = {**entry.exact, "linux-image-aws": f"{entry.version}-1"}
+    return with_entry(lock, "kernel", packages=[*entry.packages, "linux-image-aws"], exact=exact)
 
 
-@pytest.mark.parametrize("name", ["ubuntu2404", "rocky9"])
-def test_the_kernel_that_a_rollback_leaves_goes(tmp_path: Path, name: str) -> None:
-    old = first(locked(name))
+def adopted(host: str, vendors: Vendors) -> None:
+    """Build an image upon a base image that brings the kernel, as Packer does, with no role but the kernel's."""
+    given = {"ingot_roles": ["kernel"], "ingot_without": ["kernel", "sysprep"], "ingot_brought": {"kernel": {}}}
+    done = run_playbook(host, paths.ROOT / "playbooks" / "image.yml", vendors.lock_file, given)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.mark.parametrize("name", ["ubuntu2404", "rocky9", "al2023"])
+def test_an_upgrade_leaves_the_kernel_of_the_base_image(tmp_path: Path, name: str) -> None:
+    old, kind = with_metapackage(first(locked(name))), SYSTEMS[name].kind
     with serving(old, ["kernel"], tmp_path / "vendors", gateway()) as vendors, container(image(name)) as host:
-        before, after = vendors.lock, vendors.publish(newer(old, "kernel"))
-        for lock in (after, before):
-            vendors.lock_file.write_text(locks.dump(lock))
-            done = converge(host, vendors, "kernel")
-            assert done.returncode == 0, done.stdout[-4000:]
-        there = ask(host, KERNELS).split()
-        assert {lock.components["kernel"].facts["release"] for lock in (before, after)} <= set(there)
-        done = converge(host, vendors, "sysprep", sysprep_only_kernel=True)
-        assert done.returncode == 0, done.stdout[-4000:]
-        left = set(ask(host, KERNELS).split())
-        assert after.components["kernel"].facts["release"] not in left
-        assert before.components["kernel"].facts["release"] in left
+        converged(host, vendors, "kernel")
+        ask(host, FREE[kind])
+        there = ask(host, KERNELS)
+        release = vendors.lock.components["kernel"].facts["release"]
+        assert release in there.split()
+        later = vendors.publish(with_metapackage(newer(old, "kernel")))
+        assert later.components["kernel"].facts["release"] != release
+        vendors.lock_file.write_text(locks.dump(later))
+        adopted(host, vendors)
+        assert ask(host, KERNELS) == there
+        said = ask(host, UPGRADE[kind])
+        assert ask(host, KERNELS) == there, said
+        # Without the hold it would have moved.
+        ask(host, FREE[kind])
+        ask(host, UPGRADE[kind])
+        assert later.components["kernel"].facts["release"] in ask(host, KERNELS).split()

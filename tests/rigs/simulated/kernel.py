@@ -53,6 +53,12 @@ def deb_image(wanted: Wanted) -> Package:
     return Package(build=IMAGE.format(release=release), scripts=scripts)
 
 
+def deb_meta(wanted: Wanted) -> Package:
+    """`linux-image-aws`, which draws in the newest kernel: https://packages.ubuntu.com/noble/linux-image-aws."""
+    image = f"linux-image-{_release(wanted)}"
+    return Package(needs=[image], brings={image: wanted.version})
+
+
 def deb_headers(wanted: Wanted) -> Package:
     """`linux-headers-RELEASE`, which lets DKMS build."""
     release = _release(wanted)
@@ -82,6 +88,7 @@ def rpm_devel(wanted: Wanted) -> Package:
 PACKAGES: dict[str, Content] = {
     "linux-image-{kernel}": deb_image,
     "linux-headers-{kernel}": deb_headers,
+    "linux-image-aws": deb_meta,
     "kernel-core": rpm_core,
     "kernel-devel": rpm_devel,
     # Amazon Linux 2023 has no package of that name's core.

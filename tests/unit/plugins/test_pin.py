@@ -101,6 +101,22 @@ def test_what_the_base_image_brings_is_not_of_an_images_part(tmp_path: Path) -> 
     assert set(found["left_out"]) == set()
 
 
+def test_of_what_the_base_image_brings_packages_are_known_by_name_and_the_version_is_the_images(tmp_path: Path) -> None:
+    path = paths.LOCKS / "2026.11" / "al2023-x86_64.yml"
+    brought = {"kernel": {"version": "6.12"}, "nvidia_driver": {"version": "595.112.07"}, "base": {}}
+    given = {"ingot_lock": str(path), "ingot_without": [*brought, "sysprep"], "ingot_brought": brought}
+    for name, part in brought.items():
+        found = entry(name, tmp_path, **given)
+        assert found["version"] == part.get("version", "")
+        # None of the lock's versions, which the archive of the base image may not have; nor a refusal for lack of them.
+        names = locks.load(path).components[name].packages
+        assert found["packages"] == [{"name": package, "version": ""} for package in names]
+        assert (found["closure"], found["hold"]) == ([], False)
+    found = entry("kernel", tmp_path, **{**given, "ingot_lock": str(LOCK)})
+    assert "release" in locks.load(LOCK).components["kernel"].facts
+    assert "release" not in found["facts"]
+
+
 @pytest.mark.parametrize(
     ("term", "variables", "said"),
     [
