@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,9 @@ CATALOG = ROOT / "catalog"
 LOCKS = ROOT / "locks"
 # The beginning of the names of temporary folders that the next run removes if this one is killed.
 TEMPORARY = "ingot-work-"
+# How long a killed build's Packer may take to clean up: EC2 terminates an instance within minutes.
+HELD_SECONDS = 600
+POLL_SECONDS = 0.2
 
 
 def own_catalog() -> Path | None:
@@ -58,20 +62,36 @@ def alone(folder: Path, busy: str = "") -> Iterator[None]:
 def held(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock of the directory `folder` itself; calls `waiting` before it waits for another holder.
 
-    Its descriptor is inheritable: a child started with `close_fds=False` holds the lock until it ends as well.
+    Its descriptor is inheritable: a child started with `close_fds=False` holds the lock until it ends as well. Raises
+    IngotError if another holder has it for more than HELD_SECONDS.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.set_inheritable(descriptor, True)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        deadline = time.monotonic() + HELD_SECONDS
+        while not _locks(descriptor):
             if waiting:
                 waiting()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+                waiting = None
+            if time.monotonic() > deadline:
+                raise IngotError(
+                    "a program of a killed build is still running",
+                    place=str(folder),
+                    hint=f"`fuser -v {folder}` names it; end it, then try again",
+                )
+            time.sleep(POLL_SECONDS)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locks(descriptor: int) -> bool:
+    """Whether the lock is free; it is taken then."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
@@ -90,11 +110,10 @@ def _remove_if_left(folder: Path) -> None:
     except OSError:
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # An empty one may be new, and not locked yet.
-        if folder.stat().st_uid == os.geteuid() and any(folder.iterdir()):
+        if _locks(descriptor) and folder.stat().st_uid == os.geteuid() and any(folder.iterdir()):
             shutil.rmtree(folder, ignore_errors=True)
-    except OSError:  # another run holds it, or has just removed it
+    except FileNotFoundError:  # another run has just removed it
         return
     finally:
         os.close(descriptor)

@@ -77,14 +77,17 @@ def boot(
     from dataclasses import asdict
 
     from ingot.console import Progress
+    from ingot.image import verdict
     from ingot.image.machine import boot as boot_disk
 
     _, selection = select_image(image, os_name, arch, local=True, stale=True)
     folder = selection.dir
-    disk = folder / "disk.raw"
+    disk = folder / verdict.DISK
     if not disk.exists():
         raise IngotError("the image is not built", place=str(disk), hint=f"run `make local-{image} OS={os_name}`")
     progress = Progress()
+    if verdict.read(folder, [verdict.DISK]) is None:
+        progress.note(f"this disk has not passed the suite; `make local-{image} OS={os_name}` builds one that has")
     facts: dict[str, Any] = {}
     with ExitStack() as stack:
         options: dict[str, Any] = {}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ingot import paths
+from ingot.errors import IngotError
 from ingot.image import packer
 from ingot.image.packer import packer_build, wait_for_killed
 
@@ -71,6 +72,15 @@ def test_the_next_build_waits_for_the_packer_of_a_killed_one_and_says_so(killed:
     wait_for_killed(killed / "out", note)
     assert (killed / "ended").exists()
     assert notes == ["waiting for Packer of a killed build to clean up"]
+
+
+def test_a_packer_that_does_not_end_is_an_error_that_says_where_it_runs(
+    killed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "HELD_SECONDS", 0)
+    with pytest.raises(IngotError, match="a program of a killed build is still running") as caught:
+        wait_for_killed(killed / "out", lambda _: None)
+    assert caught.value.place == str(killed / "out")
 
 
 def test_keys_of_a_killed_build_stay_while_its_packer_runs_and_go_with_the_next_run(killed: Path) -> None:

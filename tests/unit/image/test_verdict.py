@@ -20,6 +20,7 @@ from ingot.image.disk import Disk
 from ingot.image.verify import Result
 from ingot.lock import select
 from ingot.sources.fetch import Fetched
+from tests.commandline import ingot
 
 CATALOG = read_catalog()
 PASSED = Result(passed=49, failed=0, skipped=0, failures=[], skips=[], seconds=1.0)
@@ -169,6 +170,19 @@ def test_a_file_that_is_another_or_gone_has_no_verdict(
     assert verdict.read(machine.folder, build.FILES) is not None
     path.unlink()
     assert verdict.read(machine.folder, build.FILES) is None
+
+
+def test_a_disk_that_has_not_passed_is_booted_with_a_note(
+    local: Callable[..., dict[str, Any]], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingot.image.machine.boot", machine.boot)
+    words = ("boot", "parallelcluster-cpu", "--os", "debian13", "--json")
+    local()
+    passed = ingot(*words)
+    (machine.folder / "report.json").unlink()
+    other = ingot(*words)
+    note = "this disk has not passed the suite"
+    assert [(done.returncode, note in done.stderr) for done in (passed, other)] == [(0, False), (0, True)]
 
 
 def test_a_report_of_an_earlier_version_that_names_no_file_is_none(tmp_path: Path) -> None:

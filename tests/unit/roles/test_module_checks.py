@@ -74,7 +74,7 @@ def test_a_module_is_refused_with_the_reason_and_the_cure(
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build"),
         "ANSIBLE_NOCOLOR": "1",
     }
-    argv = [program, "--inventory", "localhost,", "-e", given, play]
+    argv: list[str | Path] = [program, "--inventory", "localhost,", "-e", given, play]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) == (refusal == ""), done.stdout + done.stderr
     assert refusal in done.stdout
