@@ -10,7 +10,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -132,8 +131,8 @@ def _context(selection: ContainerSelection, name: str, row: Container, date: int
 
     All files have the same `date`, whatever their time of checkout.
     """
-    with tempfile.TemporaryDirectory(prefix=".context-", dir=selection.dir) as folder:
-        context = Path(folder) / "context"
+    with paths.temporary() as folder:
+        context = folder / "context"
         if row.parent:
             shared = [f"{LEAF}/{DOCKERFILE}", f"{LEAF}/{DOCKERFILE}.dockerignore"]
             _copy(CONTAINERS, context, [*shared, *([f"{LEAF}/{PROGRAMS}"] if row.start else []), name])

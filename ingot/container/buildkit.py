@@ -8,13 +8,13 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from packaging.version import Version
 
 from ingot.errors import IngotError
+from ingot.paths import temporary
 from ingot.run import run
 from ingot.sources import pypi
 
@@ -77,6 +77,6 @@ def build(
     command: list[str | Path] = [client(), "build", "--progress=plain", "--file", context / dockerfile, "--tag", tag]
     command += [argument for name, value in arguments.items() for argument in ("--build-arg", f"{name}={value}")]
     # Outside the context, which is sent to Docker.
-    with tempfile.TemporaryDirectory(prefix=".secrets-", dir=log.parent) as folder:
+    with temporary() as folder:
         env = {**os.environ, "DOCKER_BUILDKIT": "1"}
-        run([*command, *_secrets(Path(folder)), *options, context], env=env, log=log, doing=f"building {tag}")
+        run([*command, *_secrets(folder), *options, context], env=env, log=log, doing=f"building {tag}")
