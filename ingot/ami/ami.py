@@ -85,7 +85,8 @@ class Ami:
         """The entry of a list."""
         row = {key: self.tag(key) for key in ("image", "os", "arch", "stack", "suite", "finished")}
         later = {"deprecation": self.shown.get("DeprecationTime"), "last_launched": self.shown.get("LastLaunchedTime")}
-        return {"id": self.id, "name": self.name, "region": self.region, "state": self.state, **row, **later}
+        facts = {"id": self.id, "name": self.name, "region": self.region, "state": self.state, "tested": self.tested}
+        return {**facts, **row, **later}
 
 
 def of(shown: Mapping[str, Any], region: str) -> Ami:

@@ -94,7 +94,7 @@ def require_tested(tested: bool, ami: str) -> None:
     """IngotError if no instance of the AMI has passed the suite."""
     if not tested:
         raise IngotError(
-            f"{ami} is untested: it has no tag ingot:suite with passed",
+            f"{ami} is untested: its tag ingot:suite does not say that it passed",
             hint="build it again with `make ami-IMAGE`, which runs the suite on an instance of the AMI",
         )
 

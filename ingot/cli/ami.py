@@ -48,7 +48,12 @@ def list_(
         )
         channels = ", ".join(name.partition(":")[0] for name in summary["channels"])
         table.add_row(
-            summary["id"], summary["region"], summary["name"], state, summary["suite"] or "–", channels or "–"
+            summary["id"],
+            summary["region"],
+            summary["name"],
+            state,
+            summary["suite"].partition(" on ")[0] if summary["tested"] else "–",
+            channels or "–",
         )
     out.print(table)
 

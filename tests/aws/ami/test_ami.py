@@ -34,6 +34,23 @@ def test_a_list_can_be_of_one_image_system_or_architecture(option: str, value: s
     assert [row["id"] for row in answer(ingot("ami", "list", f"--{option}", value, "--json"))] == [wanted]
 
 
+@pytest.mark.parametrize(
+    ("suite", "tested"),
+    [("passed 210 on {}", True), ("passed in EC2 Image Builder", True), ("passed 210 on ami-0", False), ("", False)],
+)
+def test_an_ami_is_tested_where_its_tag_names_it(suite: str, tested: bool) -> None:
+    made = ami(suite=suite)
+    (row,) = answer(ingot("ami", "list", "--json"))
+    assert (row["id"], row["tested"]) == (made, tested)
+    assert ("passed" in ingot("ami", "list").stdout) == tested
+
+
+def test_a_copy_of_a_tested_ami_is_tested() -> None:
+    answer(ingot("ami", "copy", ami(), "--to", OTHER, "--json"))
+    (row,) = answer(ingot("ami", "list", "--region", OTHER, "--json"))
+    assert row["tested"]
+
+
 def test_a_list_for_people_names_them() -> None:
     made = ami()
     hold(STABLE, made)
