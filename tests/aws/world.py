@@ -87,9 +87,16 @@ def second_disk(made: str, *, key: str = "", snapshot: str = "", region: str = R
     if key:
         backend(region).snapshots[snapshot].encrypted = True
         backend(region).snapshots[snapshot].kms_key_id = key
-    disks = [*entry.block_device_mappings, {"DeviceName": "/dev/sdb", "Ebs": {"SnapshotId": snapshot}}]
-    entry.__class__ = type("Ami", (type(entry),), {"block_device_mappings": disks})
+    with_disks(
+        made, [*entry.block_device_mappings, {"DeviceName": "/dev/sdb", "Ebs": {"SnapshotId": snapshot}}], region
+    )
     return snapshot
+
+
+def with_disks(made: str, disks: list[dict[str, Any]], region: str = REGION) -> None:
+    """Give an AMI these disks in the place of its one."""
+    entry = backend(region).amis[made]
+    entry.__class__ = type("Ami", (type(entry),), {"block_device_mappings": disks})
 
 
 def amis(region: str = REGION) -> set[str]:

@@ -6,7 +6,7 @@ import pytest
 from moto.kms.models import kms_backends
 
 from tests.aws.names import ACCOUNT, OTHER, REGION
-from tests.aws.world import ami, answer, calls, client, refusing, second_disk, snapshots
+from tests.aws.world import ami, answer, calls, client, refusing, second_disk, snapshots, with_disks
 from tests.commandline import ingot
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -47,7 +47,17 @@ def test_every_account_may_copy_every_snapshot() -> None:
     assert len(snapshots(made)) == 2
     for snapshot in snapshots(made):
         allowed = client("ec2").describe_snapshot_attribute(SnapshotId=snapshot, Attribute="createVolumePermission")
-        assert [permission["UserId"] for permission in allowed["CreateVolumePermissions"]] == accounts
+        assert sorted(permission["UserId"] for permission in allowed["CreateVolumePermissions"]) == accounts
+
+
+def test_an_ami_without_snapshots_asks_for_those_of_no_other() -> None:
+    """EC2 takes an empty list of snapshots for all that there are."""
+    made = ami()
+    ami(key=client("kms").create_key()["KeyMetadata"]["Arn"])
+    with_disks(made, [])
+    with calls() as noted:
+        assert ingot("ami", "share", made, "--account", "111122223333").returncode == 0
+    assert {"DescribeSnapshots", "CreateGrant", "ModifySnapshotAttribute"}.isdisjoint(noted.names())
 
 
 def test_an_encrypted_ami_is_shared_with_its_key_and_a_second_time_with_no_second_grant() -> None:
