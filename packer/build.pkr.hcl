@@ -71,8 +71,9 @@ build {
     extra_arguments = [
       "--extra-vars", jsonencode(local.on_instance),
       "--extra-vars", jsonencode({
-        ingot_roles = ["sysprep"]
-        ingot_lock  = local.lock_path
+        ingot_roles     = ["sysprep"]
+        ingot_lock      = local.lock_path
+        sysprep_cleanup = try(local.base_image.cleanup, "")
       }),
     ]
   }

@@ -95,7 +95,9 @@ def _with_brought(system: OperatingSystem, components: Mapping[str, Component]) 
     for name, image in system.base_images.items():
         platform = components.get(name)
         own = image.brings if "brings" in image.model_fields_set or platform is None else platform.brings
-        images[name] = image.model_copy(update={"brings": {"base": Brought(), "kernel": Brought(), **own}})
+        cleanup = image.cleanup or (platform.cleanup if platform else "")
+        brings = {"base": Brought(), "kernel": Brought(), **own}
+        images[name] = image.model_copy(update={"brings": brings, "cleanup": cleanup})
     return system.model_copy(update={"base_images": images})
 
 

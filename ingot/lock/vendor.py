@@ -60,7 +60,9 @@ def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: 
                 part: brought if brought.version else brought.model_copy(update={"version": known.get(part, "")})
                 for part, brought in base.brings.items()
             }
-            results[image] = BaseImage(owner=base.owner, name=name, ssm=ssm, brings=brings, fails=base.fails)
+            results[image] = BaseImage(
+                owner=base.owner, name=name, ssm=ssm, brings=brings, fails=base.fails, cleanup=base.cleanup
+            )
     return results
 
 

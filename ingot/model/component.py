@@ -135,13 +135,15 @@ class Brought(Strict):
 class Component(Strict):
     """A component file: its offers, its rules, and why it is left out on some systems.
 
-    `brings` are the components that the base images of the platform of this name already have.
+    `brings` are the components that the base images of the platform of this name already have, and `cleanup` is the
+    program that these images have to prepare a machine for an AMI.
     """
 
     component: str
     summary: Annotated[str, UNLOCKED]
     hold: bool = False
     brings: dict[str, Brought] = {}
+    cleanup: str = ""
     offers: list[Offer]
     rules: list[Rule] = []
     left_out: dict[str, str] = {}

@@ -27,7 +27,7 @@ class BaseImage(Strict):
     name of a component for its version; a lock has them replaced. `brings` are the components that it already has and
     that are left alone: their roles do not run on it. The default is `brings` of the component of the platform's name;
     every base image brings `base` and `kernel`. `fails` are the units that fail on it outside a cluster, each with the
-    reason.
+    reason. `cleanup` is its program that prepares a machine for an AMI; the default is that of the same component.
     """
 
     owner: str = ""
@@ -35,6 +35,7 @@ class BaseImage(Strict):
     ssm: str = ""
     brings: dict[str, Brought] = {}
     fails: dict[str, str] = {}
+    cleanup: str = ""
 
     @property
     def named(self) -> set[str]:

@@ -73,5 +73,5 @@ def test_on_an_instance_the_roles_are_those_that_the_base_image_does_not_bring(
     asked = "jsonencode(local.without)"
     done = subprocess.run(words, cwd=ROOT, env=env, input=asked, capture_output=True, text=True, check=True)
     lock, row = load(path_of(Target(CATALOG.newest_stack, system, "x86_64"))), CATALOG.images[image]
-    assert json.loads(done.stdout) == [*lock.base_images[lock.base_image(image, row)].brings, "sysprep"]
+    assert set(json.loads(done.stdout)) == {*lock.base_images[lock.base_image(image, row)].brings, "sysprep"}
     assert ("slurm" in json.loads(done.stdout)) == (image == "parallelcluster")

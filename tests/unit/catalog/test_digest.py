@@ -24,7 +24,7 @@ DECISIVE = {
     "AptOffer": {"version_of", "packages", "follow"},
     "Base": {"suite", "components", "packages"},
     "Brought": {"version", "note"},
-    "Component": {"component", "hold", "brings", "offers", "rules", "left_out", "parts_left_out"},
+    "Component": {"component", "hold", "brings", "cleanup", "offers", "rules", "left_out", "parts_left_out"},
     "DownloadOffer": {"url", "signature", "key"},
     "Key": {"url", "fingerprint"},
     "Offer": {
@@ -46,7 +46,7 @@ DECISIVE = {
     "Repositories": {"keys", "repositories"},
     "RepositoryOffer": {"name", "packages"},
     "Rule": {"id", "when", "facts", "where", "requires", "refuses", "needs", "forbidden", "severity", "reason"},
-    "SourcedBaseImage": {"owner", "name", "ssm", "brings", "fails"},
+    "SourcedBaseImage": {"owner", "name", "ssm", "brings", "fails", "cleanup"},
     "SourcedContainerImage": {"image"},
     "Stack": {"stack", "pins", "accept"},
     "VendorRepository": {"kind", "key", "url", "urls", "arch", "suite", "components"},
