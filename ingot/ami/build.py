@@ -32,7 +32,7 @@ from ingot.image.packer import PackerError, target_variables, wait_for_killed
 from ingot.image.setup import ensure_packer
 from ingot.lock import file as locks
 from ingot.lock import select
-from ingot.lock.diff import notes, state
+from ingot.lock.diff import notes, of_image
 from ingot.model.target import ImageSelection
 from ingot.sources import ec2
 from ingot.sources.aws import everywhere, regions
@@ -227,12 +227,13 @@ def _explained(error: PackerError, suite: Path, log: Path) -> IngotError:
 
 
 def _release_notes(selection: ImageSelection, catalog: Catalog) -> None:
-    """Write the changes since the previous stack, if it has a lock of this system."""
-    target = selection.target
+    """Write the changes of the image since the previous stack, if it has a lock of this system."""
+    target, image = selection.target, catalog.image(selection.name)
     before = [
         path
         for stack in sorted(catalog.stacks)
         if stack < target.stack and (path := locks.path_of(replace(target, stack=stack))).exists()
     ]
-    text = notes(state(before[-1]), state(selection.lock_path)) if before else f"# {target}\n"
+    states = [of_image(locks.load(path), selection.name, image) for path in (*before[-1:], selection.lock_path)]
+    text = notes(*states) if before else f"# {target}\n"
     paths.write_text(folder_of(selection) / verdict.NOTES, text)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ingot.errors import IngotError
+from ingot.model.image import Image
+from ingot.model.lock import Lock
 from ingot.yamlfile import read
 
 
@@ -41,6 +43,20 @@ def state(path: Path) -> State:
     packages = _versions(data.get("packages", {})) | _versions(data.get("wheels", {}))
     title = f"{declared['stack']} {declared['os']}-{declared['arch']}"
     return State(title, components, packages, declared.get("left_out", {}))
+
+
+def of_image(lock: Lock, name: str, image: Image) -> State:
+    """The state of an AMI of `image`: its part of the lock, and what its base image brings, marked as brought."""
+    part, base = lock.of(image.parts), lock.base_image(name, image)
+    brings = lock.base_images[base].brings if base else {}
+    components = {
+        component: f"{brings[component].version or 'its own'} (base image)" if component in brings else entry.version
+        for component, entry in part.components.items()
+    }
+    packages = {package: entry.version for package, entry in part.packages.items()}
+    wheels = {wheel: entry.version for wheel, entry in part.wheels.items()}
+    title = f"{lock.stack} {lock.key}"
+    return State(title, components, packages | wheels, part.left_out)
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:

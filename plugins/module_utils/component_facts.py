@@ -191,6 +191,25 @@ def _nvidia_driver(root: str | Path, built: list[dict[str, Any]]) -> str | None:
     )
 
 
+def nvidia_trees(root: str | Path = "/") -> dict[str, str]:
+    """The drivers of an EKS image, one of which its first boot with a GPU installs: tree -> version.
+
+    https://github.com/awslabs/amazon-eks-ami/pull/2819; what is installed is then in the tree `current`.
+    """
+    trees = _files(root, "opt/nvidia/*/.version")
+    return {path.parent.name: path.read_text().strip() for path in trees if path.is_file()}
+
+
+def _gdrcopy(root: str | Path, built: list[dict[str, Any]]) -> str | None:
+    """The version that its role has noted, else that of its module: the newest kernel's, or that of an EKS image's
+    trees."""
+    noted = _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/gdrcopy/ingot-version")
+    in_trees = [_modinfo(path) for path in _files(root, "opt/nvidia/*/flavors/*/lib/modules/*/extra/gdrdrv.ko*")]
+    versions = [module["version"] for module in built if Path(module["file"]).name.startswith("gdrdrv.")]
+    versions += [info.get("version") for info in in_trees]
+    return noted or max((version for version in versions if version), key=order, default=None)
+
+
 def _cuda(root: str | Path, packages: dict[str, str]) -> str | None:
     # NVIDIA's own toolkit has its version in its package name or in a file; its parts, Debian's package and the wheels
     # have versions of their own.
@@ -297,7 +316,7 @@ def _observe(root: str | Path, packages: dict[str, str], built: list[dict[str, A
         "dcgm": _package(packages, "datacenter-gpu-manager-4-core", "datacenter-gpu-manager"),
         "cuda": _cuda(root, packages),
         "nccl": _nccl(root, packages),
-        "gdrcopy": _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/gdrcopy/ingot-version"),
+        "gdrcopy": _gdrcopy(root, built),
         "nccl_tests": _in_text(root, r"^(\d+(?:\.\d+)*)$", "opt/nccl-tests/version"),
         "efa": efa_installer(root) or libfabric(root, packages),
         "aws_ofi_nccl": _aws_ofi_nccl(root),
@@ -325,6 +344,7 @@ def _details(root: str | Path, packages: dict[str, str], built: list[dict[str, A
         "open_mpi": open_mpi(root, packages),
         "kernel_releases": releases(root),
         "modules": built,
+        "nvidia_trees": nvidia_trees(root),
     }
 
 

@@ -45,7 +45,9 @@ observed:
   type: dict
   sample: {kernel: 6.12.117, nvidia_driver: 535.274.02, neuron: null}
 details:
-  description: The EFA installer's version, libfabric, Open MPI, kernel releases, and modules with their vermagic.
+  description: >-
+    The EFA installer's version, libfabric, Open MPI, kernel releases, modules with their vermagic, and the drivers of
+    which an EKS image chooses one at its first boot.
   returned: always
   type: dict
 packages:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from ingot.model.component import Brought
 from ingot.model.lock import Lock
 
 FOLDER = "/usr/share/ingot"
@@ -36,6 +37,17 @@ def test_it_declares_what_the_lock_declares(manifest: dict[str, Any], lock: Lock
 def test_it_observed_what_it_declares(manifest: dict[str, Any]) -> None:
     declared = {name: entry["version"] for name, entry in manifest["declared"]["components"].items()}
     assert {name: manifest["observed"][name] for name in declared} == declared
+
+
+def test_it_tells_apart_what_the_base_image_brings(manifest: dict[str, Any], brought: dict[str, Brought]) -> None:
+    told = manifest["brought"]
+    assert {name: (part["version"], part["note"]) for name, part in told.items()} == {
+        name: (part.version, part.note) for name, part in brought.items()
+    }
+    assert not told.keys() & manifest["declared"]["components"].keys()
+    # Known before, or seen: a version may be a part of the other.
+    found = {name: part for name, part in told.items() if part["version"] and part["observed"]}
+    assert [name for name, part in found.items() if not f"{part['observed']}.".startswith(f"{part['version']}.")] == []
 
 
 def test_it_lists_the_packages_that_are_there(manifest: dict[str, Any], installed: dict[str, Any]) -> None:

@@ -3,7 +3,13 @@
 import json
 from typing import Any
 
+from ingot.catalog.read import read_catalog
+from ingot.lock.diff import notes, of_image
+from ingot.lock.file import load, path_of
+from ingot.model.target import Target
 from tests.commandline import ingot
+
+CATALOG = read_catalog()
 
 
 def planned(image: str, os_name: str, *words: str) -> dict[str, Any]:
@@ -44,3 +50,14 @@ def test_an_image_that_is_also_made_on_this_machine_keeps_the_locks_versions() -
     plan = planned("ec2-cpu", "debian12")
     assert plan["components"]["kernel"]["source"] == "debian"
     assert set(plan["brought"]) == {"base", "kernel"}
+
+
+def test_release_notes_of_an_ami_have_the_base_images_versions_marked() -> None:
+    name = "parallelcluster"
+    old, new = (load(path_of(Target(stack, "ubuntu2404", "x86_64"))) for stack in ("2025.11", "2026.11"))
+    text = notes(*(of_image(lock, name, CATALOG.images[name]) for lock in (old, new)))
+    assert "| nvidia_driver | 570.172.08 (base image) | 595.112.07 (base image) |" in text
+    assert "| efa | 1.43.2 (base image) | 1.51.0 (base image) |" in text
+    assert f"| nccl | {old.components['nccl'].version} | {new.components['nccl'].version} |" in text
+    # No role of the image, so no line.
+    assert "| neuron |" not in text

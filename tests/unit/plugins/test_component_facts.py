@@ -68,6 +68,26 @@ def test_gdrcopys_role_has_noted_its_version(tmp_path: Path) -> None:
     assert facts.observe(tmp_path)["gdrcopy"] == "2.6"
 
 
+def test_a_gdrcopy_that_the_base_image_brings_is_its_module(tmp_path: Path) -> None:
+    put(tmp_path, f"lib/modules/{RELEASE}/updates/dkms/gdrdrv.ko", module("2.6"))
+    assert facts.observe(tmp_path)["gdrcopy"] == "2.6"
+
+
+def test_of_an_eks_image_both_drivers_are_told_and_none_is_installed_before_a_gpu_chooses(tmp_path: Path) -> None:
+    """https://github.com/awslabs/amazon-eks-ami/pull/2819: the first boot with a GPU takes one tree of the two."""
+    for tree, version in (("lts", "580.159.03"), ("pb", "595.91.07")):
+        put(tmp_path, f"opt/nvidia/{tree}/.version", f"{version}\n")
+        built = f"opt/nvidia/{tree}/flavors/open/lib/modules/{RELEASE}/extra"
+        put(tmp_path, f"{built}/nvidia.ko", module(version))
+        put(tmp_path, f"{built}/gdrdrv.ko", module("2.5.2"))
+    seen = facts.observe(tmp_path)
+    assert (seen["nvidia_driver"], seen["gdrcopy"]) == (None, "2.5.2")
+    assert facts.details(tmp_path)["nvidia_trees"] == {"lts": "580.159.03", "pb": "595.91.07"}
+    # As `cp` of the first boot leaves it.
+    put(tmp_path, f"lib/modules/{RELEASE}/extra/nvidia.ko", module("580.159.03"))
+    assert facts.observe(tmp_path)["nvidia_driver"] == "580.159.03"
+
+
 @pytest.mark.parametrize("name", ["nvidia-fabricmanager", "nvidia-fabricmanager-580", "nvidia-fabric-manager"])
 def test_packages_of_the_driver_are_found_under_every_name_that_they_had(tmp_path: Path, name: str) -> None:
     install(tmp_path, {name: "580.126.20-1", "nvidia-imex-580": "580.126.20-1", "nvidia-fabricmanager-dev-580": "1-1"})

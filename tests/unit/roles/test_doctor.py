@@ -319,3 +319,32 @@ def test_what_cannot_be_compared_is_named(
 def test_one_node_has_nothing_to_differ_from(doctor: ModuleType, capsys: Any, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(document("a")))
     assert said(doctor, capsys, "--compare", str(tmp_path / "a.json"))[0] == 2
+
+
+def test_what_the_base_image_brings_is_told_apart_and_compared_with_its_own_release(
+    doctor: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ParallelCluster's driver is another one than the stack's, which is no fault of the machine."""
+    brought = {"nvidia_driver": {"version": "595.112.07"}, "kernel": {"version": "6.12"}, "slurm": {}}
+    Path(doctor.LOCK).write_text(json.dumps({**LOCK, "components": {}, "brought": brought}))
+    seen = {"nvidia_driver": "595.112.07", "kernel": "6.12.94", "slurm": "25.11.8", "efa": "1.51.0"}
+    details: dict[str, Any] = {"modules": [], "kernel_releases": [], "nvidia_trees": {"pb": "595.91.07"}}
+    details |= dict.fromkeys(["efa_installer", "libfabric", "open_mpi"])
+    monkeypatch.setattr(doctor.component_facts, "everything", lambda _: (seen, details, {}))
+    status, out, _ = said(doctor, capsys)
+    assert status == 0, out
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if line.strip()}
+    assert rows["nvidia_driver"] == "595.112.07 595.112.07 of the base image"
+    assert rows["kernel"] == "6.12 6.12.94 of the base image"
+    assert rows["slurm"] == "- 25.11.8 of the base image"
+    assert rows["efa"] == "- 1.51.0 not in the lock"
+    assert "driver tree pb" in out
+    seen["nvidia_driver"], seen["kernel"] = "595.71.05", "6.18.3"
+    status, out, _ = said(doctor, capsys, "--json")
+    assert status == 1
+    assert json.loads(out)["faults"] == [
+        "nvidia_driver is 595.71.05, the base image's is 595.112.07", "kernel is 6.18.3, the base image's is 6.12",
+    ]  # fmt: skip
+    # A driver that the first boot installs is not there before.
+    del seen["nvidia_driver"], seen["kernel"]
+    assert said(doctor, capsys)[0] == 0
