@@ -19,6 +19,7 @@ from ingot import paths
 from ingot.ami import ami as amis
 from ingot.ami import uefi
 from ingot.ami.capacity import Options, attempts, first_that_runs
+from ingot.ami.failures import explained
 from ingot.ami.gc import delete_ami
 from ingot.ami.promote import publish
 from ingot.ami.tags import finish, tags_of
@@ -57,6 +58,7 @@ def build(selection: ImageSelection, options: Options, catalog: Catalog, progres
     # Only components built on the base image; those that it brings need not be resolved.
     built, target = selection.on_base, selection.target
     select.require_complete(selection, built.lock)
+    require_session(built, options, catalog)
     if options.signing:
         options.signing.check()
     (region,) = regions([options.region] if options.region else [], "build")
@@ -126,7 +128,7 @@ def _build(
             way = first_that_runs(ways, "amazon-ebs.image", variables, options, progress, log)
         except PackerError as error:
             cause = follower.converge.explained(log)
-            raise cause or _explained(error, folder / "suite-image.json", log) from None
+            raise cause or _explained(error, folder / "suite-image.json", options.region, log) from None
     ami = _built_ami(folder / "packer.json")
     try:
         if options.signing:
@@ -146,7 +148,7 @@ def _build(
         except IngotError as failure:
             progress.note(f"cannot delete {ami}, `ingot ami sweep` will: {failure.message}")
         if isinstance(error, PackerError):
-            raise _explained(error, folder / "suite-check.json", log) from None
+            raise _explained(error, folder / "suite-check.json", options.region, log) from None
         raise
     with progress.phase("publish"):
         channel = publish(options.region, ami)
@@ -179,6 +181,23 @@ def require_base(selection: ImageSelection) -> None:
             f"no base image of {selection.image.platform} for {lock.os}",
             place=f"operating_systems/{lock.os}.yml: base_images",
             hint=f"platforms with a base image: {', '.join(lock.base_images) or 'none'}",
+        )
+
+
+def require_session(selection: ImageSelection, options: Options, catalog: Catalog) -> None:
+    """IngotError if a role would end the session that Packer works in.
+
+    Ubuntu's base images have the agent as a snap, which the agent's role removes:
+    https://documentation.ubuntu.com/aws/aws-how-to/instances/install-aws-ssm-agent/
+    """
+    target = selection.target
+    snap = catalog.operating_systems[target.os].distribution == "Ubuntu" and "ssm_agent" in selection.image.roles
+    if options.instance_profile and snap:
+        raise IngotError(
+            f"{selection.name} replaces the agent of {target.os}'s base image, which carries the session of Session "
+            "Manager",
+            place="--instance-profile",
+            hint="leave it out, and build in a subnet with public addresses",
         )
 
 
@@ -215,15 +234,15 @@ def _remove(ami: str, region: str) -> None:
     everywhere(regions([region], "build"), "build", lambda home: delete_ami(home, amis.find(home, ami)))
 
 
-def _explained(error: PackerError, suite: Path, log: Path) -> IngotError:
-    """The error of the suite if it failed, else Packer's."""
+def _explained(error: PackerError, suite: Path, region: str, log: Path) -> IngotError:
+    """The error of the suite if it failed, else what was behind Packer's."""
     if suite.exists() and suite.stat().st_size:
         result = json.loads(suite.read_text())
         if result["failed"]:
             lines = "\n  ".join(f"{test}: {message}" for test, message in result["failures"][:15])
             where = "on the instance" if suite.name == "suite-image.json" else "on the finished AMI, which is deleted"
             return IngotError(f"{result['failed']} tests fail {where}\n  {lines}", hint=f"full log: {log}")
-    return error
+    return explained(error, region)
 
 
 def _release_notes(selection: ImageSelection, catalog: Catalog) -> None:

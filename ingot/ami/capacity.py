@@ -9,7 +9,7 @@ from pathlib import Path
 from ingot.ami import uefi
 from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
-from ingot.errors import UsageError
+from ingot.errors import IngotError
 from ingot.image.packer import PackerError, packer_build
 from ingot.model.target import ImageSelection
 
@@ -75,15 +75,22 @@ def attempts(selection: ImageSelection, options: Options, catalog: Catalog) -> I
 def first_that_runs(
     ways: list[Attempt], source: str, variables: Mapping[str, str], options: Options, progress: Progress, log: Path
 ) -> Attempt:
-    """Run Packer with the first way that has capacity; returns it."""
+    """Run Packer with the first way that has capacity; returns it. IngotError with all reasons if none has."""
+    reasons: list[str] = []
     for number, way in enumerate(ways):
         try:
             packer_build(source, {**variables, **way.variables}, log=log, options=options.packer_options)
         except PackerError as error:
             shortage = NO_CAPACITY.search(error.said)
-            if not shortage or number + 1 == len(ways):
+            if not shortage:
                 raise
-            progress.note(f"{way}: {shortage[0].rstrip(': ')}; trying {ways[number + 1]}")
+            reasons.append(f"{way}: {shortage[0].rstrip(': ')}")
+            if number + 1 < len(ways):
+                progress.note(f"{reasons[-1]}; trying {ways[number + 1]}")
         else:
             return way
-    raise UsageError("no instance type to build on", hint="add --instance-type")
+    raise IngotError(
+        "no instance to build on\n  " + "\n  ".join(reasons),
+        place=options.region,
+        hint=f"run it again later, or add --instance-type, or --subnet for another zone; full log: {log}",
+    )

@@ -87,7 +87,97 @@ COPY = (
     Allow(("kms:CreateGrant",), (KEY,), {"Bool": {"kms:GrantIsForAWSResource": "true"}}, calls=False),
 )
 
+
+def _own(*kinds: str) -> tuple[str, ...]:
+    """The ARNs of all resources of these kinds in the account."""
+    return tuple(f"{OWN_EC2}{kind}/*" for kind in kinds)
+
+
+# What Packer and Ingot call, as a test records it, and what they call on a failure, with a key for modules, or with an
+# instance profile: https://developer.hashicorp.com/packer/integrations/hashicorp/amazon#iam-task-or-instance-role
+BUILD = (
+    FIND,
+    Allow(("ssm:GetParameter",), ("arn:aws:ssm:*::parameter/aws/service/*",)),
+    Allow(
+        (
+            "ec2:DescribeInstances",
+            "ec2:DescribeInstanceTypeOfferings",
+            "ec2:DescribeRegions",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeVolumes",
+            "ec2:DescribeVpcs",
+        )
+    ),
+    Allow(("ec2:DescribeInstanceStatus", "ec2:DescribeSpotPriceHistory", "ec2:DescribeTags"), calls=False),
+    Allow(
+        ("ec2:RunInstances", "ec2:CreateFleet"),
+        (
+            IMAGE,
+            SNAPSHOT,
+            *_own("fleet", "instance", "key-pair", "launch-template"),
+            *_own("network-interface", "security-group", "subnet", "volume"),
+        ),
+    ),
+    Allow(("ec2:CreateKeyPair", "ec2:CreateLaunchTemplate"), _own("key-pair", "launch-template")),
+    Allow(("ec2:CreateSecurityGroup",), _own("security-group", "vpc")),
+    Allow(
+        ("ec2:CreateTags",),
+        (IMAGE, SNAPSHOT, f"{OWN_EC2}*/*"),
+        {
+            "StringEquals": {
+                "ec2:CreateAction": [
+                    "CreateFleet",
+                    "CreateImage",
+                    "CreateKeyPair",
+                    "CreateLaunchTemplate",
+                    "CreateSecurityGroup",
+                    "RegisterImage",
+                    "RunInstances",
+                ]
+            }
+        },
+        calls=False,
+    ),
+    Allow(
+        (
+            "ec2:AuthorizeSecurityGroupIngress",
+            "ec2:DeleteKeyPair",
+            "ec2:DeleteLaunchTemplate",
+            "ec2:DeleteSecurityGroup",
+            "ec2:StopInstances",
+            "ec2:TerminateInstances",
+        ),
+        _own("instance", "key-pair", "launch-template", "security-group"),
+        LEFT,
+    ),
+    Allow(("ec2:CreateImage",), (IMAGE, SNAPSHOT, *_own("instance"))),
+    Allow(
+        ("ec2:CreateTags", "ec2:EnableImageDeprecation", "ec2:ModifyImageAttribute"),
+        (IMAGE, SNAPSHOT),
+        LEFT,
+    ),
+    Allow(("ec2:DeregisterImage", "ec2:DeleteSnapshot"), (IMAGE, SNAPSHOT), LEFT, calls=False),
+    Allow(("ec2:DescribeSnapshots",), calls=False),
+    Allow(("ec2:RegisterImage",), (IMAGE, SNAPSHOT), calls=False),
+    Allow(("iam:GetInstanceProfile",), ("arn:aws:iam::*:instance-profile/*",), calls=False),
+    Allow(
+        ("iam:PassRole",),
+        ("arn:aws:iam::*:role/*",),
+        {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
+        calls=False,
+    ),
+    Allow(
+        ("ssm:StartSession", "ssm:TerminateSession"),
+        ("arn:aws:ssm:*:*:session/*", "arn:aws:ssm:*:*:document/AWS-StartPortForwardingSession", *_own("instance")),
+        calls=False,
+    ),
+    HELD,
+    WRITE,
+)
+
 COMMANDS: dict[str, tuple[Allow, ...]] = {
+    "build": BUILD,
     "list": (FIND, HELD_ALL),
     "show": (FIND, HELD, SHARED_WITH, *REFERENCES),
     "diff": (FIND, HELD),
@@ -132,9 +222,7 @@ COMMANDS: dict[str, tuple[Allow, ...]] = {
                 "ec2:DeleteKeyPair",
                 "ec2:DeleteSecurityGroup",
             ),
-            tuple(
-                f"{OWN_EC2}{kind}/*" for kind in ("instance", "volume", "launch-template", "key-pair", "security-group")
-            ),
+            _own("instance", "volume", "launch-template", "key-pair", "security-group"),
             LEFT,
         ),
         Allow(("ec2:DeregisterImage", "ec2:DeleteSnapshot"), (IMAGE, SNAPSHOT), LEFT),

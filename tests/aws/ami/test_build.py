@@ -161,10 +161,18 @@ def test_what_is_no_lack_of_capacity_is_not_tried_otherwise(build: Callable[[Pac
     assert len(packer.asked) == 1
 
 
-def test_no_capacity_anywhere_is_an_error_and_nothing_is_left(build: Callable[[Packer], dict[str, Any]]) -> None:
-    with pytest.raises(IngotError, match="Packer failed"):
+def test_no_capacity_anywhere_is_one_error_with_every_reason_and_nothing_is_left(
+    build: Callable[[Packer], dict[str, Any]],
+) -> None:
+    types = read_catalog().builders.instance_types["x86_64"]
+    with pytest.raises(IngotError, match="no instance to build on") as refused:
         build(Played(PASSED, lacking=99))
-    assert amis() == set()
+    lines = refused.value.message.splitlines()[1:]
+    assert lines == [
+        f"  {way}: InsufficientInstanceCapacity"
+        for way in (f"spot: {', '.join(types)}", *(f"on demand: {name}" for name in types))
+    ]
+    assert (refused.value.place, amis()) == (REGION, set())
 
 
 def test_an_ami_that_fails_the_suite_is_named_with_the_test_and_removed(
@@ -250,3 +258,14 @@ def test_without_any_region_the_build_says_so_before_anything_is_made(
     with pytest.raises(UsageError, match="no region is set"):
         build(packer, region="")
     assert packer.asked == []
+
+
+def test_a_session_that_a_role_would_end_is_refused_before_anything_is_asked(
+    aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(select, "require_complete", lambda *_: None)
+    catalog = read_catalog()
+    selection = select.image(catalog, catalog.target("2026.11", "ubuntu2404", "x86_64"), "ec2-cpu")
+    with calls() as noted, pytest.raises(IngotError, match="carries the session of Session Manager"):
+        ami_build.build(selection, Options(REGION, instance_profile="ingot"), catalog, Progress(quiet=True))
+    assert noted.actions() == set()

@@ -125,7 +125,8 @@ RUNS: dict[str, Callable[[Recorder], None]] = {
 }
 
 
-@pytest.mark.parametrize("command", ami_policy.COMMANDS)
+# What a build calls is recorded where one runs: tests/rigs/test_ami.py.
+@pytest.mark.parametrize("command", sorted(set(ami_policy.COMMANDS) - {"build"}))
 def test_a_policy_allows_exactly_what_its_command_calls(command: str) -> None:
     run = Recorder()
     RUNS[command](run)
