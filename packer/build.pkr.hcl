@@ -14,6 +14,13 @@ build {
     skip_create_ami = true
   }
 
+  # Before roles, and before the suite on the finished AMI.
+  provisioner "shell" {
+    only            = ["amazon-ebs.image", "amazon-ebs.check"]
+    script          = "${local.root}/packer/ready.sh"
+    execute_command = "sudo -n env LIMIT=${var.ready_seconds} sh {{ .Path }}"
+  }
+
   provisioner "ansible" {
     except        = ["amazon-ebs.check"]
     command       = local.ansible_playbook

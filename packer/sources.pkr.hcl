@@ -37,6 +37,7 @@ source "amazon-ebs" "image" {
   subnet_id           = var.subnet
 
   ssh_username            = coalesce(var.user, local.lock.system.login)
+  ssh_timeout             = "${var.login_seconds}s"
   temporary_key_pair_type = "ed25519"
   iam_instance_profile    = var.instance_profile
   ssh_interface           = var.instance_profile != "" ? "session_manager" : "public_ip"

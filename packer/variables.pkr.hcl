@@ -168,6 +168,18 @@ variable "user" {
   default     = ""
 }
 
+variable "login_seconds" {
+  type        = number
+  description = "AMI: how long an instance may take until it answers by ssh."
+  default     = 600
+}
+
+variable "ready_seconds" {
+  type        = number
+  description = "AMI: how long cloud-init may take after that, and how long something else may hold apt's lock."
+  default     = 600
+}
+
 variable "instance_type" {
   type        = string
   description = "AMI: the instance type to build on, no GPU is needed; empty takes the first of catalog/builders.yml."
