@@ -43,8 +43,14 @@ class Cloud:
 
     def calls(self, action: str) -> list[dict[str, Any]]:
         """What each call of an action has asked, since the last `forget`."""
-        lines = (self.folder / "calls.jsonl").read_text().splitlines()
-        return [row["asked"] for row in map(json.loads, lines) if row["action"] == action]
+        return self.all_calls().get(action, [])
+
+    def all_calls(self) -> dict[str, list[dict[str, Any]]]:
+        """What each call has asked, since the last `forget`, by its action."""
+        calls: dict[str, list[dict[str, Any]]] = {}
+        for row in map(json.loads, (self.folder / "calls.jsonl").read_text().splitlines()):
+            calls.setdefault(row["action"], []).append(row["asked"])
+        return calls
 
     def forget(self) -> None:
         """Begin a test."""

@@ -1,7 +1,7 @@
-"""A rig that stands in for EC2: moto's emulator, and behind every instance that it launches a container with sshd.
+"""A rig that stands in for EC2: moto's emulator, and behind every instance that it launches a machine that boots.
 
 The base images of the catalog's systems are there, by their owners and names and by their SSM parameters; an image that
-is made of an instance is its container, committed. What builds an AMI runs unchanged against it:
+is made of an instance is its disk, and other machines start from it. What builds an AMI runs unchanged against it:
 
     make ec2-rig                                          # prints what to export, until Ctrl-C
     make ami-ec2-cpu OS=debian12 REGION=us-east-1
@@ -11,8 +11,8 @@ With a system's name it serves that system's vendors as well, simulated, and say
     make ec2-rig SIMULATED=ubuntu2404
     make ami REGION=us-east-1
 
-Simulated: EC2's answers, and machines by containers (no kernel of their own, no init). Real: Packer, ssh, Ansible, the
-roles, the suite.
+Simulated: EC2's answers, and machines by containers (`machines.py` says how far). Real: Packer, ssh, Ansible, roles,
+the suite.
 """
 
 import argparse
@@ -40,9 +40,11 @@ from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.types import EC2_ARCH
+from tests.rigs import machines, refusals
 from tests.rigs.emulator import mended, publish_parameter
+from tests.rigs.machines import FAULTS, Fault, ami_image, installed, root_device
 from tests.rigs.own_stack import NAME, commit_image, serving_all
-from tests.rigs.systems import SYSTEMS, docker, image, made
+from tests.rigs.systems import docker
 
 REGION = "us-east-1"
 # The account of the user, as moto has it, and one of Amazon's that images are of.
@@ -50,79 +52,42 @@ ACCOUNT = "123456789012"
 AMAZON = "137112412989"
 # What an instance of the user's is committed as.
 MADE = "ingot/rig-ec2-ami"
-# CreateFleet answers well where it launches nothing, and lists why:
-# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateFleet.html
-NO_FLEET = """<CreateFleetResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
-<requestId>rig</requestId><fleetId>fleet-00000000-0000-0000-0000-000000000000</fleetId><errorSet><item>
-<errorCode>{code}</errorCode><errorMessage>{message}</errorMessage><lifecycle>spot</lifecycle>
-</item></errorSet><fleetInstanceSet/></CreateFleetResponse>"""
-# What EC2 says of a code, as https://github.com/hashicorp/packer/issues/8740 and
-# https://github.com/NixOS/nixops-aws/issues/41 have it.
-MESSAGES = {
-    "InsufficientInstanceCapacity": "There is no Spot capacity available that matches your request.",
-    "MaxSpotInstanceCountExceeded": "Max spot instance count exceeded",
-}
-# What an image of EC2 has: a clock, cloud-init, an initramfs, a user who may do everything, and sshd.
-LOGIN = """export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -qq --yes --no-install-recommends chrony cloud-init {initramfs} iproute2 openssh-server procps \\
-  sudo systemd systemd-resolved zstd >/dev/null
-apt-get clean
-rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*
-useradd --create-home --shell /bin/bash {user}
-echo '{user} ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/90-cloud-init-users
-"""
-# What cloud-init does at the first boot.
-BOOT = """mkdir -p /run/sshd
-ssh-keygen -A >/dev/null
-install -d -m 0700 -o {user} -g {user} /home/{user}/.ssh
-cat > /home/{user}/.ssh/authorized_keys
-chown {user}: /home/{user}/.ssh/authorized_keys
-rm -f /run/nologin
-/usr/sbin/sshd
-"""
 
 
 @dataclass
 class Rig:
     """What the rig knows beside moto: the system of each AMI, the image of those that bring components, which of them
-    it has made itself, the container and the address of each instance, what it writes calls to, where tests say which
-    calls it refuses, and what it writes to how long it took to answer.
+    it has made itself, the address of each instance, what it writes calls to, where tests say which calls it refuses,
+    what it writes to how long it took to answer, and what is wrong with the machine that starts next.
     """
 
     calls: Path
     faults: Path
     seconds: Path
-    logins: dict[str, str]
     systems: dict[str, str] = field(default_factory=dict)
     bringing: dict[str, str] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
-    containers: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
+    fault: Fault = FAULTS["Fine"]
 
     def launch(self, instance: Any) -> None:
-        """Start the container of an instance, and let the instance's key in."""
+        """Start the machine of an instance, with all that EC2 tells it."""
         ami = instance.image_id
-        user = self.logins[self.systems[ami]]
-        started = f"{MADE}:{ami}" if ami in self.made else self.bringing.get(ami) or machine(self.systems[ami], user)
+        system = self.systems[ami]
+        started = f"{MADE}:{ami}" if ami in self.made else ami_image(system, self.bringing.get(ami, ""))
         keys = instance.ec2_backend.describe_key_pairs([instance.key_name]) if instance.key_name else []
-        name = f"ingot-ec2-{instance.id}"
-        docker("run", "-d", "--name", name, "--label", "ingot=1", started, "sleep", "infinity")
-        self.containers[instance.id] = name
-        public = "".join(each.material_public.decode() + "\n" for each in keys)
-        docker("exec", "-i", name, "sh", "-eu", "-c", BOOT.format(user=user), stdin=public)
-        shown = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
-        self.addresses[instance.id] = shown.strip()
+        fault, self.fault = self.fault, FAULTS["Fine"]
+        self.addresses[instance.id] = machines.launch(instance.id, started, _metadata(instance, keys), fault)
 
     def terminate(self, ids: list[str]) -> None:
-        """Remove the containers of instances."""
+        """Remove the machines of instances."""
         for each in ids:
-            if name := self.containers.pop(each, None):
-                docker("rm", "-f", "-v", name)
+            if self.addresses.pop(each, None):
+                machines.remove(each)
 
     def keep(self, instance: Any, ami: str) -> None:
-        """Commit an instance's container as the image of an AMI."""
-        docker("commit", self.containers[instance.id], f"{MADE}:{ami}")
+        """Make an AMI of an instance's disk."""
+        machines.keep(instance.id, f"{MADE}:{ami}")
         self.systems[ami] = self.systems[instance.image_id]
         self.made.add(ami)
 
@@ -139,12 +104,30 @@ class Rig:
             docker("rmi", "-f", f"{MADE}:{ami}")
 
     def close(self) -> None:
-        """Remove every container and image that is left."""
-        self.terminate(list(self.containers))
+        """Remove every machine and image that is left."""
+        self.terminate(list(self.addresses))
         for ami in list(self.made):
             self.forget(ami)
         for name in set(self.bringing.values()):
             docker("rmi", "-f", name)
+
+
+def _metadata(instance: Any, keys: list[Any]) -> dict[str, Any]:
+    """What EC2 says of an instance, as its metadata service serves it."""
+    host = f"ip-{instance.private_ip.replace('.', '-')}.ec2.internal"
+    return {
+        "ami-id": instance.image_id,
+        "hostname": host,
+        "instance-id": instance.id,
+        "instance-type": instance.instance_type,
+        "local-hostname": host,
+        "local-ipv4": instance.private_ip,
+        "placement": {"availability-zone": f"{REGION}a", "region": REGION},
+        "public-keys": {
+            str(number): {"name": instance.key_name, "openssh-key": key.material_public.decode()}
+            for number, key in enumerate(keys)
+        },
+    }
 
 
 def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
@@ -160,7 +143,7 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
         ami = Ami(
             ec2, f"ami-{number:017x}", name=name, owner_id=row.owner if row.owner.isdigit() else AMAZON,
             owner_alias=None if row.owner.isdigit() else "amazon", architecture=EC2_ARCH[lock.arch],
-            root_device_name="/dev/xvda", root_device_type="ebs", virtualization_type="hvm", state="available",
+            root_device_name=root_device(lock.os), root_device_type="ebs", virtualization_type="hvm", state="available",
             public=True, creation_date=datetime(2026, 11, 1, tzinfo=UTC),
         )  # fmt: skip
         ec2.amis[ami.id] = ami
@@ -173,23 +156,15 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
             ec2.amis[beta.id] = beta
         brings = [name for name in row.brings if name not in ("base", "kernel")]
         if own and brings and (mine := own / "locks" / NAME / f"{lock.key}.yml").exists():
-            started = machine(lock.os, rig.logins[lock.os])
-            rig.bringing[ami.id] = commit_image(started, f"{MADE}:{platform}", mine, brings)
+            rig.bringing[ami.id] = commit_image(installed(lock.os), f"{MADE}:{platform}", mine, brings)
         if row.ssm:
             publish_parameter(REGION, row.ssm, ami.id)
 
 
-def machine(system: str, login: str) -> str:
-    """The image of a system's instances."""
-    if SYSTEMS[system].kind == "apt":
-        return made(image(system), LOGIN.format(user=login, initramfs="initramfs-tools"), f"ec2-{system}")
-    # It has no apt any more.
-    return image(system, before=LOGIN.format(user=login, initramfs="dracut"))
-
-
 def _put_behind(rig: Rig) -> None:
-    """Put containers behind moto's instances, write down what is asked, and refuse what a test wants refused."""
+    """Put machines behind moto's instances, write down what is asked, and refuse what a test wants refused."""
     run, terminate = InstanceBackend.run_instances, InstanceBackend.terminate_instances
+    start, stop = InstanceBackend.start_instances, InstanceBackend.stop_instances
     create, deregister = AmiBackend.create_image, AmiBackend.deregister_image
     register = AmisResponse.register_image
     call = BaseResponse.call_action
@@ -203,6 +178,20 @@ def _put_behind(rig: Rig) -> None:
     def terminate_instances(self: Any, instance_ids: list[str]) -> Any:
         rig.terminate(instance_ids)
         return terminate(self, instance_ids)
+
+    def start_instances(self: Any, instance_ids: list[str]) -> Any:
+        for each in instance_ids:
+            machines.start(each)
+        return start(self, instance_ids)
+
+    def stop_instances(self: Any, instance_ids: list[str]) -> Any:
+        for each in instance_ids:
+            machines.stop(each)
+        return stop(self, instance_ids)
+
+    def reboot_instances(self: Any, instance_ids: list[str]) -> Any:
+        stop_instances(self, instance_ids)
+        return start_instances(self, instance_ids)
 
     def create_image(self: Any, instance_id: str, *words: Any, **options: Any) -> Any:
         ami = create(self, instance_id, *words, **options)
@@ -223,15 +212,12 @@ def _put_behind(rig: Rig) -> None:
         with rig.calls.open("a") as file:
             asked = self._get_params() if self.querystring else {}
             file.write(json.dumps({"action": action, "asked": asked}, default=str) + "\n")
-        waiting = rig.faults.read_text().splitlines() if rig.faults.exists() else []
-        for number, line in enumerate(waiting):
-            name, _, code = line.partition(" ")
-            if name == action:
-                rig.faults.write_text("\n".join(waiting[:number] + waiting[number + 1 :]))
-                if action == "CreateFleet":
-                    return 200, self.response_headers, NO_FLEET.format(code=code, message=MESSAGES[code])
-                body = f"<Response><Errors><Error><Code>{code}</Code><Message>rig</Message></Error></Errors></Response>"
-                return 400, self.response_headers, body
+        code = refusals.take(rig.faults, action)
+        if code in FAULTS:
+            rig.fault = FAULTS[code]
+        elif code:
+            status, body = refusals.answer(action, code)
+            return status, self.response_headers, body
         began = time.monotonic()
         try:
             return call(self)
@@ -244,6 +230,9 @@ def _put_behind(rig: Rig) -> None:
         (AmiBackend, "_load_amis", lambda _: None),
         (InstanceBackend, "run_instances", run_instances),
         (InstanceBackend, "terminate_instances", terminate_instances),
+        (InstanceBackend, "stop_instances", stop_instances),
+        (InstanceBackend, "start_instances", start_instances),
+        (InstanceBackend, "reboot_instances", reboot_instances),
         (AmiBackend, "create_image", create_image),
         (AmiBackend, "deregister_image", deregister_image),
         (AmisResponse, "register_image", register_image),
@@ -262,8 +251,7 @@ def ec2_rig(folder: Path, simulated: str = "") -> Iterator[dict[str, str]]:
     `simulated` is the system whose vendors are served as well.
     """
     catalog = read_catalog()
-    logins = {name: system.login for name, system in catalog.operating_systems.items()}
-    rig = Rig(folder / "calls.jsonl", folder / "faults.txt", folder / "seconds.txt", logins)
+    rig = Rig(folder / "calls.jsonl", folder / "faults.txt", folder / "seconds.txt")
     with ExitStack() as stack:
         stack.callback(rig.close)
         own = stack.enter_context(serving_all(simulated, folder)) if simulated else None

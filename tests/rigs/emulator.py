@@ -83,7 +83,8 @@ def _image_made(self: Any, instance: str, name: str, description: str, tag_speci
     mine = [each for each in tag_specifications if each["ResourceType"] != "snapshot"]
     ami = _create_image(self, instance, name, description, tag_specifications=mine)
     # moto takes nothing of this over from the instance's own image.
-    ami.root_device_type, ami.root_device_name = "ebs", "/dev/xvda"
+    base = self.amis.get(self.get_instance(instance).image_id)
+    ami.root_device_type, ami.root_device_name = "ebs", base.root_device_name if base else "/dev/xvda"
     for each in tag_specifications:
         if each["ResourceType"] == "snapshot":
             ami.ebs_snapshot.add_tags({tag["Key"]: tag["Value"] for tag in each["Tags"]})

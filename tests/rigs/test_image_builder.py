@@ -20,7 +20,7 @@ from ingot.ami.capacity import Options
 from ingot.catalog.read import read_catalog
 from ingot.export.image_builder import ROOT, export
 from ingot.lock import select
-from tests.rigs.ec2 import machine
+from tests.rigs.machines import installed
 from tests.rigs.systems import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
@@ -85,7 +85,7 @@ def component(tmp_path: Path) -> tuple[dict[str, Any], Path]:
 @pytest.fixture
 def base() -> Iterator[str]:
     """The image of an instance of the base AMI; what a test makes of it is removed."""
-    made = machine(SYSTEM, read_catalog().operating_systems[SYSTEM].login)
+    made = installed(SYSTEM)
     yield made
     listed = ["docker", "ps", "-aq", "--filter", "name=^ingot-image-builder-"]
     for each in subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split():
