@@ -1,10 +1,11 @@
 # The same versions as packer/tools/go.mod; a test compares them. Review 2027-02-01.
 packer {
-  required_version = ">= 1.11.0"
+  # From 1.14.1 on `packer init` fetches from releases.hashicorp.com, where newer plugins are published alone.
+  required_version = ">= 1.14.1"
   required_plugins {
     amazon = {
       source  = "github.com/hashicorp/amazon"
-      version = "= 1.3.2"
+      version = "= 1.8.1"
     }
     ansible = {
       source  = "github.com/hashicorp/ansible"
@@ -12,7 +13,7 @@ packer {
     }
     docker = {
       source  = "github.com/hashicorp/docker"
-      version = "= 1.0.8"
+      version = "= 1.1.2"
     }
   }
 }

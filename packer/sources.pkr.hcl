@@ -13,17 +13,23 @@ source "docker" "image" {
     "LABEL ingot.image=${var.image}",
     "LABEL ingot.lock=${local.lock.stack}/${local.lock.os}-${local.lock.arch}",
     "LABEL ingot.inputs=${var.inputs_sha256}",
+    # Without this line the plugin writes [""], which programs other than Docker try to run.
+    "ENTRYPOINT []",
     "CMD [\"/bin/bash\"]",
   ]
 }
 
 # What is made carries the build's id, so that what a killed build leaves is found; the AMI's own tags say what is in it.
 source "amazon-ebs" "image" {
-  # The plugin would look every 15 s whether an instance has stopped and an image is there; an image may take two hours.
+  # The product is the limit: an image may take two hours. The plugin first looks after delay_seconds whether an instance
+  # runs or has stopped, after 15 s whether an image is there, then ever less often, at least every two minutes.
   aws_polling {
     delay_seconds = 2
     max_attempts  = 3600
   }
+  # Of a call that EC2 answers with a server's error, such as a lack of capacity: at most a minute. 10, the default, takes
+  # two minutes for each instance type.
+  max_retries = 7
 
   region                     = var.region
   custom_endpoint_ec2        = var.endpoint
@@ -71,4 +77,6 @@ source "amazon-ebs" "image" {
   snapshot_tags   = var.tags
   run_tags        = local.build_tags
   run_volume_tags = local.build_tags
+  # The launch template of spot instances is one of the things that a killed build leaves.
+  spot_tags = length(var.spot_instance_types) == 0 ? null : local.build_tags
 }

@@ -45,7 +45,8 @@ POLL_SECONDS = 0.5
 
 GO_MODULE = ROOT / "packer" / "tools"
 GO_REQUIREMENTS = ROOT / "requirements" / "go.txt"
-PACKER_MINIMUM = Version("1.11")
+# As packer/plugins.pkr.hcl requires.
+PACKER_MINIMUM = Version("1.14.1")
 PLUGIN_NAMES = ("amazon", "ansible", "docker")
 # A plugin that calls itself a development version is refused by an exact version in required_plugins.
 RELEASED = "-X github.com/hashicorp/packer-plugin-{}/version.VersionPrerelease="
@@ -181,7 +182,8 @@ def packer_environment() -> dict[str, str]:
     from ansible_mitogen import plugins as mitogen  # type: ignore[import-untyped]
 
     return {
-        "PACKER_PLUGIN_PATH": str(cache_dir("packer/plugins")),
+        # Per go.mod, as it decides how a plugin is built: an older build of the same version speaks an older protocol.
+        "PACKER_PLUGIN_PATH": str(cache_dir(f"packer/{_digest()}-plugins")),
         "CHECKPOINT_DISABLE": "1",
         "ANSIBLE_STRATEGY": "mitogen_linear",
         "ANSIBLE_STRATEGY_PLUGINS": str(Path(mitogen.__path__[0]) / "strategy"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingot.catalog.read import read_catalog
-from ingot.image.setup import ensure_packer, packer_environment
+from ingot.image.setup import GO_MODULE, PACKER_MINIMUM, ensure_packer, packer_environment
 from ingot.lock.file import load, path_of
 from ingot.model.target import Target
 from ingot.model.types import LOCAL_ARCH
@@ -35,6 +36,14 @@ def _check(*words: str | Path) -> None:
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.fail(done.stdout + done.stderr, pytrace=False)
+
+
+def test_what_is_fetched_is_of_the_same_versions_as_what_is_built() -> None:
+    required = (ROOT / "packer" / "plugins.pkr.hcl").read_text()
+    fetched = dict(re.findall(r'source  = "github.com/hashicorp/(\w+)"\n +version = "= (\S+)"', required))
+    built = dict(re.findall(r"hashicorp/packer-plugin-(\w+) v(\S+)", (GO_MODULE / "go.mod").read_text()))
+    assert fetched == {name: version for name, version in built.items() if name != "sdk"} != {}
+    assert f'required_version = ">= {PACKER_MINIMUM}"' in required
 
 
 def test_formatted(packer: Path) -> None:
