@@ -68,13 +68,15 @@ class DownloadOffer(Strict):
 
 
 class Release(Strict):
-    """A version that a source names. `sha256` is the download's, by architecture or `any`.
+    """A version that a source names. `sha256` is the download's, by architecture or `any`, from `sha256_source` if not
+    from `source`.
 
     `os` narrows the offer's systems to those with this version.
     """
 
     os: list[str] = []
     sha256: dict[Arch | Literal["any"], Sha256] = {}
+    sha256_source: Annotated[str, UNLOCKED] = ""
     facts: Facts = {}
     source: Annotated[str, UNLOCKED]
     checked: Annotated[date, UNLOCKED]

@@ -60,7 +60,7 @@ UNLOCKED = {
     "OperatingSystem": {"name", "like", "source", "checked"},
     "OwnOffer": {"source", "checked"},
     "Pin": {"review_after"},
-    "Release": {"source", "checked"},
+    "Release": {"sha256_source", "source", "checked"},
     "Rule": {"source", "checked", "examples"},
     "SourcedBaseImage": {"source", "checked"},
     "SourcedContainerImage": {"source", "checked"},
