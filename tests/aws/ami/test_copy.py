@@ -64,6 +64,17 @@ def test_a_copy_that_fails_while_it_is_waited_for_is_an_error_that_says_to_run_i
     assert "repeats failed ones" in done.stderr
 
 
+@pytest.mark.parametrize("state", ["pending", "disabled", "failed"])
+def test_what_is_not_available_is_not_copied(state: str) -> None:
+    made = ami()
+    backend().amis[made].state, backend().amis[made].ready = state, float("inf")
+    with calls() as noted:
+        done = ingot("ami", "copy", made, "--to", OTHER)
+    assert done.returncode == 1
+    assert f"{made} is {state}, not available" in done.stderr
+    assert "CopyImage" not in noted.names()
+
+
 def test_a_copy_of_a_copy_says_where_the_first_came_from() -> None:
     made = ami()
     (row,) = answer(ingot("ami", "copy", made, "--to", OTHER, "--json"))
