@@ -14,6 +14,9 @@ IDENTITY = {
     "/boot/loader/random-seed": "https://systemd.io/BUILDING_IMAGES/, where the ESP is at /boot",
     "/etc/docker/key.json": "https://github.com/moby/moby, defaultTrustKeyFile",
     "/var/lib/docker/engine-id": "https://github.com/moby/moby, daemon/id.go",
+    "/var/lib/dkms/mok.key": "https://github.com/dell/dkms, README: the key where none is configured",
+    "/var/lib/dkms/mok.pub": "https://github.com/dell/dkms, README",
+    "/var/lib/shim-signed/mok/MOK.*": "https://wiki.ubuntu.com/UEFI/SecureBoot/Signing",
     "/var/lib/NetworkManager/secret_key": "https://access.redhat.com/solutions/3553581",
 }
 # What a person, a network or a program has left.
