@@ -166,7 +166,8 @@ def template(made: str, name: str = "web") -> str:
     return found
 
 
-def node_group(made: str) -> None:
+def node_group(made: str, key: str = "", version: str = "1") -> None:
+    """A node group of a launch template's version; without `key`, of a template of its own."""
     eks = client("eks")
     eks.create_cluster(name="train", roleArn="arn:aws:iam::123456789012:role/r", resourcesVpcConfig={"subnetIds": []})
     eks.create_nodegroup(
@@ -174,7 +175,7 @@ def node_group(made: str) -> None:
         nodegroupName="gpus",
         nodeRole="arn:aws:iam::123456789012:role/r",
         subnets=[],
-        launchTemplate={"id": template(made), "version": "1"},
+        launchTemplate={"id": key or template(made), "version": version},
     )
 
 

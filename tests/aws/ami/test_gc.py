@@ -97,6 +97,12 @@ def stopped_instance(made: str) -> None:
     client("ec2").stop_instances(InstanceIds=[instance(made)])
 
 
+def node_group_of_a_later_version(made: str) -> None:
+    key = template("ami-old")
+    client("ec2").create_launch_template_version(LaunchTemplateId=key, LaunchTemplateData={"ImageId": made})
+    node_group(made, key, "2")
+
+
 def shared(made: str) -> None:
     client("ec2").modify_image_attribute(ImageId=made, LaunchPermission={"Add": [{"UserId": "111122223333"}]})
 
@@ -119,6 +125,7 @@ REFERRERS: list[tuple[Callable[[str], object], str]] = [
     (group_by_template, "auto scaling group workers"),
     (group_by_mix, "auto scaling group workers"),
     (node_group, "EKS node group train/gpus"),
+    (node_group_of_a_later_version, "EKS node group train/gpus"),
     (instance, "running"),
     (stopped_instance, "stopped"),
     (shared, "shared with 111122223333"),
