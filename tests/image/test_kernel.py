@@ -59,6 +59,14 @@ def test_the_machine_runs_it(host: Host, pin: LockedComponent) -> None:
 
 
 @pytest.mark.on_base
+@pytest.mark.machine
+def test_no_kernel_is_newer_than_the_one_of_the_base_image(host: Host) -> None:
+    """A machine boots the newest; the builder still runs the base image's."""
+    newest = host.check_output("ls /boot | sed -n 's/^vmlinuz-//p' | sort --version-sort | tail --lines=1")
+    assert newest == host.check_output("uname -r")
+
+
+@pytest.mark.on_base
 def test_every_package_of_the_base_images_kernel_is_held(
     installed: dict[str, Any], kernels: frozenset[str], place: Place
 ) -> None:
