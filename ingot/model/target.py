@@ -53,6 +53,17 @@ class ImageSelection:
         return {} if self.lock.base else self.brought
 
     @property
+    def in_image(self) -> Lock:
+        """The lock in the versions that will be there: the base image's of what it alone decides, empty if unknown."""
+        entries = self.lock.components
+        brought = {
+            name: entries[name].model_copy(update={"version": part.version})
+            for name, part in self.fixed.items()
+            if name in entries
+        }
+        return self.lock.model_copy(update={"components": {**entries, **brought}})
+
+    @property
     def on_base(self) -> "ImageSelection":
         """The same image without the components that its base image in EC2 brings."""
         image = self.image.without(self.brought)

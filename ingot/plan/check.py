@@ -51,7 +51,9 @@ def of_manifest(path: Path, catalog: Catalog) -> Image:
         data = json.loads(path.read_text())
         seen = {**data["observed"], **(data.get("details") or {})}
         declared = data["declared"]
-        source = declared["components"].get("efa", {}).get("source")
+        # Every base image has EFA by its installer.
+        brought = "base_image" if "efa" in data.get("brought", {}) else None
+        source = declared["components"].get("efa", {}).get("source", brought)
     except (OSError, ValueError) as error:
         raise IngotError(f"not a manifest: {error}", place=str(path)) from None
     except (AttributeError, KeyError, TypeError):
@@ -80,9 +82,9 @@ def of_manifest(path: Path, catalog: Catalog) -> Image:
 
 
 def of_selection(selection: ImageSelection) -> Image:
-    """An image as its lock declares it."""
-    components = selection.lock.components
-    versions = {name: entry.version for name, entry in components.items()}
+    """An image as its lock declares it, with what its base image brings."""
+    components = selection.in_image.components
+    versions = {name: entry.version for name, entry in components.items() if entry.version}
     source = components["efa"].source if "efa" in components else None
     return Image(f"lock {selection.target}", efa_parts(versions, source), selection.image.accelerator)
 

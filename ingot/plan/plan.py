@@ -7,7 +7,7 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.catalog.rules import SEVERITIES, broken, locked_parts
 from ingot.lock import select
-from ingot.model.lock import Lock, LockedComponent
+from ingot.model.lock import LockedComponent
 from ingot.model.target import ImageSelection, Target
 from ingot.model.types import BASE_IMAGE
 from ingot.plan.fit import findings
@@ -51,20 +51,9 @@ def _component(selection: ImageSelection, name: str, entry: LockedComponent) -> 
     return {"version": brought.version, "source": BASE_IMAGE, "why": why, "hold": False}
 
 
-def _in_image(selection: ImageSelection) -> Lock:
-    """The lock in the versions that will be there: the base image's of what it brings."""
-    lock = selection.lock
-    versions = {name: brought.version for name, brought in selection.fixed.items() if name in lock.components}
-    components = {
-        name: entry.model_copy(update={"version": versions[name]}) if name in versions else entry
-        for name, entry in lock.components.items()
-    }
-    return lock.model_copy(update={"components": components})
-
-
 def _findings(selection: ImageSelection, catalog: Catalog, instance_type: str) -> list[dict[str, Any]]:
     """The rules that the image breaks, and its mismatches with the instance type."""
-    lock, image = _in_image(selection), selection.image
+    lock, image = selection.in_image, selection.image
     context = context_of(lock.os, lock.arch, image.platform, image.accelerator, instance_type)
     problems = [
         {

@@ -99,6 +99,23 @@ def test_on_debian_the_component_efa_is_libfabric_and_elsewhere_the_installer(tm
     assert findings(*words, vendor)["sync-memops"][:2] == ("error", "")
 
 
+def test_an_image_and_its_manifest_have_the_versions_that_the_base_image_brings(tmp_path: Path) -> None:
+    words = ("--env", "NCCL_DEBUG=INFO", "--json")
+    planned = json.loads(ingot(*words, "--image", "parallelcluster", "--os", "ubuntu2404").stdout)["checked"][
+        "versions"
+    ]
+    expected = {"nvidia_driver": "595.112.07", "efa_installer": "1.51.0"}
+    assert expected.items() <= planned.items()
+    # No version of the stack for what nobody knows before.
+    assert "gdrcopy" not in planned
+    observed = {"nvidia_driver": "595.112.07", "efa": "1.51.0"}
+    path = tmp_path / "manifest.json"
+    declared = {"stack": "s", "components": {}}
+    document = {"image": "parallelcluster", "declared": declared, "observed": observed, "brought": {"efa": {}}}
+    path.write_text(json.dumps(document))
+    assert json.loads(ingot(*words, "--manifest", path).stdout)["checked"]["versions"].items() >= expected.items()
+
+
 def test_what_must_be_set_depends_on_the_instance_type() -> None:
     assert "shm-memcpy" in findings("--env", "A=1", "--instance-type", "g5.48xlarge")
     assert "shm-memcpy" not in findings("--env", "A=1", "--instance-type", "p5.48xlarge")
