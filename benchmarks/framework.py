@@ -30,7 +30,7 @@ def _selection(name: str) -> ContainerSelection:
 
 
 def _build(name: str) -> dict[str, Any]:
-    return containers.build(_selection(name), Progress(quiet=True))
+    return containers.build(_selection(name), CATALOG, Progress(quiet=True))
 
 
 @contextmanager

@@ -1,13 +1,16 @@
-"""Paths: the checkout, the output of builds in it, and the cache that builds share."""
+"""Paths: the checkout, the output of builds in it, the cache that builds share, and the collection's own modules."""
 
 import fcntl
+import importlib.util
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ingot.errors import IngotError
 
@@ -45,6 +48,16 @@ def build_dir(name: str, key: str) -> Path:
     path = ROOT / "build" / name / key
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@cache
+def collection_module(name: str) -> Any:
+    """The module `name` of the collection's `module_utils`, which machines have as well; it is not of this package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "plugins" / "module_utils" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @contextmanager

@@ -34,6 +34,8 @@ from ingot.image.setup import ensure_packer
 from ingot.lock import file as locks
 from ingot.lock import select
 from ingot.lock.diff import notes, of_image
+from ingot.lock.fill import fill
+from ingot.lock.grade import grades
 from ingot.model.target import ImageSelection
 from ingot.sources import ec2
 from ingot.sources.aws import everywhere, regions
@@ -49,20 +51,24 @@ def folder_of(selection: ImageSelection) -> Path:
     return path
 
 
-def build(selection: ImageSelection, options: Options, catalog: Catalog, progress: Progress) -> dict[str, Any]:
+def build(
+    selection: ImageSelection, options: Options, catalog: Catalog, progress: Progress, *, frozen: bool = False
+) -> dict[str, Any]:
     """Build an AMI, in the profile's own region where none is named, and return its report.
 
-    Raises IngotError at the first step that fails; deletes an image that fails the suite.
+    What the image lacks in its lock is recorded first; with `frozen`, its absence is an error. Raises IngotError at the
+    first step that fails; deletes an image that fails the suite.
     """
     require_base(selection)
-    # Only components built on the base image; those that it brings need not be resolved.
-    built, target = selection.on_base, selection.target
-    select.require_complete(selection, built.lock)
-    require_session(built, options, catalog)
+    select.require_driver(selection)
+    require_session(selection.on_base, options, catalog)
     if options.signing:
         options.signing.check()
     (region,) = regions([options.region] if options.region else [], "build")
     options = replace(options, region=region.name)
+    # Only components built on the base image; those that it brings need not be resolved.
+    selection = fill(selection, lambda it: it.on_base.lock, catalog, progress, region=region.name, frozen=frozen)
+    built, target = selection.on_base, selection.target
     folder = folder_of(selection)
     with paths.alone(folder, f"another build is using {folder}"):
         log = folder / "build.log"
@@ -165,6 +171,7 @@ def _build(
         "base_ami": variables["base_ami"],
         "build": variables["build_id"],
         "bought": str(way),
+        "grades": {name: pin.grade for name, pin in grades(selection.lock).items()},
         "suite": {key: suite[key] for key in ("passed", "failed", "skipped")},
         "seconds": progress.seconds,
         "dir": str(folder),

@@ -1,9 +1,7 @@
 """Turns `catalog/settings.yml` into checked rules about environment variables; loads the engine that applies them."""
 
-import importlib.util
 import re
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,18 +12,12 @@ from ingot.errors import IngotError
 from ingot.model.types import Strict
 from ingot.yamlfile import load, read
 
-ENGINE = paths.ROOT / "plugins" / "module_utils" / "settings_rules.py"
 FILE = paths.CATALOG / "settings.yml"
 
 
-@cache
 def engine() -> Any:
-    """The module that applies the rules; images contain the same file, so it is not part of this package."""
-    spec = importlib.util.spec_from_file_location("settings_rules", ENGINE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The module that applies the rules."""
+    return paths.collection_module("settings_rules")
 
 
 def _range(text: str) -> str:

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, print_json, select_image
+from ingot.cli.options import (
+    ArchOption,
+    FrozenOption,
+    ImageArg,
+    JsonOption,
+    OsOption,
+    StackOption,
+    print_json,
+    select_image,
+)
 from ingot.errors import UsageError
 
 app = typer.Typer()
@@ -52,12 +61,14 @@ def build(
     on_error: Annotated[
         str, typer.Option("--on-error", help="cleanup, or abort to keep the instance of a failed build.")
     ] = "cleanup",
+    frozen: FrozenOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show Packer's log and confirm each of its steps.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build an AMI, verify it and tag it.
 
-    Runs the suite on the instance before the AMI is made, and on a new instance of the AMI afterwards.
+    First records what the image lacks in its lock. Runs the suite on the instance before the AMI is made, and on a new
+    instance of the AMI afterwards.
     """
     from ingot.ami.build import build as build_ami
     from ingot.ami.capacity import Options
@@ -80,7 +91,7 @@ def build(
         region, instance_types or [], subnets or [], on_demand, instance_profile, kms_key,
         [f"-on-error={on_error}", *([DEBUG] if debug else [])], signing,
     )  # fmt: skip
-    report = build_ami(selection, options, catalog, Progress(quiet=debug))
+    report = build_ami(selection, options, catalog, Progress(quiet=debug), frozen=frozen)
     if as_json:
         print_json(report)
         return

@@ -66,13 +66,18 @@ def stale(as_json: JsonOption = False) -> None:
 
 @listing.command(epilog="Example: ingot list unresolved --json")
 def unresolved(as_json: JsonOption = False) -> None:
-    """List facts that no source gives yet.
+    """List pins that are less than a digest.
 
-    Lists parts of locks that `ingot lock record` may fill in, and families of instance types.
+    Counts each lock's components by grade (digest, signature, base, unresolved), and says what keeps them from digest;
+    also lists families of instance types that no source describes. Builds and `ingot lock record` record digests.
     """
     from ingot.lock import hygiene
 
-    _print_lines(hygiene.unresolved(catalog()), as_json)
+    facts = hygiene.unresolved(catalog())
+    if as_json:
+        print_json(facts)
+    else:
+        _print_lines(hygiene.lines(facts), as_json)
 
 
 def _print_lines(lines: list[str], as_json: bool) -> None:

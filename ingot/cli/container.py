@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingot.cli.options import ArchOption, JsonOption, StackOption, catalog, print_json, systems
+from ingot.cli.options import ArchOption, FrozenOption, JsonOption, StackOption, catalog, print_json, systems
 
 if TYPE_CHECKING:
+    from ingot.catalog.catalog import Catalog
     from ingot.model.target import ContainerSelection
 
 app = typer.Typer(rich_markup_mode=None)
@@ -40,7 +41,7 @@ AcceleratorOption = Annotated[
 ]
 
 
-def _of_variant(run: Callable[["ContainerSelection", bool], None]) -> Callable[..., None]:
+def _of_variant(run: Callable[["ContainerSelection", "Catalog", bool, bool], None]) -> Callable[..., None]:
     """Give a command of a container the options that select its variant."""
 
     def command(
@@ -49,12 +50,14 @@ def _of_variant(run: Callable[["ContainerSelection", bool], None]) -> Callable[.
         arch: ArchOption = "x86_64",
         stack: StackOption = "",
         accelerator: AcceleratorOption = "",
+        frozen: FrozenOption = False,
         as_json: JsonOption = False,
     ) -> None:
         from ingot.lock import select
 
         whole = catalog()
-        run(select.container(whole, name, stack or whole.newest_stack, os_name, arch, accelerator), as_json)
+        selection = select.container(whole, name, stack or whole.newest_stack, os_name, arch, accelerator)
+        run(selection, whole, frozen, as_json)
 
     # Not functools.wraps: typer would read the options of `run`.
     command.__name__, command.__doc__ = run.__name__, run.__doc__
@@ -63,15 +66,15 @@ def _of_variant(run: Callable[["ContainerSelection", bool], None]) -> Callable[.
 
 @app.command(epilog="Example: ingot container fsdp --accelerator nvidia")
 @_of_variant
-def container(selection: "ContainerSelection", as_json: bool) -> None:
+def container(selection: "ContainerSelection", whole: "Catalog", frozen: bool, as_json: bool) -> None:
     """Build a framework container from the lock.
 
-    Builds its parents first; skips unchanged containers.
+    Records what it lacks in its lock, and builds its parents first; skips unchanged containers.
     """
     from ingot.console import Progress, out
     from ingot.container.build import build
 
-    report = build(selection, Progress())
+    report = build(selection, whole, Progress(), frozen=frozen)
     if as_json:
         print_json(report)
         return
@@ -82,7 +85,7 @@ def container(selection: "ContainerSelection", as_json: bool) -> None:
 
 @app.command(epilog="Example: ingot smoke fsdp")
 @_of_variant
-def smoke(selection: "ContainerSelection", as_json: bool) -> None:
+def smoke(selection: "ContainerSelection", whole: "Catalog", frozen: bool, as_json: bool) -> None:
     """Run a short training in a container.
 
     Builds the container first if it has changed, then runs it without network and without root. Exits with 1 if the run
@@ -95,7 +98,7 @@ def smoke(selection: "ContainerSelection", as_json: bool) -> None:
     name = selection.name
     rule = module.read(CONTAINERS / name)
     progress = Progress()
-    build(selection, progress)
+    build(selection, whole, progress, frozen=frozen)
     folder = selection.dir / name
     folder.mkdir(exist_ok=True)
     with progress.phase("smoke"):

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, at, print_json, select_image
+from ingot.cli.options import (
+    ArchOption,
+    FrozenOption,
+    ImageArg,
+    JsonOption,
+    OsOption,
+    StackOption,
+    at,
+    print_json,
+    select_image,
+)
 from ingot.errors import IngotError
 
 app = typer.Typer()
@@ -38,14 +48,12 @@ def local(
     arch: ArchOption = "x86_64",
     stack: StackOption = "",
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even if no input has changed.")] = False,
-    frozen: Annotated[
-        bool, typer.Option("--frozen", help="Fail if the archive no longer has a pinned package.")
-    ] = False,
+    frozen: FrozenOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build, boot and verify an image on this machine.
 
-    Skips an image whose inputs have not changed since its last build.
+    First records what it lacks in its lock. Skips an image whose inputs have not changed since its last build.
     """
     from ingot.console import Progress, out
     from ingot.image.build import local

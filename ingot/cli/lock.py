@@ -27,8 +27,8 @@ def lock(
     """Resolve a stack into locks.
 
     Debian is resolved to exact versions and digests from its signed archive and the package index. Vendors' systems are
-    resolved offline from the versions in the catalog; a lock lists missing facts under `unresolved`, and
-    `ingot lock record` fills them in.
+    resolved offline from the versions in the catalog; a build records what is then missing, and so does `ingot lock
+    record`. Prints how many components each lock has of each grade: digest, signature, base, unresolved.
     """
     if context.invoked_subcommand is None:
         _resolve(os_name, arch, stack, every, keep=keep)
@@ -70,9 +70,9 @@ def record(
 ) -> None:
     """Record missing facts from vendors' hosts.
 
-    Downloads and hashes files, and reads the indexes of vendors' repositories if their pinned keys signed them. Prints
-    facts that cannot be recorded, leaves them unresolved, and then exits with 1. With --region, also records the names
-    of the newest base images, which needs AWS credentials.
+    Builds record what they lack by themselves; this records it for whole locks. Downloads and hashes files, and reads
+    the indexes of vendors' repositories if their pinned keys signed them. Prints what cannot be recorded, and then
+    exits with 1. With --region, also records the names of the newest base images, which needs AWS credentials.
     """
     _resolve(os_name, arch, stack, every, recording=True, region=region)
 
@@ -133,11 +133,11 @@ def _resolve(
     from ingot.console import Progress, err, out
     from ingot.errors import IngotError
     from ingot.lock import file as locks
-    from ingot.lock import images
+    from ingot.lock import fill, images
     from ingot.lock import record as recorder
+    from ingot.lock.grade import grades, summary
     from ingot.lock.make import make
     from ingot.paths import write_text
-    from ingot.sources.ec2 import newest_images
 
     whole = catalog()
     failed: dict[str, IngotError] = {}
@@ -150,15 +150,16 @@ def _resolve(
             progress.note(f"{path.name} was written by another release of Ingot and is replaced")
         with progress.phase(f"lock {target}"):
             new = make(whole, target, keep=old if keep else None).lock
-            new = recorder.keep(new, old)
+            new = recorder.keep(new, old, fill.forbids(whole, new))
             if recording:
-                new, unrecorded = recorder.record(new, progress.tell)
+                # Newer base images replace those of the lock.
+                new = new.model_copy(update={"images": {}}) if region else new
+                bases = new.base_images if region else []
+                new, unrecorded = fill.complete(whole, new, None, bases, region, progress.tell)
                 failed |= {f"{target}: {component}": reason for component, reason in unrecorded.items()}
-            if region:
-                new = recorder.with_images(new, newest_images(new.base_images, target.arch, region))
-        before = {**old.components, **old.packages, **old.wheels} if old else {}
-        for line in locks.changes(before, {**new.components, **new.packages, **new.wheels}):
+        for line in locks.changes(old, new):
             out.print(f"  {line}", markup=False)
+        out.print(f"{target}: {summary(grades(new))}", markup=False)
         write_text(path, locks.dump(new))
     for name in stacks:
         images.write(whole, name)

@@ -33,6 +33,9 @@ ImageArg = Annotated[str, typer.Argument(help="Image of catalog/images.yml.", au
 OsOption = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=systems)]
 ArchOption = Annotated[str, typer.Option("--arch", help="Architecture.")]
 StackOption = Annotated[str, typer.Option("--stack", help="Stack; the newest by default.", show_default=False)]
+FrozenOption = Annotated[
+    bool, typer.Option("--frozen", help="Record nothing; fail unless the lock has a digest of everything.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 

@@ -28,7 +28,7 @@ def plan(
 ) -> None:
     """Show what an image contains, and why.
 
-    Also lists what is left out, what is unresolved, and what does not fit. Exits with 1 on errors.
+    Also lists how sure each pin is, what is left out, and what does not fit. Exits with 1 on errors.
     """
     from ingot.plan.plan import plan as make_plan
 
@@ -48,14 +48,15 @@ def _print_plan(data: dict[str, Any], unfit: bool) -> None:
 
     from ingot.console import out
 
-    table = Table("component", "version", "source", "why", box=None, pad_edge=False)
+    table = Table("component", "version", "grade", "source", "why", box=None, pad_edge=False)
     for name, entry in data["components"].items():
         reason = escape(entry["why"] + (" Held." if entry["hold"] else ""))
-        version = entry["version"] or ("–" if entry["source"] == "base_image" else "unresolved")
-        table.add_row(name, version, entry["source"].replace("base_image", "base image"), reason)
+        source = entry["source"].replace("base_image", "base image")
+        table.add_row(name, entry["version"] or "–", entry["grade"], source, reason)
     for name, reason in data["left_out"].items():
-        table.add_row(name, "–", "left out", escape(reason))
+        table.add_row(name, "–", "–", "left out", escape(reason))
     out.print(table)
+    out.print(f"\nGrades: {', '.join(f'{count} {grade}' for grade, count in data['grades'].items())}.")
     if data["packages"] is not None:
         size, installed = data["download_bytes"] / 1e9, data["installed_bytes"] / 1e9
         out.print(f"\n{data['packages']} packages, {size:.2f} GB to download, {installed:.2f} GB installed.")
@@ -68,7 +69,7 @@ def _print_plan(data: dict[str, Any], unfit: bool) -> None:
         for source in finding["sources"]:
             out.print(f"  source: {source}", markup=False)
     if data["unresolved"]:
-        out.print("\nunresolved; a build stops before it launches anything:")
+        out.print("\nunresolved; a build records it, or stops before it launches anything:")
         for name, parts in data["unresolved"].items():
             out.print(f"  {name:27}{parts}", markup=False)
     if data["instance_type"]:

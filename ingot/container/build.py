@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from ingot import paths
+from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.container import buildkit, requirements
 from ingot.errors import IngotError, UsageError
 from ingot.image.base import ensure_base
 from ingot.image.setup import ensure_docker, ensure_local_tools
-from ingot.lock import select
+from ingot.lock.fill import fill
+from ingot.lock.grade import grades
 from ingot.model.container import Container
 from ingot.model.lock import Lock
 from ingot.model.target import ContainerSelection, Target
@@ -176,14 +178,19 @@ def _size(tag: str) -> int:
     return int(run(["docker", "image", "inspect", "--format", "{{.Size}}", tag]))
 
 
-def build(selection: ContainerSelection, progress: Progress) -> dict[str, Any]:
-    """Build the container and its ancestors, skip those that are up to date, and return the report."""
+def build(
+    selection: ContainerSelection, catalog: Catalog, progress: Progress, *, frozen: bool = False
+) -> dict[str, Any]:
+    """Build the container and its ancestors, skip those that are up to date, and return the report.
+
+    What the container lacks in its lock is recorded first; with `frozen`, its absence is an error.
+    """
     if origins.mirror() is not None:
         variable = origins.VARIABLE
         raise UsageError("containers cannot be built from a mirror", place=variable, hint=f"unset {variable}")
-    target, lock, date = selection.target, selection.lock, epoch(selection.lock_path)
     nccl = check_nccl(selection)
-    select.require_complete(selection, lock.of(selection.roles))
+    selection = fill(selection, lambda it: it.lock.of(it.roles), catalog, progress, frozen=frozen)
+    target, lock, date = selection.target, selection.lock, epoch(selection.lock_path)
     progress.note(f"nccl: {nccl}")
     ensure_docker()
     ensure_local_tools()
@@ -209,6 +216,7 @@ def build(selection: ContainerSelection, progress: Progress) -> dict[str, Any]:
         "accelerator": selection.accelerator,
         "inputs_sha256": inputs,
         "nccl": nccl,
+        "grades": {name: pin.grade for name, pin in grades(lock.of(selection.roles)).items()},
         "source_date_epoch": date,
         "steps": [asdict(step) for step in steps],
         "log": str(log),

@@ -23,7 +23,7 @@ from ingot.ami.tags import tags_of
 from ingot.catalog.catalog import Catalog
 from ingot.errors import UsageError
 from ingot.image.build import git_commit, inputs_digest
-from ingot.lock import select
+from ingot.lock import grade, select
 from ingot.model.target import ImageSelection
 from ingot.model.types import EC2_ARCH
 from ingot.sources import ec2
@@ -64,7 +64,7 @@ def export(selection: ImageSelection, options: Options, catalog: Catalog, comman
     built, target = selection.on_base, selection.target
     own = _own_catalog()
     base = _base(selection, options.region)
-    missing, commit = built.lock.missing, git_commit()
+    missing, commit = grade.unresolved(built.lock), git_commit()
     document = component(selection, catalog, own, missing)
     data = dump(document)
     if len(data) > MOST_DATA:
@@ -256,7 +256,7 @@ def _remarks(selection: ImageSelection, catalog: Catalog, missing: Mapping[str, 
     if missing:
         remarks.append(
             f"warning: a pipeline of this template fails: the lock does not resolve {', '.join(missing)};"
-            f" run `ingot lock record --os {lock.os} --arch {lock.arch}`, then export again"
+            f" run `ingot lock record --os {lock.os} --arch {lock.arch} --stack {lock.stack}`, then export again"
         )
     if commit.endswith("-dirty"):
         remarks.append(

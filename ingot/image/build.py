@@ -28,6 +28,8 @@ from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.image.verify import Result, verify
 from ingot.lock import file as locks
 from ingot.lock import images, select
+from ingot.lock.fill import fill
+from ingot.lock.grade import grades
 from ingot.lock.make import make
 from ingot.model.target import ImageSelection
 from ingot.run import container, containers, remove, run
@@ -117,7 +119,7 @@ def refresh(
     progress.note(f"the archive no longer holds {len(gone)} pinned packages ({names}); refreshing those pins")
     lock = locks.load(path)
     new = make(catalog, target, keep=lock).lock
-    changed = locks.changes(lock.packages, new.packages)
+    changed = locks.changes(lock, new)
     for line in changed:
         progress.note(f"  {line}")
     paths.write_text(path, locks.dump(new))
@@ -187,12 +189,15 @@ def local(
 ) -> dict[str, Any]:
     """Build an image and return its report; without `rebuild`, an image whose inputs have not changed is not built.
 
-    With `frozen`, fail if the archive no longer has a pinned package. Raises IngotError at the first step that fails.
+    What the image lacks in its lock is recorded first. With `frozen`, fail if it lacks a digest, or if the archive no
+    longer has a pinned package. Raises IngotError at the first step that fails.
     Logs, disk, manifest, SBOM and report are in `selection.dir`.
     """
     if not rebuild and (old := unchanged(selection)) is not None:
         return old | {"unchanged": True}
-    select.require_complete(selection, selection.lock)
+    select.require_driver(selection)
+    select.require_archive(selection)
+    selection = fill(selection, lambda it: it.lock, catalog, progress, frozen=frozen)
     with paths.alone(selection.dir, f"another build is using {selection.dir}"):
         return _build(selection, catalog, progress, frozen)
 
@@ -267,6 +272,7 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
         "refreshed": refreshed,
         "declared": {name: component.version for name, component in locked.components.items()},
         "observed": manifest["observed"],
+        "grades": {name: pin.grade for name, pin in grades(locked).items()},
         "left_out": locked.left_out,
         "seconds": {name: round(seconds, 1) for name, seconds in progress.seconds.items()},
         "role_seconds": {name: round(seconds, 1) for name, seconds in converge.roles.items() if name},

@@ -24,15 +24,14 @@ def _size(count: int) -> str:
 
 
 def render(report: Mapping[str, Any]) -> RenderableType:
-    """Declared and observed versions, seconds per role and step, size, boot, suite, and paths."""
+    """Declared and observed versions, grades, seconds per role and step, size, boot, suite, and paths."""
     observed = report["observed"]
+    seconds = {name: f"{taken:.1f}" for name, taken in report["role_seconds"].items()}
     versions = [
-        (name, version, str(observed.get(name) or "–"), f"{report['role_seconds'].get(name, 0):.1f}")
+        (name, version, report["grades"][name], str(observed.get(name) or "–"), seconds.get(name, "0.0"))
         for name, version in report["declared"].items()
     ]
-    others = [
-        (name, "", "", f"{s:.1f}") for name, s in report["role_seconds"].items() if name not in report["declared"]
-    ]
+    others = [(name, "", "", "", taken) for name, taken in seconds.items() if name not in report["declared"]]
     suites = [
         f"{where}: {counts['passed']} passed, {counts['skipped']} skipped in {counts['seconds']:.0f} s"
         for where, counts in report["suite"].items()
@@ -50,7 +49,7 @@ def render(report: Mapping[str, Any]) -> RenderableType:
         *report["paths"].items(),
     ]
     parts: list[RenderableType] = [
-        _table("Components", ("component", "declared", "observed", "seconds"), versions + others),
+        _table("Components", ("component", "declared", "grade", "observed", "seconds"), versions + others),
         Text(),
     ]
     if report["left_out"]:

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel
 
 from ingot import paths
 from ingot.catalog.catalog import Catalog
@@ -75,7 +74,7 @@ def dump(lock: Lock) -> str:
     lines.append("components:" if data["components"] else "components: {}")
     for name, entry in data["components"].items():
         lines.append(f"  {name}:")
-        lines += [f"    {key}: {flow(_compact(value))}" for key, value in entry.items() if _is_set(value)]
+        lines += [f"    {key}: {flow(_compact(value))}" for key, value in entry.items() if _is_set(key, value)]
     lines += _block("left_out", data["left_out"])
     lines += _block("accepted", data["accepted"]) if data["accepted"] else []
     for key in ("packages", "wheels", "unresolved"):
@@ -86,9 +85,9 @@ def dump(lock: Lock) -> str:
     return text
 
 
-def _is_set(value: object) -> bool:
-    """Whether a value differs from an absent one."""
-    return value not in ([], {}, False, None)
+def _is_set(key: str, value: object) -> bool:
+    """Whether a value differs from an absent one; a version is always written, so that a diff shows it."""
+    return key == "version" or value not in ([], {}, "", False, None)
 
 
 def _compact(value: Any) -> Any:
@@ -134,13 +133,39 @@ def _stale(path: Path, target: Target) -> IngotError:
     )
 
 
-def changes(old: Mapping[str, BaseModel], new: Mapping[str, BaseModel]) -> list[str]:
-    """One line per component or package that differs between two locks in version or digest: `name old -> new`."""
+class Pinned(NamedTuple):
+    """One thing that a lock pins: its version, and its digest if there is one."""
+
+    version: str
+    sha256: str | None = None
+
+
+def pins(lock: Lock | None) -> dict[str, Pinned]:
+    """Everything that a lock pins, by name: components, their files and packages, packages and wheels of the
+    distribution, base images."""
+    if lock is None:
+        return {}
+    found: dict[str, Pinned] = {}
+    for name, entry in lock.components.items():
+        found[name] = Pinned(entry.version, entry.artifact.sha256 if entry.artifact else None)
+        found |= {f"{name}: {package}": Pinned(file.version, file.sha256) for package, file in entry.files.items()}
+    packages = {name: Pinned(package.version, package.sha256) for name, package in lock.packages.items()}
+    wheels = {name: Pinned(wheel.version, wheel.sha256) for name, wheel in lock.wheels.items()}
+    images = {f"base image {name}": Pinned(image.name) for name, image in lock.images.items()}
+    return {**found, **packages, **wheels, **images}
+
+
+def changes(old: Lock | None, new: Lock) -> list[str]:
+    """One line per pin that differs between two locks in version or digest: `name old -> new`."""
     lines = []
-    for name in sorted({*old, *new}):
-        before, after = (getattr(side[name], "version", "") or UNKNOWN if name in side else None for side in (old, new))
-        was, now = (getattr(side.get(name), "sha256", None) for side in (old, new))
-        if before != after or was != now:
-            same = " (rebuilt: other digest)" if before == after else ""
-            lines.append(f"{name} {before or '(none)'} -> {after or '(removed)'}{same}")
+    before, after = pins(old), pins(new)
+    for name in sorted({*before, *after}):
+        was, now = before.get(name), after.get(name)
+        if was == now:
+            continue
+        versions = [pin.version or UNKNOWN if pin else none for pin, none in ((was, "(none)"), (now, "(removed)"))]
+        digest = ""
+        if was and now and was.version == now.version:
+            digest = " (rebuilt: other digest)" if was.sha256 and now.sha256 else " (digest recorded)"
+        lines.append(f"{name} {' -> '.join(versions)}{digest}")
     return lines

@@ -1,11 +1,15 @@
-"""Lists pins that are due for review, and missing facts."""
+"""Lists pins that are due for review, and how sure pins are."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date
+from typing import Any
 
 from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import read_families
 from ingot.lock.file import load
+from ingot.lock.grade import counts, grades
 
 
 def stale(catalog: Catalog, today: date) -> list[str]:
@@ -19,10 +23,23 @@ def stale(catalog: Catalog, today: date) -> list[str]:
     return [line for _, line in sorted(due)]
 
 
-def unresolved(catalog: Catalog) -> list[str]:
-    """One line per thing without a sourced fact, in locks and among instance families."""
-    lines = []
+def unresolved(catalog: Catalog) -> dict[str, Any]:
+    """By lock, the number of components of each grade and what keeps components from the grade `digest`; and the
+    families of instance types without a sourced fact."""
+    locks = {}
     for path in sorted(path for stack in catalog.stacks for path in paths.lock_dir(stack).glob("*.yml")):
         lock = load(path)
-        lines += [f"lock {lock.stack} {lock.key}: {name}: {why}" for name, why in lock.unresolved.items()]
-    return lines + [f"instance family {name}: {why}" for name, why in read_families(catalog.path).unresolved.items()]
+        pins = grades(lock)
+        less = {name: asdict(pin) for name, pin in pins.items() if pin.grade != "digest"}
+        locks[f"{lock.stack} {lock.key}"] = {"grades": counts(pins.values()), "less": less}
+    return {"locks": locks, "instance_families": read_families(catalog.path).unresolved}
+
+
+def lines(facts: Mapping[str, Any]) -> list[str]:
+    """`unresolved` as lines."""
+    found = []
+    for name, lock in facts["locks"].items():
+        total = ", ".join(f"{count} {grade}" for grade, count in lock["grades"].items())
+        found += [f"lock {name}: {total}"]
+        found += [f"lock {name}: {part}: {pin['grade']}, lacks {pin['lacks']}" for part, pin in lock["less"].items()]
+    return found + [f"instance family {name}: {why}" for name, why in facts["instance_families"].items()]

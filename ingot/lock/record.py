@@ -1,26 +1,40 @@
-"""Records what the catalog cannot know: digests of vendors' files, packages of vendors' repositories, base images.
+"""Records what the catalog cannot know: versions and digests of vendors' files and packages.
 
 A file is downloaded and hashed, and its signature checked if it has one. A repository's index is verified against the
-key in the lock; the lock's packages and their dependencies within the repository are recorded. Records of the same
-version in an earlier lock are kept, so that a lock is the same whoever makes it.
+key in the lock; the lock's packages and their dependencies within the repository are recorded, and so is the version of
+a component that the catalog has no releases of. Records of the same version in an earlier lock are kept, so that a lock
+is the same whoever makes it.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ingot.errors import IngotError
 from ingot.lock.closure import Closures, Need
-from ingot.lock.vendor import DIGEST, DIGESTS, UNSEEN
+from ingot.lock.vendor import DIGEST, UNSEEN, VERSION
 from ingot.model.lock import Artifact, Lock, LockedComponent, RecordedImage, VendorPackage
+from ingot.model.types import BASE_IMAGE, DISTRIBUTION
 from ingot.sources.apt import upstream
-from ingot.sources.indexes import read_index
-from ingot.sources.signatures import Keyring, Tell, download
+from ingot.sources.indexes import Build, read_index
+from ingot.sources.signatures import Keyring, Tell, Unreachable, download
 from ingot.sources.versions import KEYS
 
+# Why a component cannot have a version; empty if it can.
+Forbids = Callable[[str, str], str]
 
-def keep(lock: Lock, old: Lock | None) -> Lock:
-    """`lock` with the records of `old` for the same files, and for the same packages in the same version."""
+
+def _nothing(_name: str, _version: str) -> str:
+    return ""
+
+
+def keep(lock: Lock, old: Lock | None, forbids: Forbids = _nothing) -> Lock:
+    """`lock` with the records of `old` for the same files, and for the same packages in the same version.
+
+    A version that only recording knows is kept unless it is forbidden now.
+    """
     entries = {}
     for name, entry in lock.components.items():
         before = old.components.get(name) if old else None
@@ -28,8 +42,8 @@ def keep(lock: Lock, old: Lock | None) -> Lock:
             continue
         if entry.artifact and before.artifact and entry.artifact.url == before.artifact.url:
             entries[name] = _hashed(entry, before.artifact.sha256)
-        elif _is_recorded(entry, before):
-            entries[name] = entry.model_copy(update={"files": before.files})
+        elif _is_recorded(entry, before) and (entry.version or not forbids(name, before.version)):
+            entries[name] = entry.model_copy(update={"files": before.files, "version": before.version})
     images = {
         name: image
         for name, image in (old.images if old else {}).items()
@@ -40,12 +54,15 @@ def keep(lock: Lock, old: Lock | None) -> Lock:
 
 def _is_recorded(entry: LockedComponent, before: LockedComponent) -> bool:
     """Whether `before` has records of all packages of `entry`; it has more if those have dependencies."""
-    same = (before.version, before.packages) == (entry.version, entry.packages)
+    same = before.packages == entry.packages and (before.version == entry.version or not entry.version)
     versions = {name: file.version for name, file in before.files.items()}
-    wanted = dict.fromkeys(entry.packages, "") | entry.exact
-    return same and all(
-        name in versions and (not exact or versions[name] == exact or _is_of(versions[name], exact))
-        for name, exact in wanted.items()
+    return (
+        same
+        and bool(before.version and before.files)
+        and all(
+            name in versions and (not wanted or versions[name] == wanted or _is_of(versions[name], wanted))
+            for name, wanted in ((name, entry.exact.get(name, "")) for name in entry.packages)
+        )
     )
 
 
@@ -56,43 +73,82 @@ def with_images(lock: Lock, images: Mapping[str, RecordedImage]) -> Lock:
     return lock.model_copy(update={"images": {**lock.images, **images}, "unresolved": unresolved})
 
 
-def record(lock: Lock, tell: Tell = lambda _: None) -> tuple[Lock, dict[str, IngotError]]:
-    """`lock` with the digests of all vendors' files and packages; and the error of each component that failed: it is
-    not available, not signed by the key in the lock, or gone from its repository. Such a component stays unresolved.
+def record(
+    lock: Lock,
+    tell: Tell = lambda _: None,
+    names: Collection[str] | None = None,
+    forbids: Forbids = _nothing,
+) -> tuple[Lock, dict[str, IngotError]]:
+    """`lock` with versions and digests of vendors' files and packages, of all components or of `names`; and the error
+    of each component that failed: it is not available, not signed by the key in the lock, or gone from its repository.
 
     `tell` is called with a progress message.
     """
+    lacking = {
+        name: entry
+        for name, entry in lock.components.items()
+        if (names is None or name in names) and _lacks(entry, lock)
+    }
     entries: dict[str, LockedComponent] = {}
     failed: dict[str, IngotError] = {}
-    for name, entry in lock.components.items():
-        if entry.artifact and entry.artifact.sha256 is None:
+    # A host that does not answer is asked once.
+    silent: dict[str, Unreachable] = {}
+    for name, entry in lacking.items():
+        if entry.artifact:
             try:
-                entries[name] = _hashed(entry, _digest(entry.artifact, tell))
+                with _asking(entry.artifact.url, silent):
+                    entries[name] = _hashed(entry, _digest(entry.artifact, tell))
             except IngotError as error:
                 failed[name] = error
     for source, repository in lock.repositories.items():
-        # Without a version or an address there is nothing to look for, and the lock says so.
-        components = {
-            name: entry for name, entry in lock.components.items() if entry.source == source and entry.version
-        }
-        lacking = [name for name, entry in components.items() if entry.packages and not entry.files]
-        if repository.url and lacking:
-            try:
-                closures = Closures(
-                    read_index(source, repository, lock.arch, tell),
-                    {package: file.version for entry in components.values() for package, file in entry.files.items()},
-                )
-            except IngotError as error:
-                failed |= dict.fromkeys(lacking, error)
-                continue
-            more, without = _with_closures(components, closures)
-            entries |= more
-            failed |= without
+        new = {name: entry for name, entry in lacking.items() if entry.source == source}
+        if not new:
+            continue
+        if not repository.url:
+            reason = IngotError(
+                f"no source gives the address of {source} for {lock.os}-{lock.arch}",
+                hint="add the address to repositories.yml, with its source",
+            )
+            failed |= dict.fromkeys(new, reason)
+            continue
+        others = {name: entry for name, entry in lock.components.items() if entry.source == source and entry.files}
+        kept = {package: file.version for entry in others.values() for package, file in entry.files.items()}
+        try:
+            with _asking(repository.url, silent):
+                closures = Closures(read_index(source, repository, lock.arch, tell), kept)
+        except IngotError as error:
+            failed |= dict.fromkeys(new, error)
+            continue
+        more, without = _with_closures(others | new, closures, forbids)
+        entries |= more
+        # What was recorded before stays, even if the repository has moved on.
+        failed |= {name: error for name, error in without.items() if name in new}
     return _with(lock, entries), failed
 
 
+@contextmanager
+def _asking(url: str, silent: dict[str, Unreachable]) -> Iterator[None]:
+    """Raise at once if the host of `url` is among the `silent` ones; if it turns out to be, note it there."""
+    host = urlsplit(url).netloc
+    if host in silent:
+        raise silent[host]
+    try:
+        yield
+    except Unreachable as error:
+        silent[host] = error
+        raise
+
+
+def _lacks(entry: LockedComponent, lock: Lock) -> bool:
+    """Whether a component has something to record."""
+    if entry.artifact:
+        return entry.artifact.sha256 is None
+    vendors = entry.source in lock.repositories and entry.source not in (DISTRIBUTION, BASE_IMAGE, "debian")
+    return vendors and bool(entry.packages) and not entry.files
+
+
 def _with_closures(
-    entries: Mapping[str, LockedComponent], closures: Closures
+    entries: Mapping[str, LockedComponent], closures: Closures, forbids: Forbids
 ) -> tuple[dict[str, LockedComponent], dict[str, IngotError]]:
     """A repository's components with their packages and dependencies; and the errors of those that failed.
 
@@ -100,15 +156,40 @@ def _with_closures(
     """
     needs: dict[str, list[Need]] = {}
     answer: dict[str, dict[str, VendorPackage]] = {}
+    versions: dict[str, str] = {}
     failed: dict[str, IngotError] = {}
     for name in sorted(entries, key=lambda name: not entries[name].files):
+        entry = entries[name]
         try:
-            more = {name: [_need(name, entries[name], package, closures) for package in entries[name].packages]}
-            answer = closures.of(needs | more)
-            needs |= more
+            more = {name: [_need(name, entry, package, closures, forbids) for package in entry.packages]}
+            new = closures.of(needs | more)
+            versions[name] = entry.version or _version(name, entry, new[name], forbids)
         except IngotError as error:
             failed[name] = error
-    return {name: entries[name].model_copy(update={"files": files}) for name, files in answer.items()}, failed
+        else:
+            answer = new
+            needs |= more
+    return {
+        name: entries[name].model_copy(update={"files": files, "version": versions[name]})
+        for name, files in answer.items()
+    }, failed
+
+
+def _version(name: str, entry: LockedComponent, files: Mapping[str, VendorPackage], forbids: Forbids) -> str:
+    """The version of a component that only its repository knows: that of one of the recorded packages."""
+    package = entry.version_of or entry.packages[0]
+    if package not in files:
+        raise IngotError(
+            f"{package}, whose version {name} has, is not among the packages that it needs of {entry.source}",
+            hint=f"correct `version_of` of {name} in the catalog",
+        )
+    version = upstream(files[package].version)
+    if reason := forbids(name, version):
+        raise IngotError(
+            f"{entry.source} has {name} {version}, which cannot be: {reason}",
+            hint=f"widen the pin of {name} in the stack, or leave the component out",
+        )
+    return version
 
 
 def _hashed(entry: LockedComponent, digest: str | None) -> LockedComponent:
@@ -123,9 +204,9 @@ def _with(lock: Lock, entries: Mapping[str, LockedComponent]) -> Lock:
     for name, what in lock.unresolved.items():
         entry = components.get(name)
         done = {DIGEST} if entry and entry.artifact and entry.artifact.sha256 else set()
-        done |= {DIGESTS} if entry and entry.files else set()
+        done |= {VERSION} if entry and entry.files else set()
         rest = [part for part in what.split(", ") if part not in done]
-        rest = [part for part in rest if not (part.startswith(UNSEEN) and DIGESTS in done)]
+        rest = [part for part in rest if not (part.startswith(UNSEEN) and VERSION in done)]
         if rest:
             unresolved[name] = ", ".join(rest)
     return lock.model_copy(update={"components": components, "unresolved": unresolved})
@@ -143,20 +224,42 @@ def _digest(artifact: Artifact, tell: Tell) -> str:
         return digest
 
 
-def _need(name: str, entry: LockedComponent, package: str, closures: Closures) -> Need:
-    """The need of a package: its exact version, else builds of its version or, if unknown, of the component's."""
+def _need(name: str, entry: LockedComponent, package: str, closures: Closures, forbids: Forbids) -> Need:
+    """The need of a package: its exact version, else builds of the component's version, else what the pin allows."""
     builds = closures.packages.get(package, [])
-    exact = entry.exact.get(package)
-    fits = [build for build in builds if build.version == exact]
-    fits = fits or [build for build in builds if _is_of(build.version, exact or entry.version)]
+    wanted = entry.wanted(package)
+    fits = [build for build in builds if build.version == wanted]
+    fits = fits or [build for build in builds if not wanted or _is_of(build.version, wanted)]
+    reasons = ""
+    if not entry.version and package == (entry.version_of or entry.packages[0]):
+        allowed = [build for build in fits if not forbids(name, upstream(build.version))]
+        reasons = forbids(name, upstream(fits[0].version)) if fits and not allowed else ""
+        fits = allowed
     if not fits:
-        versions = sorted({build.version for build in builds}, key=KEYS[closures.kind])
-        raise IngotError(
-            f"{entry.source} no longer has {package} {exact or entry.version}; it has "
-            f"{', '.join(versions[-5:]) or 'no package of that name'}",
-            hint="choose another version in the stack, or correct the package's name or version in the catalog",
+        raise _gone(name, entry, package, builds, closures, reasons)
+    return Need(package, tuple(fits), f"{name} needs {package} {wanted}".rstrip())
+
+
+def _gone(
+    name: str, entry: LockedComponent, package: str, builds: list[Build], closures: Closures, reason: str
+) -> IngotError:
+    """The error for a package that the repository has in no version that fits, with the nearest one that it has."""
+    key = KEYS[closures.kind]
+    versions = sorted({build.version for build in builds}, key=key)
+    there = f"it has {', '.join(versions[-5:]) or 'no package of that name'}"
+    if reason:
+        return IngotError(
+            f"{entry.source} has no {package} that fits: {reason}; {there}",
+            hint=f"widen the pin of {name} in the stack, or leave the component out",
         )
-    return Need(package, tuple(fits), f"{name} needs {package} {exact or entry.version}")
+    wanted = entry.wanted(package)
+    hint = "correct the package's name in the catalog"
+    if versions:
+        newer = [version for version in versions if key(version) > key(wanted)]
+        nearest = upstream(newer[0] if newer else versions[-1])
+        hint = f"the nearest is {nearest}: pin {name} to a version with {package} {nearest} in the stack"
+        hint = f"the nearest is {nearest}: pin {name} to =={nearest} in the stack" if wanted == entry.version else hint
+    return IngotError(f"{entry.source} no longer has {package} {wanted}; {there}", hint=hint)
 
 
 def _is_of(full: str, version: str) -> bool:

@@ -1,9 +1,13 @@
 """Makes the selection of a command and checks it once; nothing below checks again."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.names import lineage
 from ingot.errors import IngotError, UsageError
 from ingot.lock.file import check, load, path_of
+from ingot.lock.grade import grades
 from ingot.model.image import DRIVERS
 from ingot.model.lock import Lock
 from ingot.model.target import ContainerSelection, ImageSelection, Target
@@ -68,15 +72,44 @@ def require_driver(selection: ImageSelection) -> None:
         )
 
 
-def require_complete(selection: ImageSelection | ContainerSelection, lock: Lock) -> None:
-    """IngotError if `lock`, the part to be built, lacks a pin or the accelerator's driver."""
+def require_archive(selection: ImageSelection) -> None:
+    """IngotError if no image of the selection's system can be built on this machine."""
+    if selection.lock.base is None:
+        raise IngotError(
+            f"{selection.target.key} has no local base: its packages come from vendors' repositories",
+            hint="build debian13 or debian12 on this machine",
+        )
+
+
+def require_complete(
+    selection: ImageSelection | ContainerSelection,
+    lock: Lock,
+    failed: Mapping[str, IngotError] = MappingProxyType({}),
+    *,
+    base: str = "",
+    frozen: bool = False,
+) -> None:
+    """IngotError if `lock`, the part to be built, has unresolved components or lacks the accelerator's driver.
+
+    With `frozen`, also if it has components without digests, or lacks the name of the base image `base`. `failed` says
+    why components could not be recorded.
+    """
     target = selection.target
     if isinstance(selection, ImageSelection):
         require_driver(selection)
-    if missing := lock.missing:
+    refused = ("unresolved", "signature") if frozen else ("unresolved",)
+    missing = [
+        f"{name} ({pin.grade}: {pin.lacks}{f'; {failed[name].message}' if name in failed else ''})"
+        for name, pin in grades(lock).items()
+        if pin.grade in refused
+    ]
+    if frozen and base and base not in lock.images:
+        missing.append(f"its base image {base} (its name)")
+    if missing:
+        state = "not frozen" if frozen else "not fully resolved"
+        options = f"--os {target.os} --arch {target.arch} --stack {target.stack}{' --region REGION' if base else ''}"
         raise IngotError(
-            f"{selection.name} for {target.key} is not fully resolved: "
-            + ", ".join(f"{name} ({what})" for name, what in missing.items()),
+            f"{selection.name} for {target.key} is {state}: {', '.join(missing)}",
             place=str(selection.lock_path),
-            hint=f"`ingot lock record --os {target.os} --arch {target.arch}` records what the vendors' hosts publish",
+            hint=f"`ingot lock record {options}` records what the vendors' hosts publish",
         )

@@ -6,6 +6,7 @@ from packaging.version import Version
 
 from ingot.catalog.addresses import address, key_of
 from ingot.catalog.catalog import Catalog
+from ingot.lock.grade import rules
 from ingot.lock.world import Candidate
 from ingot.model.component import InheritedOffer, Offer
 from ingot.model.lock import Artifact, LockedComponent, Repository
@@ -15,7 +16,7 @@ from ingot.model.types import BASE_IMAGE, DISTRIBUTION, EC2_ARCH, Arch
 from ingot.sources.apt import DEB_ARCH
 
 # Entries under `unresolved` that recording resolves.
-DIGEST, DIGESTS = "the file's SHA-256", "its packages' digests"
+DIGEST, VERSION = rules.FILE, rules.VERSION
 # The entry for a version that is known only for another system, with another repository address; recording its
 # packages resolves it.
 UNSEEN = "that its repository has"
@@ -91,6 +92,7 @@ def locked(
         version=candidate.text,
         source=source,
         packages=sorted(packages),
+        version_of=offer.repository.version_of if offer.repository else "",
         exact={name: exact for name, exact in sorted(packages.items()) if exact},
         artifact=artifact,
         hold=hold,
@@ -102,26 +104,24 @@ def locked(
 def repositories(
     chosen: Mapping[str, Candidate], catalog: Catalog, os_name: str, arch: Arch
 ) -> tuple[dict[str, Repository], dict[str, str]]:
-    """The vendors' repositories of the candidates, and for each candidate what is not resolved."""
+    """The vendors' repositories of the candidates, and for each candidate that is not resolved, what it lacks."""
     sources: dict[str, Repository] = {}
     unresolved: dict[str, str] = {}
     system = catalog.operating_systems[os_name]
     for name, candidate in chosen.items():
-        missing = [] if candidate.version else ["its version"]
+        missing = []
         offer = candidate.offer
         if offer.download:
             digests = candidate.release.sha256 if candidate.release else {}
-            missing += [] if arch in digests or "any" in digests else [DIGEST]
-        elif offer.repository and offer.repository.name == DISTRIBUTION:
-            missing.append("its packages' exact versions and digests")
-        elif offer.repository and offer.repository.name == BASE_IMAGE:
-            pass
-        elif offer.repository:
+            key = catalog.repositories.keys.get(offer.download.key)
+            signed = offer.download.signature and key and key.fingerprint
+            missing += [] if arch in digests or "any" in digests or signed else [DIGEST]
+        elif offer.repository and offer.repository.name not in (DISTRIBUTION, BASE_IMAGE):
+            missing += [] if candidate.version else [VERSION]
             entry = catalog.repositories.repositories[offer.repository.name]
             key = key_of(offer.repository.name, catalog, os_name)
             place = address(entry, catalog, os_name, arch)
-            missing.append(DIGESTS)
-            missing += [] if key.fingerprint else ["the repository's key"]
+            missing += [] if key.fingerprint else [rules.KEY]
             missing += [] if place.url else [f"the repository's address for {os_name}-{arch}"]
             if isinstance(offer, InheritedOffer) and candidate.text and candidate.text not in offer.seen:
                 origin = address(entry, catalog, offer.origin, arch)

@@ -23,6 +23,7 @@ from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.image.base import TOOLS_COMPONENTS, read_tools, tools_suites
 from ingot.image.disk import GIB, TOOLS, require_space
+from ingot.lock.grade import grades
 from ingot.model.lock import Lock, Package
 from ingot.model.types import LOCAL_ARCH, Arch
 from ingot.paths import alone, atomic, write_text
@@ -195,18 +196,16 @@ def plan(dest: Path, catalog: Catalog, lock: Lock) -> tuple[list[Suite], list[Fi
 def vendors_plan(dest: Path, lock: Lock, tell: Callable[[str], None]) -> tuple[dict[Path, bytes], list[File]]:
     """The signed indexes of the vendors' repositories of `lock`, by path, and the vendors' files in `lock`.
 
-    Raises IngotError if files are unresolved, or an index is not signed by the lock's key.
+    Raises IngotError if digests are missing, or an index is not signed by the lock's key.
     """
-    unresolved = [
-        name
-        for name, entry in lock.components.items()
-        if (entry.source in lock.repositories and lock.repositories[entry.source].url and not entry.files)
-        or (entry.artifact and not entry.artifact.sha256)
+    pins = grades(lock)
+    less = [
+        f"{name} ({pin.grade}: {pin.lacks})" for name, pin in pins.items() if pin.grade in ("signature", "unresolved")
     ]
-    if unresolved:
+    if less:
         raise IngotError(
-            f"{lock.key} is not fully resolved: {', '.join(unresolved)}",
-            hint=f"run `ingot lock record --os {lock.os} --arch {lock.arch}`",
+            f"{lock.key} lacks digests: {', '.join(less)}",
+            hint=f"run `ingot lock record --os {lock.os} --arch {lock.arch} --stack {lock.stack}`",
         )
     files: list[File] = []
     homes: dict[str, Path] = {}
@@ -264,5 +263,5 @@ def mirror(dest: Path, catalog: Catalog, lock: Lock, progress: Progress) -> Made
                     temporary.write_bytes(content)
     seconds = {name: round(took, 1) for name, took in progress.seconds.items()}
     size = sum(file.path.stat().st_size for file in files)
-    missing = {name: reason for name, reason in lock.unresolved.items() if name in lock.components}
+    missing = {name: pin.lacks for name, pin in grades(lock).items() if pin.grade != "digest"}
     return Made(str(dest), lock.stack, lock.os, lock.arch, len(files), size, downloaded, missing, seconds)

@@ -50,10 +50,14 @@ class RepositoryOffer(Strict):
     empty if it is the component's version. `{version}`, `{major}` (580) and `{dashed}` (13-0) are replaced, and the
     system's `{os_version}` and `{codename}`. Components of the platform's base image (`name` is `base_image`) have no
     packages.
+
+    Where packages have versions of their own, `version_of` names the one whose version is the component's; it may be
+    one that they depend on. The others are taken in the newest version that fits.
     """
 
     name: str
     packages: dict[str, str]
+    version_of: str = ""
 
 
 class DownloadOffer(Strict):

@@ -57,7 +57,7 @@ class Repository(Strict):
 
 
 class Artifact(Strict):
-    """One file of a vendor. Without `sha256` it is unresolved."""
+    """One file of a vendor; without `sha256`, its signature by the pinned key vouches for it."""
 
     url: str
     sha256: Sha256 | None = None
@@ -79,13 +79,15 @@ class LockedComponent(Strict):
     """A resolved component: its version, the packages requested by name, and the reason for the version.
 
     `source` is `debian`, `pypi`, `distribution`, `base_image`, `download` or the name of a vendor's repository. `exact`
-    has the versions of a vendor's packages as far as they are published, `files` the packages and dependencies recorded
-    from its repository. `version` is empty if it is not resolved.
+    has the versions of a vendor's packages as far as they are published; others have the component's, or with
+    `version_of`, the package whose version is the component's, any that fits. `files` are the packages and dependencies
+    recorded from its repository. `version` is empty if it is not resolved, or if the base image decides it.
     """
 
     version: str
     source: str
     packages: list[str] = Field([])
+    version_of: str = ""
     exact: dict[str, str] = Field({})
     files: dict[str, VendorPackage] = Field({})
     artifact: Artifact | None = None
@@ -94,13 +96,18 @@ class LockedComponent(Strict):
     facts: Facts = Field({})
     why: str
 
+    def wanted(self, package: str) -> str:
+        """The version of a vendor's package, perhaps without its build; empty for any that fits."""
+        own = self.version if self.version_of in ("", package) else ""
+        return self.exact.get(package, own)
+
 
 class Lock(Strict):
     """A stack resolved for one operating system and architecture. `packages` are those of the minimal system and of all
     components.
 
-    `unresolved` lists for each component the facts that `ingot lock record` has to find before a build. `accepted` are
-    the rules that the stack knowingly breaks, with the reason.
+    `unresolved` lists for each component the facts without which nobody can build it. `accepted` are the rules that the
+    stack knowingly breaks, with the reason.
     """
 
     schema_: Literal[1] = Field(alias="schema")
@@ -139,11 +146,6 @@ class Lock(Strict):
     def base_image(self, name: str, image: Image) -> str:
         """The base image in EC2 of the image `name`: its own, or its platform's; empty if there is none."""
         return next((candidate for candidate in (name, image.platform) if candidate in self.base_images), "")
-
-    @property
-    def missing(self) -> dict[str, str]:
-        """The missing facts by component; base images are looked up when they are needed."""
-        return {name: what for name, what in self.unresolved.items() if not name.startswith("base_image.")}
 
     def of(self, roles: Collection[str]) -> "Lock":
         """The part of the lock for an image of these roles: the minimal system, the components with their packages and

@@ -1,6 +1,6 @@
 """The selection of a command: a target, and an image or a container for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingot import paths
@@ -69,6 +69,10 @@ class ImageSelection:
         image = self.image.without(self.brought)
         return ImageSelection(self.name, image, self.target, self.lock.of(image.parts), self.lock_path, self.base)
 
+    def with_lock(self, lock: Lock) -> "ImageSelection":
+        """The same image with its part of another lock of its target."""
+        return replace(self, lock=lock.of(self.image.parts))
+
     @property
     def tag(self) -> str:
         """The name of the finished image in Docker."""
@@ -93,6 +97,10 @@ class ContainerSelection:
     target: Target
     lock: Lock
     lock_path: Path
+
+    def with_lock(self, lock: Lock) -> "ContainerSelection":
+        """The same container with another lock of its target."""
+        return replace(self, lock=lock)
 
     @property
     def roles(self) -> list[str]:

@@ -44,6 +44,8 @@ LOCAL_ARCH: Arch = "x86_64"
 # EC2's names.
 EC2_ARCH: dict[Arch, str] = {"x86_64": "x86_64", "aarch64": "arm64"}
 Platform = Literal["ec2", "parallelcluster", "eks"]
+# How sure a pin is, best first; `plugins/module_utils/grades.py` says what each means.
+Grade = Literal["digest", "signature", "base", "unresolved"]
 Severity = Literal["error", "warning", "info"]
 # The sources of packages that no vendor's repository has.
 DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"

@@ -7,6 +7,7 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.catalog.rules import SEVERITIES, broken, locked_parts
 from ingot.lock import select
+from ingot.lock.grade import Pin, counts, grades
 from ingot.model.lock import LockedComponent
 from ingot.model.target import ImageSelection, Target
 from ingot.model.types import BASE_IMAGE
@@ -15,24 +16,23 @@ from ingot.plan.solve import context_of, relock
 
 
 def of_selection(selection: ImageSelection, catalog: Catalog, instance_type: str = "") -> dict[str, Any]:
-    """The plan as data: components with version, source and reason; what is left out; download in bytes; findings,
-    worst first. Sizes are None if the lock's packages are not resolved."""
+    """The plan as data: components with version, grade, source and reason; what is left out; download in bytes;
+    findings, worst first. Sizes are None if the lock's packages are not resolved."""
     lock, base = selection.lock, selection.base
+    pins = grades(lock, selection.fixed)
     resolved = bool(lock.packages)
     return {
         "image": selection.name,
         "stack": lock.stack,
         "os": lock.os,
         "arch": lock.arch,
-        "components": {name: _component(selection, name, entry) for name, entry in lock.components.items()},
+        "components": {name: _component(selection, name, entry, pins[name]) for name, entry in lock.components.items()},
+        "grades": counts(pins.values()),
         "left_out": lock.left_out,
         "brought": {name: brought.version for name, brought in selection.brought.items()},
         "accepted": lock.accepted,
-        "unresolved": {
-            name: what
-            for name, what in lock.unresolved.items()
-            if name == f"base_image.{base}" or (name in lock.components and name not in selection.fixed)
-        },
+        "base_image": lock.images[base].name if base in lock.images else None,
+        "unresolved": {name: pin.lacks for name, pin in pins.items() if pin.grade == "unresolved"},
         "packages": len(lock.packages) if resolved else None,
         "download_bytes": sum(package.size for package in lock.packages.values()) if resolved else None,
         "installed_bytes": sum(package.installed for package in lock.packages.values()) * 1024 if resolved else None,
@@ -41,14 +41,15 @@ def of_selection(selection: ImageSelection, catalog: Catalog, instance_type: str
     }
 
 
-def _component(selection: ImageSelection, name: str, entry: LockedComponent) -> dict[str, Any]:
+def _component(selection: ImageSelection, name: str, entry: LockedComponent, pin: Pin) -> dict[str, Any]:
     """A component as its row: of what the base image brings, the base image's version, or none where nobody knows it
     before the image is there."""
+    graded = {"grade": pin.grade, "lacks": pin.lacks}
     if name not in selection.fixed:
-        return {"version": entry.version, "source": entry.source, "why": entry.why, "hold": entry.hold}
+        return {"version": entry.version, **graded, "source": entry.source, "why": entry.why, "hold": entry.hold}
     brought = selection.fixed[name]
     why = f"The base image brings {'it' if not brought.note else f'it: {brought.note}'}."
-    return {"version": brought.version, "source": BASE_IMAGE, "why": why, "hold": False}
+    return {"version": brought.version, **graded, "source": BASE_IMAGE, "why": why, "hold": False}
 
 
 def _findings(selection: ImageSelection, catalog: Catalog, instance_type: str) -> list[dict[str, Any]]:

@@ -14,21 +14,29 @@ from ingot.sources.web import Broken, attempts, client, get
 
 CHUNK = 1 << 20
 ARMOR = re.compile(rb"-----BEGIN PGP[^-]+-----.+?-----END PGP[^-]+-----", re.DOTALL)
+# Answers of proxies and hosts about who asks, not about the file.
+REFUSED = (401, 403, 407)
 Tell = Callable[[str], None]
 
 
+class Unreachable(IngotError):
+    """A host that does not answer this machine: another network or another time may do."""
+
+
 def download(url: str, path: Path, tell: Tell = lambda _: None) -> str:
-    """Download `url` to `path`; return its SHA-256. IngotError if it is not available."""
+    """Download `url` to `path`; return its SHA-256. Unreachable or IngotError if it is not available."""
     try:
         with client() as web:
             return attempts()(_fetch, web, url, path, tell)
     except Broken as broken:
-        raise IngotError(str(broken), hint="check the network: this needs the vendor's host") from None
+        raise Unreachable(str(broken), hint="check the network: this needs the vendor's host") from None
 
 
 def _fetch(web: httpx.Client, url: str, path: Path, tell: Tell) -> str:
     digest, done = hashlib.sha256(), 0
     with get(web, url) as response, path.open("wb") as out:
+        if response.status_code in REFUSED:
+            raise Unreachable(f"{url} answers {response.status_code}", hint="a proxy or the host refuses this machine")
         if not response.is_success:
             raise IngotError(f"{url} answers {response.status_code}", hint="correct its address in the catalog")
         total = int(response.headers.get("Content-Length", 0))

@@ -25,6 +25,7 @@ from ingot.catalog.read import read_catalog
 from ingot.image.events import POLL_SECONDS
 from ingot.image.packer import CLEAN_UP_SECONDS
 from tests.commandline import command
+from tests.own_locks import copy_locks
 from tests.rigs.cloud import REGION, Cloud, emulated
 from tests.rigs.ec2 import MADE
 from tests.signing import signing_key
@@ -38,8 +39,7 @@ IMAGE = "rig"
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The emulator, and a catalog with the image of these tests."""
     folder = tmp_path_factory.mktemp("ec2")
-    own = folder / "own"
-    own.mkdir()
+    own = copy_locks(folder / "own")
     row = {
         "platform": "ec2",
         "accelerator": "cpu",

@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from ingot import paths
 from ingot.ami import build as ami_build
 from ingot.ami import capacity
 from ingot.ami.capacity import Options
@@ -18,12 +20,14 @@ from ingot.catalog.read import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError, UsageError
 from ingot.image.packer import PackerError
-from ingot.lock import select
+from ingot.lock import fill, select
+from ingot.model.lock import RecordedImage
 from ingot.model.target import ImageSelection
 from ingot.sources.ec2 import Base
 from tests.aws.names import REGION
 from tests.aws.world import ami as make_ami
 from tests.aws.world import amis, backend, calls, refusing, snapshots
+from tests.own_locks import copy_locks
 from tests.signing import signing_key
 
 PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}
@@ -46,7 +50,7 @@ SUFFICIENT = "We currently do not have sufficient c7i.8xlarge capacity in the Av
 
 
 def selected(image: str) -> tuple[Catalog, ImageSelection]:
-    catalog = read_catalog()
+    catalog = read_catalog(own=paths.own_catalog())
     return catalog, select.image(catalog, catalog.target("2026.11", "debian12", "x86_64"), image)
 
 
@@ -55,6 +59,9 @@ def build(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
     """What builds the image of EC2 with CPUs on Debian 12, with a Packer that the test plays."""
     monkeypatch.setattr(ami_build, "ensure_packer", lambda: Path("packer"))
     monkeypatch.setattr("ingot.paths.build_dir", lambda *_: tmp_path)
+    monkeypatch.setenv("INGOT_CATALOG", str(copy_locks(tmp_path / "own")))
+    base = RecordedImage(name="debian-12-amd64-20261101-1", owner="136693071363", created=date(2026, 11, 1))
+    monkeypatch.setattr(fill, "newest_images", lambda rows, *_: dict.fromkeys(rows, base))
 
     def run(
         packer: Packer, signing: SigningKey | None = None, boot_mode: str = "uefi-preferred", region: str = REGION

@@ -44,7 +44,7 @@ DECISIVE = {
     "Python": {"command", "packages"},
     "Release": {"os", "sha256", "facts"},
     "Repositories": {"keys", "repositories"},
-    "RepositoryOffer": {"name", "packages"},
+    "RepositoryOffer": {"name", "packages", "version_of"},
     "Rule": {"id", "when", "facts", "where", "requires", "refuses", "needs", "forbidden", "severity", "reason"},
     "SourcedBaseImage": {"owner", "name", "ssm", "brings", "fails", "cleanup"},
     "SourcedContainerImage": {"image"},

@@ -1,11 +1,12 @@
 """The engine decides what it can, says what it cannot, and runs on any machine of ours."""
 
 import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ingot.catalog.settings import ENGINE, engine
+from ingot.catalog.settings import engine
 
 RULE = {"id": "r", "variables": ["A_*"], "severity": "error", "reason": "R.", "fix": "F.", "source": "https://e.org/s"}
 
@@ -154,7 +155,7 @@ def test_the_part_of_a_value_that_is_known_can_be_enough() -> None:
 
 
 def test_it_runs_on_the_oldest_python_of_a_target_with_nothing_installed() -> None:
-    tree = ast.parse(ENGINE.read_text(), feature_version=(3, 9))
+    tree = ast.parse(Path(engine().__file__).read_text(), feature_version=(3, 9))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     assert imported <= {"__future__", "collections.abc", "fnmatch", "operator", "re", "typing"}

@@ -113,7 +113,7 @@ def dry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
 def test_a_container_of_another_date_is_another(dry: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     def inputs(date: str) -> str:
         monkeypatch.setenv(containers.EPOCH, date)
-        report = containers.build(selected(), QUIET)
+        report = containers.build(selected(), CATALOG, QUIET)
         assert report["source_date_epoch"] == int(date)
         return str(report["inputs_sha256"])
 
@@ -139,11 +139,11 @@ def test_the_digest_covers_what_the_build_reads_and_nothing_else(
 ) -> None:
     copy = shutil.copytree(containers.CONTAINERS, tmp_path / "containers")
     monkeypatch.setattr(containers, "CONTAINERS", copy)
-    containers.build(selected(), QUIET)
+    containers.build(selected(), CATALOG, QUIET)
     before = dict(dry)
     with (copy / file).open("a") as text:
         text.write("# Changed.\n")
-    containers.build(selected(), QUIET)
+    containers.build(selected(), CATALOG, QUIET)
     assert {name for name in before if before[name] != dry[name]} == changed
 
 
@@ -151,7 +151,8 @@ def test_the_digest_covers_what_a_leaf_starts(dry: dict[str, str]) -> None:
     row = CATALOG.container("fsdp").model_copy(update={"arguments": ["--steps=1"]})
     other = replace(CATALOG, containers={**CATALOG.containers, "fsdp": row})
     reports = [
-        containers.build(select.container(catalog, "fsdp", catalog.newest_stack), QUIET) for catalog in (CATALOG, other)
+        containers.build(select.container(catalog, "fsdp", catalog.newest_stack), catalog, QUIET)
+        for catalog in (CATALOG, other)
     ]
     assert reports[0]["inputs_sha256"] != reports[1]["inputs_sha256"]
 

@@ -75,7 +75,7 @@ def test_another_nccl_than_the_bases_stops_the_build_before_it_begins(
     monkeypatch.delattr(containers, "ensure_docker")
     selection = select.container(with_nccl("nccl", "efa"), "fsdp", CATALOG.newest_stack, accelerator="nvidia")
     with pytest.raises(IngotError, match=f"NCCL versions differ: 2.99.0 here, base has {MINE} by lock") as caught:
-        containers.build(selection, Progress())
+        containers.build(selection, CATALOG, Progress())
     assert caught.value.place == str(tmp_path / "pytorch" / "requirements-nvidia.txt")
     assert "ingot lock containers" in caught.value.hint
     assert "nccl to ==2.99.0" in caught.value.hint

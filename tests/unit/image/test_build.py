@@ -45,13 +45,11 @@ def test_too_little_space_is_said_before_anything_is_done(
     assert "free some space" in caught.value.hint
 
 
-def test_a_lock_with_something_unresolved_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "ensure_docker", lambda: pytest.fail("the build has started"))
-    with pytest.raises(
-        IngotError, match=r"parallelcluster for ubuntu2404-x86_64 is not fully resolved: .*slurm \("
-    ) as caught:
+def test_a_system_without_a_local_base_is_refused_before_anything_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingot.lock.fill.record", lambda *_: pytest.fail("it records"))
+    with pytest.raises(IngotError, match=r"ubuntu2404-x86_64 has no local base") as caught:
         local(selected("ubuntu2404"), CATALOG, Progress(quiet=True))
-    assert "ingot lock record" in caught.value.hint
+    assert "debian13" in caught.value.hint
 
 
 def test_another_architecture_than_this_machine_s_tools_have_is_refused_before_anything_is_done(

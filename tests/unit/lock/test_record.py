@@ -118,7 +118,7 @@ def lock_of(vendor: Vendor, fingerprint: str, kind: str, entry: dict[str, Any], 
         update={
             "repositories": {"vendor": repository},
             "components": {"nccl": component},
-            "unresolved": {"nccl": "its packages' digests", "base_image.ec2": "its ID"},
+            "unresolved": {"base_image.ec2": "its ID"},
         }
     )
 
@@ -249,8 +249,7 @@ def test_one_of_alternatives_is_recorded(vendor: Vendor, says: dict[str, str], a
 def with_component(lock: Lock, name: str, package: str, version: str = "1", **more: Any) -> Lock:
     """The lock with one more component of the vendor's repository."""
     entry = LockedComponent(source="vendor", why="test", version=version, packages=[package], **more)
-    unresolved = {**lock.unresolved, name: "its packages' digests"}
-    return lock.model_copy(update={"components": {**lock.components, name: entry}, "unresolved": unresolved})
+    return lock.model_copy(update={"components": {**lock.components, name: entry}})
 
 
 def test_components_of_a_repository_agree_on_one_version_and_what_does_not_fit_is_named(vendor: Vendor) -> None:
@@ -265,7 +264,7 @@ def test_components_of_a_repository_agree_on_one_version_and_what_does_not_fit_i
     assert list(failed) == ["third"]
     assert failed["third"].message == "no c fits all: b 1 needs c < 3; d 1 needs c >= 3"
     assert "another version of third in the stack" in failed["third"].hint
-    assert done.unresolved["third"] == "its packages' digests"
+    assert done.components["third"].files == {}
 
 
 def test_an_exact_version_that_another_package_contradicts_is_named(vendor: Vendor) -> None:

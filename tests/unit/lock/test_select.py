@@ -31,10 +31,23 @@ def test_what_the_base_image_brings_is_not_built_upon_it() -> None:
 
 def test_what_a_lock_lacks_is_named_part_by_part_with_the_command_that_records_it() -> None:
     selection = selected("ec2-cpu")
-    with pytest.raises(IngotError, match=r"ec2-cpu for ubuntu2404-x86_64 is not fully resolved: .*docker \(") as caught:
+    said = r"ec2-cpu for ubuntu2404-x86_64 is not fully resolved: lustre \(unresolved: its version, "
+    with pytest.raises(IngotError, match=said) as caught:
         select.require_complete(selection, selection.lock)
+    # A pinned key and the base image are enough.
+    assert "docker (" not in caught.value.message
+    assert "kernel (" not in caught.value.message
     assert caught.value.place == str(selection.lock_path)
-    assert "ingot lock record --os ubuntu2404 --arch x86_64" in caught.value.hint
+    assert f"ingot lock record --os ubuntu2404 --arch x86_64 --stack {STACK}" in caught.value.hint
+
+
+def test_a_frozen_build_wants_digests_and_the_name_of_the_base_image() -> None:
+    selection = selected("ec2-cpu")
+    with pytest.raises(IngotError, match=r"is not frozen: .*docker \(signature: its packages' digests\)") as caught:
+        select.require_complete(selection, selection.lock, base="ec2", frozen=True)
+    assert "its base image ec2 (its name)" in caught.value.message
+    assert "kernel (" not in caught.value.message
+    select.require_complete(selected("ec2-cpu", "debian12"), selected("ec2-cpu", "debian12").lock, frozen=True)
 
 
 def test_an_image_without_the_driver_of_its_accelerator_is_refused() -> None:
