@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from ingot.model.lock import Lock
+from ingot.model.lock import Lock, LockedComponent
 from ingot.model.types import Grade
 from ingot.paths import collection_module
 
@@ -50,3 +50,8 @@ def summary(pins: Mapping[str, Pin]) -> str:
 def unresolved(lock: Lock) -> dict[str, str]:
     """What each unresolved component lacks."""
     return {name: pin.lacks for name, pin in grades(lock).items() if pin.grade == "unresolved"}
+
+
+def wanted(entry: LockedComponent, package: str) -> str:
+    """The version of a vendor's package as far as it is known, perhaps without its build; empty for any that fits."""
+    return str(rules.wanted(entry.model_dump(), package)).removesuffix("*")

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from ingot.errors import IngotError
 from ingot.lock.closure import Closures, Need
+from ingot.lock.grade import wanted
 from ingot.lock.vendor import DIGEST, UNSEEN, VERSION
 from ingot.model.lock import Artifact, Lock, LockedComponent, RecordedImage, VendorPackage
-from ingot.model.types import BASE_IMAGE, DISTRIBUTION
 from ingot.sources.apt import upstream
 from ingot.sources.indexes import Build, read_index
 from ingot.sources.signatures import Keyring, Tell, Unreachable, download
@@ -60,8 +60,8 @@ def _is_recorded(entry: LockedComponent, before: LockedComponent) -> bool:
         same
         and bool(before.version and before.files)
         and all(
-            name in versions and (not wanted or versions[name] == wanted or _is_of(versions[name], wanted))
-            for name, wanted in ((name, entry.exact.get(name, "")) for name in entry.packages)
+            name in versions and (not exact or versions[name] == exact or _is_of(versions[name], exact))
+            for name, exact in ((name, entry.exact.get(name, "")) for name in entry.packages)
         )
     )
 
@@ -143,7 +143,8 @@ def _lacks(entry: LockedComponent, lock: Lock) -> bool:
     """Whether a component has something to record."""
     if entry.artifact:
         return entry.artifact.sha256 is None
-    vendors = entry.source in lock.repositories and entry.source not in (DISTRIBUTION, BASE_IMAGE, "debian")
+    # The packages of Debian's archive are locked together.
+    vendors = entry.source in lock.repositories and entry.source != "debian"
     return vendors and bool(entry.packages) and not entry.files
 
 
@@ -227,9 +228,9 @@ def _digest(artifact: Artifact, tell: Tell) -> str:
 def _need(name: str, entry: LockedComponent, package: str, closures: Closures, forbids: Forbids) -> Need:
     """The need of a package: its exact version, else builds of the component's version, else what the pin allows."""
     builds = closures.packages.get(package, [])
-    wanted = entry.wanted(package)
-    fits = [build for build in builds if build.version == wanted]
-    fits = fits or [build for build in builds if not wanted or _is_of(build.version, wanted)]
+    version = wanted(entry, package)
+    fits = [build for build in builds if build.version == version]
+    fits = fits or [build for build in builds if not version or _is_of(build.version, version)]
     reasons = ""
     if not entry.version and package == (entry.version_of or entry.packages[0]):
         allowed = [build for build in fits if not forbids(name, upstream(build.version))]
@@ -237,7 +238,7 @@ def _need(name: str, entry: LockedComponent, package: str, closures: Closures, f
         fits = allowed
     if not fits:
         raise _gone(name, entry, package, builds, closures, reasons)
-    return Need(package, tuple(fits), f"{name} needs {package} {wanted}".rstrip())
+    return Need(package, tuple(fits), f"{name} needs {package} {version}".rstrip())
 
 
 def _gone(
@@ -252,14 +253,14 @@ def _gone(
             f"{entry.source} has no {package} that fits: {reason}; {there}",
             hint=f"widen the pin of {name} in the stack, or leave the component out",
         )
-    wanted = entry.wanted(package)
+    version = wanted(entry, package)
     hint = "correct the package's name in the catalog"
     if versions:
-        newer = [version for version in versions if key(version) > key(wanted)]
+        newer = [other for other in versions if key(other) > key(version)]
         nearest = upstream(newer[0] if newer else versions[-1])
         hint = f"the nearest is {nearest}: pin {name} to a version with {package} {nearest} in the stack"
-        hint = f"the nearest is {nearest}: pin {name} to =={nearest} in the stack" if wanted == entry.version else hint
-    return IngotError(f"{entry.source} no longer has {package} {wanted}; {there}", hint=hint)
+        hint = f"the nearest is {nearest}: pin {name} to =={nearest} in the stack" if version == entry.version else hint
+    return IngotError(f"{entry.source} no longer has {package} {version}; {there}", hint=hint)
 
 
 def _is_of(full: str, version: str) -> bool:

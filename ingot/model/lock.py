@@ -96,11 +96,6 @@ class LockedComponent(Strict):
     facts: Facts = Field({})
     why: str
 
-    def wanted(self, package: str) -> str:
-        """The version of a vendor's package, perhaps without its build; empty for any that fits."""
-        own = self.version if self.version_of in ("", package) else ""
-        return self.exact.get(package, own)
-
 
 class Lock(Strict):
     """A stack resolved for one operating system and architecture. `packages` are those of the minimal system and of all

@@ -18,6 +18,12 @@ options:
     type: list
     elements: dict
     required: true
+  installed:
+    description:
+      - The version of each installed package, by name. A package whose pin leaves the build or the version open is held
+        at this one.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -39,10 +45,13 @@ from collections.abc import Callable
 ENTRY = re.compile(r"!?(?P<name>.+)-\d+:[^-]+-[^-]+")
 
 
-def held(text: str, pins: list[dict[str, str]]) -> str:
+def held(text: str, pins: list[dict[str, str]], installed: dict[str, str] | None = None) -> str:
     """`text` with one entry for each of `pins`, and no others of the same names; correct entries keep their place."""
     names = {pin["name"] for pin in pins}
     versions = {pin["name"]: pin["version"] for pin in pins}
+    for name in [name for name, version in versions.items() if not version or version.endswith("*")]:
+        # Check mode has not installed it.
+        versions[name] = (installed or {}).get(name) or versions[name] or "*"
     wanted = [f"{name}-{version if ':' in version else f'0:{version}'}.*" for name, version in sorted(versions.items())]
     entries = ((line, ENTRY.fullmatch(line.strip())) for line in text.splitlines())
     kept = [line for line, entry in entries if line in wanted or not entry or entry["name"] not in names]

@@ -35,7 +35,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description: >-
-    For each term a dictionary with C(name), C(version), C(source), C(packages) (a list of C(name) and C(version)),
+    For each term a dictionary with C(name), C(version), C(grade) (C(digest), C(signature) or C(base)), C(source),
+    C(packages) (a list of C(name) and C(version); C(1.2*) is any build of 1.2, and an empty version is any),
     C(closure) (the same with the vendor's packages that they depend on), C(wheels) (a list of C(name), C(version),
     C(filename) and C(sha256)), C(artifact) (C(url) and C(sha256) of a vendor's file), C(unpacked) (C(url) and C(sha256)
     of the package in the fact of that name, which is not in C(packages) and not installed, but unpacked), C(hold),
@@ -54,6 +55,7 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.ingot.ml.plugins.module_utils import grades
 
 # The names in locks of distributions that Ansible names differently.
 NAMES = {"amazon": "al", "redhat": "rhel"}
@@ -94,8 +96,13 @@ def _own_lock(variables: dict[str, Any], stack: str | None) -> Path:
 def _of(lock: dict[str, Any], roles: list[str] | None, without: list[str]) -> dict[str, Any]:
     """The part of `lock` for an image of `roles` except those in `without`; the whole lock if there is no image.
 
-    All packages are kept: those that apt chooses in addition to the image's own also have the lock's version.
+    Each component has its grade. All packages are kept: those that apt chooses in addition to the image's own also have
+    the lock's version.
     """
+    graded = {
+        name: {**entry, "grade": grades.grade(name, entry, lock)[0]} for name, entry in lock["components"].items()
+    }
+    lock = {**lock, "components": graded}
     if roles is None:
         return lock
     parts = {
@@ -104,6 +111,13 @@ def _of(lock: dict[str, Any], roles: list[str] | None, without: list[str]) -> di
     }
     wheels = {name for entry in parts["components"].values() for name in entry.get("wheels", [])}
     return {**lock, **parts, "wheels": {name: wheel for name, wheel in lock["wheels"].items() if name in wheels}}
+
+
+def _version(package: str, entry: dict[str, Any], exact: dict[str, Any], grade: str) -> str:
+    """The version of a package: recorded, or as far as the lock knows it; a base image's own packages have any."""
+    if package in exact:
+        return str(exact[package]["version"])
+    return "" if grade == grades.BASE else grades.wanted(entry, package)
 
 
 def _brought(entry: dict[str, Any], version: str) -> dict[str, Any]:
@@ -130,22 +144,18 @@ def _entry(lock: dict[str, Any], name: str, brought: dict[str, str]) -> dict[str
     entry = {"name": name, "missing": missing, "hold": False, "facts": {}, **lock["components"][name]}
     if name in brought:
         return _brought(entry, brought[name])
+    grade, lacks = grades.grade(name, entry, lock)
+    if grade == grades.UNRESOLVED:
+        raise AnsibleLookupError(
+            f"{name} of {lock['os']}-{lock['arch']} is unresolved: the lock lacks {lacks}; set the variable ingot_lock "
+            "to a lock that has it"
+        )
     # A vendor's packages are recorded with their component, a distribution's together.
     exact = {**entry.get("files", {}), **lock["packages"]}
-    unknown = [package for package in entry.get("packages", []) if package not in exact]
-    artifact = entry.get("artifact")
-    if artifact and not artifact.get("sha256"):
-        unknown.append(artifact["url"])
-    if unknown:
-        what = lock["unresolved"].get(name, "its packages' versions")
-        raise AnsibleLookupError(
-            f"{name} of {lock['os']}-{lock['arch']} is not resolved, the lock lacks {what}: {', '.join(unknown)}; "
-            f"`ingot lock record --os {lock['os']} --arch {lock['arch']}` records it from the vendors' hosts"
-        )
     # One package may be used only for its files, because it cannot be installed next to the others.
     unpacked = entry["facts"].get("unpacked")
     names = [package for package in entry.get("packages", []) if package != unpacked]
-    packages = [{"name": package, "version": exact[package]["version"]} for package in names]
+    packages = [{"name": package, "version": _version(package, entry, exact, grade)} for package in names]
     needed = {key: file for key, file in entry.get("files", {}).items() if key not in entry.get("packages", [])}
     closure = packages + [{"name": package, "version": file["version"]} for package, file in needed.items()]
     wheels = [{"name": wheel, **lock["wheels"][wheel]} for wheel in entry.get("wheels", [])]
@@ -155,7 +165,14 @@ def _entry(lock: dict[str, Any], name: str, brought: dict[str, str]) -> dict[str
     if unpacked:
         file = exact[unpacked]
         entry["unpacked"] = {"url": f"{vendor['url'].rstrip('/')}/{file['path']}", "sha256": file["sha256"]}
-    return {**entry, "packages": packages, "closure": closure, "wheels": wheels, "repositories": repositories}
+    return {
+        **entry,
+        "grade": grade,
+        "packages": packages,
+        "closure": closure,
+        "wheels": wheels,
+        "repositories": repositories,
+    }
 
 
 class LookupModule(LookupBase):

@@ -1,6 +1,7 @@
 """How sure the pin of a component is, from what a lock has of it.
 
-Ingot's command line and the lookup `ingot.ml.pin` both judge by this module. It reads plain data, as a lock's YAML is.
+Ingot's command line, its suite and the lookup `ingot.ml.pin` all judge by this module. It reads plain data, as a lock's
+YAML is.
 """
 
 from __future__ import annotations
@@ -52,3 +53,19 @@ def _pinned(entry: Mapping[str, Any], lock: Mapping[str, Any]) -> tuple[bool, bo
     # A package that is unpacked instead of installed is fetched as a file, which no index vouches for.
     signed = bool(version and key and "unpacked" not in entry.get("facts", {}))
     return bool(version) and packages <= set(entry.get("files", ())), signed, ", ".join(missing)
+
+
+def wanted(entry: Mapping[str, Any], package: str) -> str:
+    """The version of a vendor's package, as far as it is known: exact, `1.2*` for a build of 1.2, or empty for any."""
+    own = entry["version"] if entry.get("version_of") in (None, "", package) else ""
+    version = str(entry.get("exact", {}).get(package, own))
+    return version if not version or "-" in version else f"{version}*"
+
+
+def fits(installed: str | None, version: str) -> bool:
+    """Whether an installed package's version is a `wanted` one: `3:1.2-1.el9` is a build of 1.2, and 1.20 is none."""
+    if installed is None or not version.endswith("*"):
+        return installed is not None and version in ("", installed)
+    begin = version[:-1]
+    rests = [text[len(begin) :] for text in (installed, installed.partition(":")[2]) if text.startswith(begin)]
+    return any(not rest[:1].isalnum() and rest[:1] != "." for rest in rests)

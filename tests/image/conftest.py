@@ -16,9 +16,10 @@ from testinfra.host import Host
 
 from ingot.catalog.read import read_catalog
 from ingot.lock.file import load
+from ingot.lock.grade import rules
 from ingot.model.component import Brought
 from ingot.model.lock import Lock, LockedComponent
-from ingot.model.types import BASE_IMAGE
+from ingot.model.types import BASE_IMAGE, DISTRIBUTION
 from ingot.paths import ROOT, own_catalog
 
 MANIFEST = "/usr/share/ingot/manifest.json"
@@ -320,13 +321,19 @@ def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package], unpac
     """The packages and wheels of this file's component that are not as the lock says: name -> what is there instead."""
     exact = {name: package.version for name, package in lock.packages.items()}
     exact |= {name: package.version for name, package in pin.files.items()}
-    wanted = {name: exact[name] for name in pin.packages if name != pin.facts.get("unpacked")}
+    # What is not recorded is as exact as the lock; the base image decides the version of its own packages.
+    entry, based = pin.model_dump(), pin.source in (DISTRIBUTION, BASE_IMAGE)
+    wanted = {
+        name: exact.get(name, "" if based else rules.wanted(entry, name))
+        for name in pin.packages
+        if name != pin.facts.get("unpacked")
+    }
     wanted |= {name: lock.wheels[name].version for name in pin.wheels}
     found = {name: package.version for name, package in installed.items()} | unpacked
     return {
         name: f"{found.get(name, 'missing')}, not {version}"
         for name, version in wanted.items()
-        if found.get(name) != version
+        if not rules.fits(found.get(name), version)
     }
 
 

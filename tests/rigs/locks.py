@@ -53,3 +53,13 @@ def with_driver(lock: Lock, module: str, version: str) -> Lock:
         artifact=Artifact(url=offer.download.url.format(**fields)) if offer.download else None,
         source=offer.repository.name if offer.repository else "download",
     )
+
+
+def unrecorded(lock: Lock, *components: str) -> Lock:
+    """`lock` as it was before digests of components were recorded: keys of vendors and versions are all that it has."""
+    parts = {}
+    for name in components:
+        entry = lock.components[name]
+        artifact = entry.artifact.model_copy(update={"sha256": None}) if entry.artifact else None
+        parts[name] = entry.model_copy(update={"files": {}, "artifact": artifact})
+    return lock.model_copy(update={"components": {**lock.components, **parts}})

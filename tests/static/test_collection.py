@@ -1,6 +1,7 @@
 """The collection builds, installs elsewhere, and holds what a role needs there and nothing of a checkout."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -38,6 +39,19 @@ def test_artifact_is_small_and_has_no_checkout_in_it(artifact: Path) -> None:
     assert sorted(roots & UNWANTED) == []
     assert {"roles", "plugins", "meta", "locks"} <= roots
     assert artifact.stat().st_size < 2_000_000
+
+
+def test_no_error_names_a_command_that_is_not_in_the_archive() -> None:
+    """The command line stays in the checkout."""
+    roles = [path for kind in ("tasks", "handlers", "vars") for path in (ROOT / "roles").glob(f"*/{kind}/*.yml")]
+    plugins = (ROOT / "plugins").rglob("*.py")
+    named = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sorted([*roles, *plugins])
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"`(ingot|make) ", line) and not line.lstrip().startswith("#")
+    ]
+    assert named == []
 
 
 def test_every_role_has_argument_specs_and_a_readme() -> None:

@@ -8,8 +8,9 @@ import pytest
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.lock.file import load
-from ingot.lock.grade import Pin, counts, grades
+from ingot.lock.grade import Pin, counts, grades, rules
 from ingot.model.lock import Lock
+from ingot.model.types import Grade
 from tests.commandline import ingot
 
 SHA = "a" * 64
@@ -56,7 +57,7 @@ def pin(entry: dict[str, Any], lacks: str = "", brought: tuple[str, ...] = (), *
         ({"source": "base_image"}, "base", "its version, which the base image fixes"),
     ],
 )
-def test_a_grade_follows_from_what_the_lock_has(entry: dict[str, Any], grade: str, lacks: str) -> None:
+def test_a_grade_follows_from_what_the_lock_has(entry: dict[str, Any], grade: Grade, lacks: str) -> None:
     assert pin(entry) == Pin(grade, lacks)
 
 
@@ -71,6 +72,19 @@ def test_what_the_base_image_brings_is_base_and_a_fact_that_no_source_gives_is_u
     entry = {"source": "signed", "packages": ["x"], "files": {"x": FILE}}
     assert pin(entry, brought=("part",)).grade == "base"
     assert pin(entry, "the installer's folder") == Pin("unresolved", "the installer's folder")
+
+
+@pytest.mark.parametrize(
+    ("installed", "version", "fit"),
+    [
+        ("1.2-1", "1.2-1", True), ("1.2-2", "1.2-1", False), ("1.2-1", "", True), (None, "", False),
+        (None, "1*", False),
+        ("1.2", "1.2*", True), ("1.2-1.el9", "1.2*", True), ("3:1.2-1.el9", "1.2*", True), ("1.2~rc-1", "1.2*", True),
+        ("1.20-1", "1.2*", False), ("1.2.1-1", "1.2*", False), ("1.2a-1", "1.2*", False), ("2.1.2-1", "1.2*", False),
+    ],
+)  # fmt: skip
+def test_a_build_of_a_version_is_that_version_and_no_other_is(installed: str | None, version: str, fit: bool) -> None:
+    assert rules.fits(installed, version) == fit
 
 
 @pytest.mark.parametrize("key", ["ubuntu2404-x86_64", "al2023-x86_64", "rocky9-aarch64", "debian13-x86_64"])

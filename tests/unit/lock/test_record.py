@@ -12,7 +12,7 @@ import pytest
 from ingot import paths
 from ingot.lock import file as locks
 from ingot.lock.record import keep, record
-from ingot.model.lock import Artifact, Lock, LockedComponent, Repository
+from ingot.model.lock import Artifact, Lock, LockedComponent, Repository, VendorPackage
 from tests.unit.simulated_vendor import Vendor, serving
 
 CONTENT = b"an installer"
@@ -306,14 +306,33 @@ def test_what_has_been_recorded_is_kept_when_another_component_is(vendor: Vendor
     assert (keep(more, old), keep(exact, old)) == (more, exact)
 
 
-def test_what_has_been_recorded_of_another_source_is_not_kept(vendor: Vendor) -> None:
+def test_a_record_of_another_source_or_of_a_version_that_the_pin_forbids_now_is_not_kept(vendor: Vendor) -> None:
+    unknown = lock_of(vendor, "A" * 40, "apt", {"version": "", "packages": ["a"]})
+    file = VendorPackage(version="1", path="a_1.deb", size=1, sha256=DIGEST)
+    before = unknown.components["nccl"].model_copy(update={"version": "1", "files": {"a": file}})
+    old = unknown.model_copy(update={"components": {"nccl": before}})
+    assert keep(unknown, old).components["nccl"] == before
+    assert keep(unknown, old, lambda name, version: "the pin is >=2") == unknown
+    moved = unknown.components["nccl"].model_copy(update={"source": "other"})
+    other = unknown.model_copy(update={"components": {"nccl": moved}})
+    assert keep(other, old) == other
+
+
+def test_a_version_that_only_the_repository_knows_is_that_of_the_package_named_for_it(vendor: Vendor) -> None:
     fingerprint = vendor.make_key()
-    vendor.apt({"libnccl2": BUILDS})
-    lock = lock_of(vendor, fingerprint, "apt", NCCL)
-    done = resolved(lock)
-    moved = lock.components["nccl"].model_copy(update={"source": "another"})
-    lock = lock.model_copy(update={"components": {"nccl": moved}})
-    assert keep(lock, done) == lock
+    vendor.apt(
+        {"meta": ["6.17.0.1010"], "modules-6.17": ["2.15.6-1"], "utils": ["2.15.6-1"]},
+        says={
+            "meta": "Depends: modules-6.17, utils\n",
+        },
+    )
+    entry = {"version": "", "packages": ["meta"], "version_of": "utils"}
+    done = resolved(lock_of(vendor, fingerprint, "apt", entry))
+    # A metapackage is followed.
+    assert closure_of(done) == {"meta": "6.17.0.1010", "modules-6.17": "2.15.6-1", "utils": "2.15.6-1"}
+    assert done.components["nccl"].version == "2.15.6"
+    wrong = lock_of(vendor, fingerprint, "apt", {**entry, "version_of": "tools"})
+    assert "tools, whose version nccl has, is not among the packages" in failure(wrong)
 
 
 def test_a_pinned_package_that_is_gone_is_named_with_what_there_is(vendor: Vendor) -> None:

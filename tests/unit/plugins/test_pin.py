@@ -58,6 +58,23 @@ def test_a_vendors_package_is_in_the_version_that_was_recorded(tmp_path: Path) -
     assert [each["version"] for each in found["packages"]] == [build.version] * 2
 
 
+def test_without_records_a_signed_repositorys_packages_are_as_exact_as_the_lock(tmp_path: Path) -> None:
+    ubuntu = {**FACTS, "distribution": "Ubuntu", "distribution_version": "24.04"}
+    lock = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml")
+    nccl, driver, docker, efa, kernel = (
+        entry(name, tmp_path, ansible_facts=ubuntu) for name in ("nccl", "fabricmanager", "docker", "efa", "kernel")
+    )
+    exact = lock.components["nccl"].exact
+    assert {each["name"]: each["version"] for each in nccl["packages"]} == exact
+    assert (nccl["grade"], nccl["closure"]) == ("signature", nccl["packages"])
+    assert [each["version"] for each in driver["packages"]] == [f"{lock.components['fabricmanager'].version}*"]
+    # Packages with versions of their own.
+    assert {each["name"]: each["version"] for each in docker["packages"]}["containerd.io"] == ""
+    assert efa["grade"] == "digest"
+    # The base image decides.
+    assert (kernel["grade"], {each["version"] for each in kernel["packages"]}) == ("base", {""})
+
+
 def test_a_package_whose_files_alone_are_used_is_not_among_those_to_install(tmp_path: Path) -> None:
     lock = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml")
     names = ["nvidia-kernel-source-580", "nvidia-open"]
@@ -138,14 +155,14 @@ def test_of_what_the_base_image_brings_packages_are_known_by_name_and_the_versio
             "no lock for al2-x86_64; it has",
         ),
         (
-            "nccl",
+            "lustre",
             {"ansible_facts": {**FACTS, "distribution": "Ubuntu", "distribution_version": "24.04"}},
-            "nccl of ubuntu2404-x86_64 is not resolved",
+            "lustre of ubuntu2404-x86_64 is unresolved: the lock lacks its version, the repository's key; set the",
         ),
         (
             "docker",
             {"ansible_facts": {**FACTS, "distribution": "Rocky", "distribution_major_version": "9"}},
-            "docker of rocky9-x86_64 is not resolved",
+            "docker of rocky9-x86_64 is unresolved: the lock lacks its version; set the variable ingot_lock",
         ),
         ("efa", {"ansible_facts": FACTS, "ingot_stack": "2020.01"}, "unknown stack 2020.01"),
     ],
@@ -156,3 +173,5 @@ def test_what_cannot_be_found_is_named_with_what_there_is(
     done = ask(term, tmp_path, **variables)
     assert done.returncode != 0
     assert said in done.stdout + done.stderr
+    # The command line is not in the collection.
+    assert "`ingot" not in done.stdout + done.stderr

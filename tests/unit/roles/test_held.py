@@ -29,3 +29,9 @@ def test_the_packages_are_held_at_their_versions_and_nothing_else_moves(text: st
     expected = (f"{text}\n" if kept is None else kept) + OURS
     assert held.held(text, PINS) == expected
     assert held.held(expected, PINS) == expected
+
+
+def test_what_the_lock_leaves_open_is_held_at_what_is_installed() -> None:
+    pins = [{"name": "docker-ce", "version": "29.8.1*"}, {"name": "containerd.io", "version": ""}]
+    there = {"docker-ce": "3:29.8.1-1.el9", "containerd.io": "2.3.6-1.el9"}
+    assert held.held("", pins, there) == "containerd.io-0:2.3.6-1.el9.*\ndocker-ce-3:29.8.1-1.el9.*\n"
