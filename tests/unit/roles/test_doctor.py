@@ -164,6 +164,20 @@ def test_a_node_is_told_by_its_files(tmp_path: Path, doctor: ModuleType) -> None
     }.items() <= found.items()
 
 
+def test_the_base_image_decides_the_versions_of_its_own_components_alone(doctor: ModuleType) -> None:
+    entries = {
+        "kernel": {"version": "6.12", "grade": "base"},
+        "docker": {"version": "", "grade": "base"},
+        "efa": {"version": "1.50.0", "grade": "digest"},
+        "nccl": {"version": "2.31.2", "grade": "signature"},
+    }
+    there = {"kernel": "6.12.55", "docker": None, "efa": "1.50.0", "nccl": "2.31.5"}
+    assert doctor.versions_that_differ({"components": entries}, there) == {
+        "docker": "docker is absent, declared is any version",
+        "nccl": "nccl is 2.31.5, declared is 2.31.2",
+    }
+
+
 def test_about_twenty_five_facts_are_told(doctor: ModuleType, capsys: pytest.CaptureFixture[str], torch: None) -> None:
     status, out, err = said(doctor, capsys, "--pytorch", "--json")
     about = json.loads(out)["pytorch"]
