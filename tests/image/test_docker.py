@@ -25,7 +25,9 @@ def test_it_starts_at_boot(unit_files: dict[str, str]) -> None:
 
 @pytest.mark.machine
 def test_its_server_is_of_the_lock(host: Host, pin: LockedComponent) -> None:
-    assert host.check_output("docker info --format %s", "{{.ServerVersion}}").split("+")[0] == pin.version
+    version = host.check_output("docker info --format %s", "{{.ServerVersion}}").split("+")[0]
+    # Empty where the base image decides.
+    assert pin.version in ("", version)
 
 
 @pytest.mark.machine

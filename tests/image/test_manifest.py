@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from ingot.lock.grade import grades
 from ingot.model.component import Brought
 from ingot.model.lock import Lock
 
@@ -28,15 +29,20 @@ def test_every_json_file_beside_it_can_be_read(host: Host) -> None:
 def test_it_declares_what_the_lock_declares(manifest: dict[str, Any], lock: Lock) -> None:
     declared = manifest["declared"]
     assert (declared["stack"], declared["os"], declared["arch"]) == (lock.stack, lock.os, lock.arch)
-    assert {name: (entry["version"], entry["source"]) for name, entry in declared["components"].items()} == {
-        name: (component.version, component.source) for name, component in lock.components.items()
-    }
+    pins = grades(lock)
+    assert {
+        name: (entry["version"], entry["source"], entry["grade"]) for name, entry in declared["components"].items()
+    } == {name: (component.version, component.source, pins[name].grade) for name, component in lock.components.items()}
     assert declared["left_out"] == lock.left_out
 
 
 def test_it_observed_what_it_declares(manifest: dict[str, Any]) -> None:
-    declared = {name: entry["version"] for name, entry in manifest["declared"]["components"].items()}
-    assert {name: manifest["observed"][name] for name in declared} == declared
+    declared = manifest["declared"]["components"]
+    # The base image decides the versions of its own; they are there.
+    based = [name for name, entry in declared.items() if entry["grade"] == "base"]
+    assert [name for name in based if not manifest["observed"][name]] == []
+    versions = {name: entry["version"] for name, entry in declared.items() if name not in based}
+    assert {name: manifest["observed"][name] for name in versions} == versions
 
 
 def test_it_tells_apart_what_the_base_image_brings(manifest: dict[str, Any], brought: dict[str, Brought]) -> None:

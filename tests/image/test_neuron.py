@@ -28,9 +28,9 @@ def test_packages_are_held(pin: LockedComponent, installed: dict[str, Any]) -> N
     assert [name for name in pin.packages if not installed[name].held] == []
 
 
-def test_the_release_of_the_sdk_is_written_down(host: Host, pin: LockedComponent) -> None:
+def test_the_release_of_the_sdk_is_written_down(host: Host, pin: LockedComponent, installed: dict[str, Any]) -> None:
     written = json.loads(host.check_output("cat /usr/share/ingot/neuron.json"))
-    assert written == {"version": pin.version, "packages": {name: file.version for name, file in pin.files.items()}}
+    assert written == {"version": pin.version, "packages": {name: installed[name].version for name in pin.packages}}
 
 
 def test_the_module_is_made_for_the_image_kernel(host: Host, pin: LockedComponent, release: str) -> None:

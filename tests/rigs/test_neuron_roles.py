@@ -118,5 +118,5 @@ def test_a_lock_without_a_client_is_refused(place: Make) -> None:
     unresolved = paths.LOCKS / STACK / "ubuntu2404-x86_64.yml"
     done = converge(host, Vendors(vendors.folder, vendors.url, vendors.lock), "lustre", ingot_lock=str(unresolved))
     assert done.returncode != 0
-    assert "lustre of ubuntu2404-x86_64 is not resolved, the lock lacks its version" in done.stdout
+    assert "lustre of ubuntu2404-x86_64 is unresolved: the lock lacks its version" in done.stdout
     assert installed(host, vendors, "lustre") == {}
