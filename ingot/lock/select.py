@@ -10,6 +10,7 @@ from ingot.lock.file import check, load, path_of
 from ingot.lock.grade import grades
 from ingot.model.image import DRIVERS
 from ingot.model.lock import Lock
+from ingot.model.system import Base
 from ingot.model.target import ContainerSelection, ImageSelection, Target
 from ingot.model.types import LOCAL_ARCH
 
@@ -72,13 +73,9 @@ def require_driver(selection: ImageSelection) -> None:
         )
 
 
-def require_archive(selection: ImageSelection) -> None:
-    """IngotError if no image of the selection's system can be built on this machine."""
-    if selection.lock.base is None:
-        raise IngotError(
-            f"{selection.target.key} has no local base: its packages come from vendors' repositories",
-            hint="build debian13 or debian12 on this machine",
-        )
+def require_archive(selection: ImageSelection) -> Base:
+    """The minimal system that a local image starts from; IngotError if there is none."""
+    return selection.lock.archive
 
 
 def require_complete(
