@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,10 +26,12 @@ def run(
     cwd: Path | None = None,
     stdin: str | None = None,
     doing: str = "",
+    accepted: Collection[int] = (0,),
 ) -> str:
     """Run `argv` and return its standard output; with `log`, append all of its output there as well.
 
-    Raises IngotError when the program is missing or fails; it names the step, the last lines of output and the log.
+    Raises IngotError when the program is missing, or fails with another exit code than those `accepted`; it names the
+    step, the last lines of output and the log.
     """
     command = [str(argument) for argument in argv]
     try:
@@ -40,7 +42,7 @@ def run(
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as out:
             out.write(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}")
-    if done.returncode != 0:
+    if done.returncode not in accepted:
         lines = (done.stderr or done.stdout).strip().splitlines()[-TAIL_LINES:]
         where = f"full log: {log}" if log else ""
         raise IngotError(f"{doing or command[0]} failed (exit {done.returncode})\n  " + "\n  ".join(lines), hint=where)

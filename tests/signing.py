@@ -46,17 +46,31 @@ class Key:
         listed = self._run("--list-keys", "--with-colons").decode()
         self.fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
         self.public = self._run("--export", "--armor")
+        self.keys = self.public
+        self._signers: list[str] = []
 
     def _run(self, *words: str, stdin: bytes = b"") -> bytes:
         return subprocess.run([*self._gpg, *words], input=stdin, check=True, capture_output=True).stdout
 
+    def rotate(self) -> None:
+        """Let the vendor's next key sign as well, which nobody has yet; `keys` has this key and the one before it."""
+        fingerprints = []
+        for name in ("next", "previous"):
+            self._run(
+                "--quick-generate-key", f"{name} key of a simulated vendor <nobody@example.org>", "rsa2048", "sign"
+            )
+            listed = self._run("--list-keys", "--with-colons", f"{name} key").decode()
+            fingerprints.append(next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr")))
+        self._signers = ["--local-user", fingerprints[0], "--local-user", self.fingerprint]
+        self.keys = self._run("--export", "--armor", fingerprints[1], self.fingerprint)
+
     def signed(self, text: bytes) -> bytes:
         """The text with its signature in it."""
-        return self._run("--clear-sign", stdin=text)
+        return self._run(*self._signers, "--clear-sign", stdin=text)
 
     def detached(self, content: bytes, *, armored: bool = True) -> bytes:
         """A signature of the content by itself."""
-        return self._run("--detach-sign", *(["--armor"] if armored else []), stdin=content)
+        return self._run(*self._signers, "--detach-sign", *(["--armor"] if armored else []), stdin=content)
 
     def __enter__(self) -> Self:
         return self

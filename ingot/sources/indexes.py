@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from backports import zstd
+
 from ingot.errors import IngotError
 from ingot.model.lock import Repository, VendorPackage
 from ingot.model.types import Arch
@@ -25,7 +27,9 @@ RPM = {
 # The meaning of relations in Debian's fields and in rpm's index.
 SIGNS = {"<<": "<", ">>": ">", "<": "<=", ">": ">=", "EQ": "=", "LT": "<", "LE": "<=", "GE": ">=", "GT": ">"}
 RELATION = re.compile(r"([^\s(]+?)(?::any)?\s*(?:\(\s*([<>=]+)\s*([^\s)]+)\s*\))?")
-UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress, ".xml": bytes, "": bytes}
+UNPACK: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress, ".xz": lzma.decompress, ".zst": zstd.decompress, ".xml": bytes, "": bytes,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Downloads vendors' files, and verifies that the key in the lock has signed them."""
 
 import hashlib
+import html
 import re
 import tempfile
 from collections.abc import Callable
@@ -16,6 +17,8 @@ CHUNK = 1 << 20
 ARMOR = re.compile(rb"-----BEGIN PGP[^-]+-----.+?-----END PGP[^-]+-----", re.DOTALL)
 # Answers of proxies and hosts about who asks, not about the file.
 REFUSED = (401, 403, 407)
+# Of one signature: gpg calls one by an expired or revoked key valid, but not good.
+GOOD = re.compile(r"^\[GNUPG:\] GOODSIG .*^\[GNUPG:\] VALIDSIG [^\n]* (\w+)$", re.MULTILINE | re.DOTALL)
 Tell = Callable[[str], None]
 
 
@@ -66,13 +69,27 @@ class Keyring:
         download(self._url, key)
         # AWS publishes keys on pages of its documentation; gpg reads a key only if it begins a line.
         if blocks := ARMOR.findall(key.read_bytes()):
-            key.write_bytes(b"\n".join(blocks))
-        run([*gpg, "--import", Path(home) / "vendor.key"], doing=f"reading {self._url}")
-        status = run([*gpg, "--status-fd", "1", *arguments], doing=f"checking the signature of {self._of}")
-        signers = {line.split()[-1] for line in status.splitlines() if " VALIDSIG " in line}
+            key.write_text("\n".join(html.unescape(block.decode()) for block in blocks))
+        run([*gpg, "--import", key], doing=f"reading {self._url}, which should have a key,", accepted=(0, 2))
+        listed = run([*gpg, "--with-colons", "--list-keys"], doing=f"reading {self._url}")
+        keys = re.findall(r"^pub:.*\nfpr:+(\w+):", listed, re.MULTILINE)
+        if self._fingerprint not in keys:
+            raise IngotError(
+                f"the key at {self._url} is {', '.join(keys) or 'no key'}, not {self._fingerprint}, "
+                f"which the lock names for {self._of}",
+                hint="compare the vendor's key with its publication; nothing was recorded",
+            )
+        # Not 0 if one of several signatures is by a key that the vendor's page does not have yet, or any more.
+        status = run(
+            [*gpg, "--status-fd", "1", *arguments],
+            doing=f"checking the signature of {self._of}",
+            accepted=(0, 1, 2),
+        )
+        by = [GOOD.search(signature) for signature in status.split("[GNUPG:] NEWSIG")[1:]]
+        signers = {signer[1] for signer in by if signer}
         if self._fingerprint not in signers:
-            by = ", ".join(sorted(signers)) or "nobody"
-            raise IngotError(f"{self._of} is signed by {by}, not by {self._fingerprint}", hint="nothing was recorded")
+            who = ", ".join(sorted(signers)) or "nobody"
+            raise IngotError(f"{self._of} is signed by {who}, not by {self._fingerprint}", hint="nothing was recorded")
         return status
 
     def check(self, file: Path, signature: Path) -> None:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from backports import zstd
+
 from tests.serving import Folder, answering
 from tests.signing import Key
 
@@ -17,7 +19,7 @@ PACKAGE = """<package type="rpm"><name>{name}</name><version epoch="{epoch}" ver
 <arch>{arch}</arch><checksum type="sha256" pkgid="YES">{sha}</checksum><size package="{size}"/>
 <location href="{name}-{ver}.rpm"/><format>{says}</format></package>"""
 REPOMD = """<repomd xmlns="http://linux.duke.edu/metadata/repo"><data type="primary">
-<checksum type="sha256">{sha}</checksum><location href="repodata/primary.xml.gz"/></data></repomd>"""
+<checksum type="sha256">{sha}</checksum><location href="repodata/primary.xml.zst"/></data></repomd>"""
 
 
 # What packages say beside name and version, by name or by name and version ("libnccl2 2.31.2-1").
@@ -42,6 +44,12 @@ class Vendor:
         self._key = self._agent.enter_context(Key(self._home, "ed25519"))
         (self.folder / "key").write_bytes(self._key.public)
         return self._key.fingerprint
+
+    def rotate(self) -> None:
+        """Let the next key sign as well, and publish this one with its predecessor."""
+        assert self._key
+        self._key.rotate()
+        (self.folder / "key").write_bytes(self._key.keys)
 
     def sign(self, file: str, to: str, *, inline: bool = False) -> None:
         """Sign a file of the host: with the signature by itself, or in the text."""
@@ -97,8 +105,8 @@ class Vendor:
             for name, listed in versions.items()
             for epoch, ver, rel in listed
         ]
-        primary = gzip.compress(PRIMARY.format("".join(entries)).encode(), mtime=0)
-        digest = self.write("repodata/primary.xml.gz", primary)
+        primary = zstd.compress(PRIMARY.format("".join(entries)).encode())
+        digest = self.write("repodata/primary.xml.zst", primary)
         self.write("repodata/repomd.xml", REPOMD.format(sha=digest).encode())
         self.sign("repodata/repomd.xml", "repodata/repomd.xml.asc")
 

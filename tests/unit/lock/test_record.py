@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def test_a_signature_by_the_pinned_key_is_accepted(vendor: Vendor) -> None:
     signed = Artifact(url=url, signature=f"{vendor.url}/efa.sig", key_url=key, key_fingerprint=fingerprint)
     assert recorded(resolved(lock_with(signed))) == DIGEST
     vendor.write("efa.tar.gz", b"something else")
-    assert re.search("checking the signature", failure(lock_with(signed)))
+    assert re.search("is signed by nobody, not by", failure(lock_with(signed)))
 
 
 def test_a_key_is_found_on_a_page_of_documentation(vendor: Vendor) -> None:
@@ -88,7 +89,7 @@ def test_a_signature_by_another_key_is_refused(vendor: Vendor) -> None:
     vendor.sign("efa.tar.gz", "efa.sig")
     url, key = f"{vendor.url}/efa.tar.gz", f"{vendor.url}/key"
     signed = Artifact(url=url, signature=f"{vendor.url}/efa.sig", key_url=key, key_fingerprint="A" * 40)
-    assert re.search("not by AAAA", failure(lock_with(signed)))
+    assert re.search(r"key is \w{40}, not AAAA", failure(lock_with(signed)))
 
 
 def test_a_signed_file_without_a_known_key_is_not_recorded(vendor: Vendor) -> None:
@@ -347,9 +348,33 @@ def test_a_pinned_package_that_is_gone_is_named_with_what_there_is(vendor: Vendo
 def test_an_index_by_another_key_or_with_another_digest_is_refused(vendor: Vendor) -> None:
     fingerprint = vendor.make_key()
     vendor.apt({"libnccl2": BUILDS})
-    assert re.search("not by BBBB", failure(lock_of(vendor, "B" * 40, "apt", NCCL)))
+    assert re.search(r"key is \w{40}, not BBBB", failure(lock_of(vendor, "B" * 40, "apt", NCCL)))
     vendor.write("Packages.gz", gzip.compress(b"Package: libnccl2\n"))
     assert re.search(r"Packages\.gz does not match its digest", failure(lock_of(vendor, fingerprint, "apt", NCCL)))
+
+
+@pytest.mark.parametrize("kind", ["apt", "rpm"])
+def test_an_index_that_the_vendors_next_key_signs_as_well_is_accepted(vendor: Vendor, kind: str) -> None:
+    fingerprint = vendor.make_key()
+    vendor.rotate()
+    if kind == "apt":
+        vendor.apt({"libnccl2": BUILDS})
+    else:
+        vendor.rpm({"libnccl2": [("0", "2.31.2", "1+cuda13.3")]})
+    done = resolved(lock_of(vendor, fingerprint, kind, NCCL))
+    assert done.components["nccl"].files["libnccl2"].version == "2.31.2-1+cuda13.3"
+    # Not the key before it, which the page has, and not the next, which it has not.
+    assert "is signed by" in failure(lock_of(vendor, predecessor(vendor), kind, NCCL))
+
+
+def predecessor(vendor: Vendor) -> str:
+    """The fingerprint of the other key on the vendor's page."""
+    shown = subprocess.run(
+        ["gpg", "--show-keys", "--with-colons", vendor.folder / "key"], capture_output=True, text=True, check=True
+    ).stdout
+    previous = shown.partition("previous key")[0]
+    (*_, fingerprint) = re.finditer(r"^fpr:+(\w+):", previous, re.MULTILINE)
+    return fingerprint[1]
 
 
 def test_recorded_packages_are_written_read_and_kept(vendor: Vendor) -> None:

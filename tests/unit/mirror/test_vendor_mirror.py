@@ -71,7 +71,7 @@ def test_packages_files_and_signed_indexes_are_as_the_vendor_has_them(
         deb / "common_1.deb": "common_1.deb",
         rpm / "repodata" / "repomd.xml": "repodata/repomd.xml",
         rpm / "repodata" / "repomd.xml.asc": "repodata/repomd.xml.asc",
-        rpm / "repodata" / "primary.xml.gz": "repodata/primary.xml.gz",
+        rpm / "repodata" / "primary.xml.zst": "repodata/primary.xml.zst",
         rpm / "nvidia-open-580.126.20.rpm": "nvidia-open-580.126.20.rpm",
         folder / "files" / host / "efa-1.50.0.tar.gz": "efa-1.50.0.tar.gz",
     }
