@@ -32,7 +32,7 @@ def digest_of(catalog: Catalog, target: Target) -> str:
         "pins": [[name, _pin(pin, os_name)] for name, pin in stack.pins.items()],
         "components": components,
         "system": system.model_copy(update={"architectures": [arch]}),
-        **_repositories(catalog, components, target.key),
+        **_repositories(catalog, components, target),
     }
     text = json.dumps(content(inputs), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -84,11 +84,12 @@ def _offers(offers: Iterable[Offer], os_name: str, arch: Arch) -> list[Offer]:
     return selected
 
 
-def _repositories(catalog: Catalog, components: Iterable[Component], lock_key: str) -> dict[str, Any]:
+def _repositories(catalog: Catalog, components: Iterable[Component], target: Target) -> dict[str, Any]:
     """The vendors' repositories and keys that offers name, each repository with its address for the lock."""
-    declared = catalog.repositories
+    declared, lock_key = catalog.repositories, target.key
     offers = [offer for component in components for offer in component.offers]
     names = {offer.repository.name for offer in offers if offer.repository}
+    names |= set(catalog.operating_system(target.os).lacks.values())
     repositories = {
         name: entry.model_copy(update={"urls": {lock_key: entry.urls[lock_key]} if lock_key in entry.urls else {}})
         for name, entry in declared.repositories.items()

@@ -145,6 +145,8 @@ def _used_by_system(system: OperatingSystem, catalog: Catalog) -> Iterator[Used]
             yield "component", (key, name), name, catalog.components
     for name in system.signed_by:
         yield "repository", ("signed_by", name), name, catalog.repositories.repositories
+    for package, name in system.lacks.items():
+        yield "repository", ("lacks", package), name, catalog.repositories.repositories
     for name, offers in system.offers.items():
         for number, offer in enumerate(offers):
             yield from _used_by_offer(offer, ("offers", name, number), catalog)

@@ -25,7 +25,7 @@ OWN = {
     "checked",
 }  # fmt: skip
 # The keys whose entries are inherited one by one; a file can replace an entry, or remove it (~).
-MERGED = ("folders", "signed_by", "unresolved")
+MERGED = ("folders", "lacks", "signed_by", "unresolved")
 
 Raw = dict[str, Any]
 # A system's name and those that it is like, nearest first.

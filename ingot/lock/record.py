@@ -16,9 +16,10 @@ from ingot.errors import IngotError
 from ingot.lock.closure import Closures, Need
 from ingot.lock.grade import wanted
 from ingot.lock.vendor import DIGEST, UNSEEN, VERSION
-from ingot.model.lock import Artifact, Lock, LockedComponent, RecordedImage, VendorPackage
+from ingot.model.lock import Artifact, Lock, LockedComponent, RecordedImage, Repository, VendorPackage
 from ingot.sources.apt import upstream
 from ingot.sources.indexes import Build, read_index
+from ingot.sources.rpm import check_packages
 from ingot.sources.signatures import Keyring, Tell, Unreachable, download
 from ingot.sources.versions import KEYS
 
@@ -120,6 +121,9 @@ def record(
             failed |= dict.fromkeys(new, error)
             continue
         more, without = _with_closures(others | new, closures, forbids)
+        if not repository.index_signed:
+            without |= _not_vouched(source, repository, {name: more[name] for name in new if name in more}, tell)
+            more = {name: entry for name, entry in more.items() if name not in without}
         entries |= more
         # What was recorded before stays, even if the repository has moved on.
         failed |= {name: error for name, error in without.items() if name in new}
@@ -146,6 +150,19 @@ def _lacks(entry: LockedComponent, lock: Lock) -> bool:
     # The packages of Debian's archive are locked together.
     vendors = entry.source in lock.repositories and entry.source != "debian"
     return vendors and bool(entry.packages) and not entry.files
+
+
+def _not_vouched(
+    source: str, repository: Repository, entries: Mapping[str, LockedComponent], tell: Tell
+) -> dict[str, IngotError]:
+    """The errors of components of which not all packages are signed, in a repository with an index that is not."""
+    failed: dict[str, IngotError] = {}
+    for name, entry in entries.items():
+        try:
+            check_packages(source, repository, entry.files, tell)
+        except IngotError as error:
+            failed[name] = error
+    return failed
 
 
 def _with_closures(

@@ -93,11 +93,27 @@ def locked(
         source=source,
         packages=sorted(packages),
         version_of=offer.repository.version_of if offer.repository else "",
+        system_packages={name: system.lacks.get(name, DISTRIBUTION) for name in sorted(offer.system_packages)},
         exact={name: exact for name, exact in sorted(packages.items()) if exact},
         artifact=artifact,
         hold=hold,
         facts=candidate.facts,
         why=why,
+    )
+
+
+def _repository(name: str, catalog: Catalog, os_name: str, arch: Arch) -> Repository:
+    """A vendor's repository on a system; without address or key as far as no source has them."""
+    entry = catalog.repositories.repositories[name]
+    key, place = key_of(name, catalog, os_name), address(entry, catalog, os_name, arch)
+    return Repository(
+        kind=entry.kind,
+        suites=[place.suite] if place.suite else [],
+        components=entry.components,
+        url=place.url,
+        key_url=key.url,
+        key_fingerprint=key.fingerprint or "",
+        signs=entry.signs if entry.kind == "rpm" else [],
     )
 
 
@@ -119,21 +135,16 @@ def repositories(
         elif offer.repository and offer.repository.name not in (DISTRIBUTION, BASE_IMAGE):
             missing += [] if candidate.version else [VERSION]
             entry = catalog.repositories.repositories[offer.repository.name]
-            key = key_of(offer.repository.name, catalog, os_name)
-            place = address(entry, catalog, os_name, arch)
-            missing += [] if key.fingerprint else [rules.KEY]
-            missing += [] if place.url else [f"the repository's address for {os_name}-{arch}"]
+            source = _repository(offer.repository.name, catalog, os_name, arch)
+            missing += [] if source.key_fingerprint else [rules.KEY]
+            missing += [] if source.url else [f"the repository's address for {os_name}-{arch}"]
             if isinstance(offer, InheritedOffer) and candidate.text and candidate.text not in offer.seen:
-                origin = address(entry, catalog, offer.origin, arch)
-                missing += [] if origin == place else [f"{UNSEEN} {candidate.text} as that for {offer.origin} has"]
-            sources[offer.repository.name] = Repository(
-                kind=entry.kind,
-                suites=[place.suite] if place.suite else [],
-                components=entry.components,
-                url=place.url,
-                key_url=key.url,
-                key_fingerprint=key.fingerprint or "",
-            )
+                same = address(entry, catalog, offer.origin, arch) == address(entry, catalog, os_name, arch)
+                missing += [] if same else [f"{UNSEEN} {candidate.text} as that for {offer.origin} has"]
+            sources[offer.repository.name] = source
+        for package in offer.system_packages:
+            if other := system.lacks.get(package):
+                sources[other] = _repository(other, catalog, os_name, arch)
         missing += [system.unresolved[name]] if name in system.unresolved else []
         if missing and (offer.download or offer.repository):
             unresolved[name] = ", ".join(missing)

@@ -89,7 +89,8 @@ class Release(Strict):
 class Offer(Strict):
     """One way to get a component on some operating systems, in the versions that an archive or `releases` lists.
 
-    An offer of the system's packages without `releases` has a version that is not known yet.
+    An offer of the system's packages without `releases` has a version that is not known yet. `system_packages` are
+    packages of the system that the component needs, in any version.
     """
 
     os: list[str]
@@ -99,6 +100,7 @@ class Offer(Strict):
     repository: RepositoryOffer | None = None
     download: DownloadOffer | None = None
     releases: dict[VersionText, Release] = {}
+    system_packages: list[str] = []
     facts: Facts = {}
     facts_from_package: dict[str, str] = {}
     source: Annotated[str, UNLOCKED]

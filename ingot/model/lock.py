@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ingot.errors import IngotError
 from ingot.model.image import Image
+from ingot.model.repository import Signed
 from ingot.model.system import Base, BaseImage, ContainerImage, LockedSystem
 from ingot.model.types import Arch, Facts, Fingerprint, Sha256, Strict
 
@@ -45,7 +46,7 @@ class Wheel(Strict):
 
 class Repository(Strict):
     """A signed index: of the distribution, with the primary keys that signed each suite, or of a vendor, with its
-    address and the key that must sign it."""
+    address and key. In a repository of rpm the key signs both index and packages, or what `signs` has."""
 
     kind: Literal["apt", "rpm"]
     suites: list[str] = Field([])
@@ -54,6 +55,12 @@ class Repository(Strict):
     url: str = ""
     key_url: str = ""
     key_fingerprint: str = ""
+    signs: list[Signed] = Field([])
+
+    @property
+    def index_signed(self) -> bool:
+        """Whether the index must have a signature."""
+        return self.signs != ["packages"]
 
 
 class Artifact(Strict):
@@ -81,13 +88,15 @@ class LockedComponent(Strict):
     `source` is `debian`, `pypi`, `distribution`, `base_image`, `download` or the name of a vendor's repository. `exact`
     has the versions of a vendor's packages as far as they are published; others have the component's, or with
     `version_of`, the package whose version is the component's, any that fits. `files` are the packages and dependencies
-    recorded from its repository. `version` is empty if it is not resolved, or if the base image decides it.
+    recorded from its repository. `system_packages` are needed in any version, each from `distribution` or from the
+    repository that has it instead. `version` is empty if it is not resolved, or if the base image decides it.
     """
 
     version: str
     source: str
     packages: list[str] = Field([])
     version_of: str = ""
+    system_packages: dict[str, str] = Field({})
     exact: dict[str, str] = Field({})
     files: dict[str, VendorPackage] = Field({})
     artifact: Artifact | None = None

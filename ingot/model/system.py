@@ -117,6 +117,7 @@ class OperatingSystem(LockedSystem):
     `left_out` are components that the other one has and this one does not, each with the reason; `offers` replace a
     component's offers for the other one; `unresolved` lists a component's facts that no source gives for this system.
     `signed_by` has the keys of repositories whose packages for this system are signed by another key than elsewhere.
+    `lacks` are packages that the system's own repositories do not have, and the vendor's repository that has them.
 
     With `base`, a local image is made from the distribution's archive, whose index one of the primary fingerprints in
     `keys` must have signed. `base_images` are the base images in EC2 by platform, or by image if one has its own.
@@ -137,6 +138,7 @@ class OperatingSystem(LockedSystem):
     left_out: dict[str, str] = {}
     unresolved: dict[str, str] = {}
     signed_by: dict[str, Key] = {}
+    lacks: dict[str, str] = {}
     source: Annotated[str, UNLOCKED]
     checked: Annotated[date, UNLOCKED]
 

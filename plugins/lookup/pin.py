@@ -41,7 +41,8 @@ _raw:
     C(filename) and C(sha256)), C(artifact) (C(url) and C(sha256) of a vendor's file), C(unpacked) (C(url) and C(sha256)
     of the package in the fact of that name, which is not in C(packages) and not installed, but unpacked), C(hold),
     C(facts), C(repositories) (the vendor's repository of the packages, if any, with C(name), C(kind), C(url),
-    C(suites), C(components), C(key_url) and C(key_fingerprint)) and C(missing) (the left-out parts with the reason);
+    C(suites), C(components), C(key_url), C(key_fingerprint) and C(signs)), followed by the
+    repositories of system packages that the system itself lacks, and C(missing) (the left-out parts with the reason);
     or, for a component that the operating system does not have, C(name), C(left_out) with the reason, and empty lists.
   type: list
   elements: dict
@@ -157,11 +158,19 @@ def _entry(lock: dict[str, Any], name: str, brought: dict[str, str]) -> dict[str
     names = [package for package in entry.get("packages", []) if package != unpacked]
     packages = [{"name": package, "version": _version(package, entry, exact, grade)} for package in names]
     needed = {key: file for key, file in entry.get("files", {}).items() if key not in entry.get("packages", [])}
+    # The system's own, in whichever version it has.
+    others = entry.get("system_packages", {})
+    packages += [{"name": package, "version": ""} for package in others]
     closure = packages + [{"name": package, "version": file["version"]} for package, file in needed.items()]
     wheels = [{"name": wheel, **lock["wheels"][wheel]} for wheel in entry.get("wheels", [])]
     # The owner of the host configures the distribution's archive; a vendor's repository has an address and a key.
     vendor = lock["repositories"].get(entry["source"], {})
-    repositories = [{"suites": [], "components": [], **vendor, "name": entry["source"]}] if vendor.get("url") else []
+    sources = {entry["source"]: vendor} | {name: lock["repositories"].get(name, {}) for name in others.values()}
+    repositories = [
+        {"suites": [], "components": [], "signs": [], **source, "name": name}
+        for name, source in sources.items()
+        if source.get("url")
+    ]
     if unpacked:
         file = exact[unpacked]
         entry["unpacked"] = {"url": f"{vendor['url'].rstrip('/')}/{file['path']}", "sha256": file["sha256"]}

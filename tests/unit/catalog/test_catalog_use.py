@@ -27,6 +27,9 @@ def test_every_system_and_architecture_has_an_offer_or_a_reason() -> None:
 def test_every_repository_and_key_is_used() -> None:
     offers = [offer for component in CATALOG.components.values() for offer in component.offers]
     repositories = {offer.repository.name for offer in offers if offer.repository}
+    needed = {package for offer in offers for package in offer.system_packages}
+    systems = CATALOG.operating_systems.values()
+    repositories |= {name for system in systems for package, name in system.lacks.items() if package in needed}
     assert set(CATALOG.repositories.repositories) - repositories == set()
     keys = {row.key for row in CATALOG.repositories.repositories.values()}
     keys |= {offer.download.key for offer in offers if offer.download}

@@ -28,15 +28,17 @@ DECISIVE = {
     "DownloadOffer": {"url", "signature", "key"},
     "Key": {"url", "fingerprint"},
     "Offer": {
-        "os", "arch", "apt", "wheels", "repository", "download", "releases", "facts", "facts_from_package",
+        "os", "arch", "apt", "wheels", "repository", "download", "releases", "system_packages", "facts",
+        "facts_from_package",
     },
     "OperatingSystem": {
         "os", "codename", "family", "distribution", "version", "login", "python", "purl", "pcluster", "folders",
         "architectures", "suites", "base", "keys", "base_images", "container_image", "offers", "left_out",
-        "unresolved", "signed_by",
+        "unresolved", "signed_by", "lacks",
     },
     "OwnOffer": {
-        "os", "arch", "apt", "wheels", "repository", "download", "releases", "facts", "facts_from_package",
+        "os", "arch", "apt", "wheels", "repository", "download", "releases", "system_packages", "facts",
+        "facts_from_package",
     },
     "Pin": {"version", "by_os", "facts", "why"},
     "PinOnSystem": {"version", "why"},
@@ -49,7 +51,7 @@ DECISIVE = {
     "SourcedBaseImage": {"owner", "name", "ssm", "brings", "fails", "cleanup"},
     "SourcedContainerImage": {"image"},
     "Stack": {"stack", "pins", "accept"},
-    "VendorRepository": {"kind", "key", "url", "urls", "arch", "suite", "components"},
+    "VendorRepository": {"kind", "key", "url", "urls", "arch", "suite", "components", "signs"},
     "WheelOffer": {"version_of", "packages", "tools", "spec"},
     "Where": {"os", "arch", "platform", "accelerator", "generation", "family", "nvswitch"},
 }  # fmt: skip

@@ -75,6 +75,30 @@ def test_without_records_a_signed_repositorys_packages_are_as_exact_as_the_lock(
     assert (kernel["grade"], {each["version"] for each in kernel["packages"]}) == ("base", {""})
 
 
+def test_what_the_system_lacks_comes_with_the_repository_that_has_it_in_any_version(tmp_path: Path) -> None:
+    lock = locks.load(paths.LOCKS / "2026.11" / "rhel9-x86_64.yml")
+    build = VendorPackage(version="3:580.126.20-1.el9", path="x.rpm", size=1, sha256="a" * 64)
+    driver = lock.components["nvidia_driver"]
+    driver = driver.model_copy(update={"files": dict.fromkeys(driver.packages, build)})
+    path = tmp_path / "lock.yml"
+    path.write_text(locks.dump(lock.model_copy(update={"components": {**lock.components, "nvidia_driver": driver}})))
+    found = entry("nvidia_driver", tmp_path, ingot_lock=str(path))
+    assert found["packages"][-1] == {"name": "dkms", "version": ""}
+    assert {each["version"] for each in found["packages"][:-1]} == {build.version}
+    assert {each["name"]: each["signs"] for each in found["repositories"]} == {
+        "cuda_rpm": ["index", "packages"],
+        "epel": ["packages"],
+    }
+    assert found["repositories"][1]["key_fingerprint"] == lock.repositories["epel"].key_fingerprint
+
+
+def test_the_systems_own_packages_may_have_any_version(tmp_path: Path) -> None:
+    lock = locks.load(paths.LOCKS / "2026.11" / "al2023-x86_64.yml")
+    found = entry("base", tmp_path, ingot_lock=str(paths.LOCKS / "2026.11" / "al2023-x86_64.yml"))
+    assert found["packages"] == [{"name": name, "version": ""} for name in lock.components["base"].packages]
+    assert found["repositories"] == []
+
+
 def test_a_package_whose_files_alone_are_used_is_not_among_those_to_install(tmp_path: Path) -> None:
     lock = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml")
     names = ["nvidia-kernel-source-580", "nvidia-open"]
