@@ -6,12 +6,16 @@ from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from ingot import paths
 from ingot.image.disk import GIB
 from ingot.image.setup import docker_answers, missing_tools
 
 pytest_plugins = ["tests.artifacts"]
+# How long an example takes says how busy the machine is.
+settings.register_profile("ingot", deadline=None)
+settings.load_profile("ingot")
 
 
 @cache

@@ -177,10 +177,10 @@ def test_changes_name_what_was_updated_added_and_removed(debian_lock: Lock) -> N
 
 def test_a_package_that_was_built_again_under_its_version_has_changed(debian_lock: Lock) -> None:
     name, package = next(iter(debian_lock.packages.items()))
-    new = {**debian_lock.packages, name: package.model_copy(update={"sha256": "0" * 64})}
-    assert locks.changes(debian_lock.packages, debian_lock.packages) == []
+    packages = {**debian_lock.packages, name: package.model_copy(update={"sha256": "0" * 64})}
+    assert locks.changes(debian_lock, debian_lock) == []
     line = f"{name} {package.version} -> {package.version} (rebuilt: other digest)"
-    assert locks.changes(debian_lock.packages, new) == [line]
+    assert locks.changes(debian_lock, debian_lock.model_copy(update={"packages": packages})) == [line]
 
 
 def test_a_lock_is_plain_yaml_with_one_package_a_line(lock: Lock) -> None:
