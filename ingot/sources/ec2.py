@@ -57,7 +57,8 @@ def _newest(session: Any, row: BaseImage, name: str, arch: Arch, region: str) ->
     # RHEL-8.0_HVM_BETA-20181113-x86_64-1-Hourly2-GP2: https://github.com/hashicorp/packer/issues/8740
     images = [image for image in images if image["Name"] == name or "BETA" not in image["Name"].upper()]
     if not images:
-        raise IngotError(f"no image {name or row.ssm}", place=region, hint="find a newer one with `ingot lock record`")
+        hint = f"`ingot lock record --region {region}` with the lock's --os and --arch records the newest"
+        raise IngotError(f"no image {name or row.ssm}", place=region, hint=hint)
     newest: dict[str, Any] = max(images, key=lambda image: str(image["CreationDate"]))
     return newest
 
