@@ -26,14 +26,17 @@ pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 GOES_ON = "the build goes on"
 BASE = RecordedImage(name="simulated-2026-11-01", owner="123456789012", created=date(2026, 11, 1))
+# For a lock that does not know it.
+DOCKER = "29.8.1"
 # Versions that only their repositories tell.
 OPEN = ["docker", "lustre"]
 
 
 @pytest.fixture(scope="module", params=["ubuntu2404", pytest.param("rocky9", marks=pytest.mark.slow)])
 def vendors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
-    """The vendors of a system's lock."""
+    """The vendors of a system's lock, with a version of what only a repository tells."""
     lock = own_stack.whole(request.param)
+    lock = with_entry(lock, "docker", version=lock.components["docker"].version or DOCKER)
     with serving(lock, list(lock.components), tmp_path_factory.mktemp("rig") / "vendors") as made:
         yield made
 
