@@ -23,7 +23,7 @@ def when(text: str) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"not a date: {text!r}", place="--at", hint="write 2027-06-30 or 2027-06-30T12:00") from None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     if time <= now:
         raise UsageError(f"{text} is in the past", place="--at", hint="leave out --at to deprecate now")
     return time

@@ -23,6 +23,21 @@ def test_an_ami_and_its_copies_are_deprecated_from_that_day_on() -> None:
     assert "deprecated from 2099-06-30" in ingot("ami", "list", "--region", OTHER).stdout
 
 
+def test_a_time_of_another_zone_is_told_and_set_in_utc() -> None:
+    made = ami()
+    (row,) = answer(ingot("ami", "deprecate", made, "--at", "2099-06-30T01:00+02:00", "--json"))
+    assert row["at"] == "2099-06-29T23:00Z"
+    assert str(backend().amis[made].deprecation_time).startswith("2099-06-29")
+
+
+def test_what_is_disabled_already_is_not_disabled_again() -> None:
+    made = ami()
+    assert ingot("ami", "deprecate", made, "--disable").returncode == 0
+    with calls() as noted:
+        assert ingot("ami", "deprecate", made, "--disable").returncode == 0
+    assert "DisableImage" not in noted.names()
+
+
 def test_it_is_deprecated_now_where_no_day_is_named_and_disabled_if_asked() -> None:
     made = ami()
     assert ingot("ami", "deprecate", made, "--disable").returncode == 0
