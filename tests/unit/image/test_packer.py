@@ -13,7 +13,7 @@ import pytest
 from ingot import paths
 from ingot.errors import IngotError
 from ingot.image import packer
-from ingot.image.packer import packer_build, wait_for_killed
+from ingot.image.packer import PackerError, packer_build, wait_for_killed
 
 # Cleans up after a signal until it is let go; it stops by itself when its folder goes.
 PACKER = """#!/bin/sh
@@ -105,3 +105,33 @@ def test_packer_keeps_its_temporary_files_in_a_folder_that_goes_with_it(
     folder = Path(log.read_text().strip())
     assert folder.name.startswith(paths.TEMPORARY)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("options", [[packer.DEBUG], []])
+def test_with_debug_the_output_is_shown_and_logged_else_only_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    program, log = tmp_path / "packer", tmp_path / "out" / "build.log"
+    log.parent.mkdir()
+    program.write_text("#!/bin/sh\nprintf 'Press enter: '\nsleep 0.2\necho to standard error >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(packer, "ensure_packer", lambda: program)
+    packer_build("docker.image", {}, log=log, options=options)
+    said = "Press enter: to standard error\n"
+    assert log.read_text() == said
+    assert capsys.readouterr().err == (said if options else "")
+
+
+def test_what_packer_has_said_is_in_the_error_and_nothing_of_an_earlier_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, log = tmp_path / "packer", tmp_path / "out" / "build.log"
+    log.parent.mkdir()
+    log.write_text("an earlier run\n")
+    program.write_text("#!/bin/sh\nseq 40\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(packer, "ensure_packer", lambda: program)
+    with pytest.raises(PackerError, match=r"Packer failed \(exit 3\)\n  26\n") as caught:
+        packer_build("docker.image", {}, log=log)
+    assert caught.value.said == "".join(f"{number}\n" for number in range(1, 41))
+    assert str(log) in caught.value.hint
