@@ -105,6 +105,11 @@ def test_a_container_goes_with_the_host_of_its_lock(path: Path, roles: tuple[str
     assert rows["driver, CUDA"][0] == ("fits" if "cuda" in roles else "not compared")
 
 
+def test_a_container_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    arm = locks.path_of(Target("2026.11", "ubuntu2404", "aarch64"))
+    assert "programs of one architecture" in refused(UBUNTU, container(tmp_path, arm, *NVIDIA))["architecture"]
+
+
 def test_a_container_of_another_stack_is_refused_with_the_reason(tmp_path: Path) -> None:
     words: list[str | Path] = ["pair", OLD, container(tmp_path, UBUNTU, *NVIDIA)]
     done = ingot(*words)

@@ -216,6 +216,13 @@ def test_what_aws_batch_runs_is_a_command_that_a_shell_takes(tmp_path: Path) -> 
         assert said[5:] == ["/opt/ingot/fsdp/train.py", "--checkpoints", "/checkpoints"]
 
 
+def test_one_node_asks_for_no_efa() -> None:
+    words = ["kubernetes", "fsdp", "--nodes", "1", "--container", "a/b:1", "--instance-type", "p5.48xlarge"]
+    jobs = [each for each in yaml.safe_load_all(launch(*words, "--os", "ubuntu2404")) if each["kind"] == "Job"]
+    [train] = jobs[0]["spec"]["template"]["spec"]["containers"]
+    assert train["resources"]["limits"] == {"nvidia.com/gpu": 8}
+
+
 @pytest.mark.parametrize(
     ("instance_type", "limits", "processes"),
     [

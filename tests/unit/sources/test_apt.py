@@ -9,6 +9,7 @@ import pytest
 
 from ingot.catalog.read import read_catalog
 from ingot.errors import IngotError
+from ingot.model.lock import Package
 from ingot.sources import apt as archives
 from ingot.sources.apt import Archive
 from tests.signing import Key
@@ -88,6 +89,30 @@ def test_an_index_is_accepted_of_a_key_that_the_system_names_and_of_no_other(
         assert caught.value.place == "operating_systems/debian13.yml: keys"
         archive.system = archive.system.model_copy(update={"keys": {"test": key.fingerprint}})
         assert archive.update() == {"trixie": [key.fingerprint]}
+
+
+def package(**update: str) -> Package:
+    """The entry of a lock for what the archive of the next test has."""
+    fields = {"version": "1.0-1", "suite": "trixie", "path": "pool/a_1.0-1_amd64.deb", "sha256": "a" * 64, **update}
+    return Package.model_validate({**fields, "size": 10, "installed": 20})
+
+
+@pytest.mark.parametrize(
+    ("name", "update", "gone"),
+    [
+        ("a", {}, False),
+        ("a", {"version": "1.0-2"}, True),
+        ("b", {}, True),
+        # Built again under its version: what a lock names by its digest is not there any more.
+        ("a", {"sha256": "b" * 64}, True),
+    ],
+)
+def test_a_package_is_gone_when_its_version_or_its_digest_is(
+    programs: Path, archive: Archive, name: str, update: dict[str, str], gone: bool
+) -> None:
+    stanza = f"Package: a\nVersion: 1.0-1\nFilename: pool/a_1.0-1_amd64.deb\nSize: 10\nSHA256: {'a' * 64}\n"
+    (programs / "apt-cache").write_text(f"#!/bin/sh\ncat <<'END'\n{stanza}END\n")
+    assert archive.gone({name: package(**update)}) == ([name] if gone else [])
 
 
 def test_versions_of_an_earlier_lock_are_preferred(archive: Archive) -> None:
