@@ -84,3 +84,14 @@ def test_what_is_not_a_run_s_folder_is_not_followed(
     with paths.temporary():
         pass
     assert (mine / "file").exists()
+
+
+def test_a_file_is_written_whole_or_not_at_all_and_all_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file"
+    paths.write_text(path, "first")
+    with pytest.raises(ZeroDivisionError), paths.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "first"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(path.parent.iterdir()) == [path]

@@ -85,7 +85,7 @@ def test_a_key_is_found_on_a_page_of_documentation(vendor: Vendor) -> None:
 
 
 def test_a_signature_by_another_key_is_refused(vendor: Vendor) -> None:
-    vendor.make_key()
+    fingerprint = vendor.make_key()
     vendor.sign("efa.tar.gz", "efa.sig")
     url, key = f"{vendor.url}/efa.tar.gz", f"{vendor.url}/key"
     signed = Artifact(url=url, signature=f"{vendor.url}/efa.sig", key_url=key, key_fingerprint="A" * 40)
@@ -153,8 +153,11 @@ def test_of_a_version_without_its_build_the_newest_build_is_taken(vendor: Vendor
     vendor.apt({"aws-neuronx-runtime-lib": ["2.33.10.0-a1", "2.33.10.0-b2", "2.34.10.0-c3"]})
     entry: dict[str, Any] = {"version": "2.31.1", "packages": ["aws-neuronx-runtime-lib"]}
     entry |= {"exact": {"aws-neuronx-runtime-lib": "2.33.10.0"}}
-    (file,) = resolved(lock_of(vendor, fingerprint, "apt", entry)).components["nccl"].files.values()
+    lock = lock_of(vendor, fingerprint, "apt", entry)
+    done = resolved(lock)
+    (file,) = done.components["nccl"].files.values()
     assert file.version == "2.33.10.0-b2"
+    assert keep(lock, done) == done
 
 
 def test_packages_of_an_rpm_repository_are_recorded_with_their_epoch(vendor: Vendor) -> None:
