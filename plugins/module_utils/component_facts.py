@@ -13,7 +13,7 @@ import lzma
 import mmap
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +33,19 @@ def upstream(version: str | None) -> str | None:
     """The upstream part of a package's version, `2:24.11.5-4+deb13u1` -> `24.11.5`; None for None."""
     match = UPSTREAM.match(version or "")
     return match.group(1) if match else None
+
+
+def as_declared(entry: Mapping[str, Any], observed: str | None) -> bool:
+    """Whether the version of a component is that of a lock's entry.
+
+    Of what comes from the system's own archive or the base image, a lock may know the series alone (6.12 of 6.12.55, or
+    5.14.0-687 of 5.14.0), or nothing.
+    """
+    declared = str(entry["version"])
+    if observed is None or entry["source"] not in ("distribution", "base_image"):
+        return observed == declared
+    shorter, longer = sorted((order(declared), order(observed)), key=len)
+    return longer[: len(shorter)] == shorter
 
 
 def order(version: str | None) -> list[int]:
@@ -321,7 +334,7 @@ def _observe(root: str | Path, packages: dict[str, str], built: list[dict[str, A
         "efa": efa_installer(root) or libfabric(root, packages),
         "aws_ofi_nccl": _aws_ofi_nccl(root),
         "slurm": _slurm_built(root) or _package(packages, "slurmd", "slurm-client"),
-        "docker": _package(packages, "docker.io", "docker-ce", "moby-engine"),
+        "docker": _package(packages, "docker.io", "docker-ce", "moby-engine", "docker"),
         "nvidia_container_toolkit": _package(packages, "nvidia-container-toolkit"),
         "neuron": _neuron(root, packages),
         "lustre": _package(packages, "lustre-client-utils", "lustre-client"),

@@ -15,6 +15,10 @@ options:
     description: The root of the file system to inspect.
     type: path
     default: /
+  declared:
+    description: The components of a lock, to compare with.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Can run in check mode, and returns the same.
@@ -39,6 +43,11 @@ ansible_facts:
     ingot_components:
       description: Component to version, V(null) if it is absent.
       type: dict
+differing:
+  description: One sentence for each of O(declared) that is not there in its version.
+  returned: always
+  type: list
+  elements: str
 observed:
   description: Component to version as a lock writes it, V(null) if it is absent.
   returned: always
@@ -59,16 +68,22 @@ packages:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ingot.ml.plugins.module_utils.component_facts import everything
+from ansible_collections.ingot.ml.plugins.module_utils.component_facts import as_declared, everything
 
 
 def main() -> None:
     """Observe and return."""
-    arguments = {"root": {"type": "path", "default": "/"}}
+    arguments = {"root": {"type": "path", "default": "/"}, "declared": {"type": "dict", "default": {}}}
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     observed, details, packages = everything(module.params["root"])
     facts = {"ingot_components": observed}
-    module.exit_json(changed=False, ansible_facts=facts, observed=observed, details=details, packages=packages)
+    differing = [
+        f"{name} is {observed.get(name) or 'absent'}, declared is {entry['version'] or 'any version'}"
+        for name, entry in module.params["declared"].items()
+        if not as_declared(entry, observed.get(name))
+    ]
+    found = {"observed": observed, "details": details, "packages": packages}
+    module.exit_json(changed=False, ansible_facts=facts, differing=differing, **found)
 
 
 if __name__ == "__main__":

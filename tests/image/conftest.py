@@ -328,6 +328,8 @@ def drift(pin: LockedComponent, lock: Lock, installed: dict[str, Package], unpac
         for name in pin.packages
         if name != pin.facts.get("unpacked")
     }
+    # Of the system's own packages a lock may have any version.
+    wanted |= dict.fromkeys(pin.system_packages, "")
     wanted |= {name: lock.wheels[name].version for name in pin.wheels}
     found = {name: package.version for name, package in installed.items()} | unpacked
     return {

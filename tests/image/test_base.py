@@ -7,6 +7,9 @@ from testinfra.host import Host
 
 from ingot.model.lock import Lock
 
+# What each family calls the unit of the clock.
+CLOCK = {"Debian": "chrony.service", "RedHat": "chronyd.service"}
+
 
 @pytest.mark.own_base
 def test_packages_are_those_of_the_lock(drift: dict[str, str]) -> None:
@@ -38,8 +41,8 @@ def test_services_of_the_bare_system_start_at_boot(unit_files: dict[str, str]) -
 
 
 @pytest.mark.booted
-def test_the_clock_is_kept(host: Host) -> None:
-    assert host.run("systemctl is-active chrony.service").stdout.strip() == "active"
+def test_the_clock_is_kept(host: Host, family: str) -> None:
+    assert host.run(f"systemctl is-active {CLOCK[family]}").stdout.strip() == "active"
 
 
 @pytest.mark.machine

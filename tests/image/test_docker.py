@@ -33,7 +33,7 @@ def test_its_server_is_of_the_lock(host: Host, pin: LockedComponent) -> None:
 @pytest.mark.machine
 def test_a_container_runs(host: Host, compiled: Callable[..., str], workdir: str) -> None:
     """From a static program alone, so that no registry is needed."""
-    compiled("hello.c", flags="-static")
+    compiled("hello.c", flags="-static -nostdlib -ffreestanding -fno-stack-protector")
     image = "ingot-suite:hello"
     host.check_output("tar -C %s -c hello | docker import - %s", workdir, image)
     try:

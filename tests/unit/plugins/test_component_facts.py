@@ -291,3 +291,26 @@ def test_tools_of_aws_are_of_their_package_or_of_where_their_link_leads(tmp_path
     observed = facts.observe(tmp_path)
     wanted = {"ssm_agent": "3.3.4624.0", "cloudwatch_agent": "1.300072.0b1766", "aws_cli": "2.36.40"}
     assert {name: observed[name] for name in wanted} == wanted
+
+
+def test_amazons_package_of_docker_is_docker(tmp_path: Path) -> None:
+    install_rpms(tmp_path / "var/lib/rpm/rpmdb.sqlite", header("docker", "25.0.8", "1.amzn2023.0.3")).close()
+    assert facts.observe(tmp_path)["docker"] == "25.0.8"
+
+
+@pytest.mark.parametrize(
+    ("source", "declared", "observed", "as_declared"),
+    [
+        ("distribution", "6.12", "6.12.55", True),
+        ("distribution", "6.12", "6.1.55", False),
+        ("distribution", "5.14.0-687", "5.14.0", True),
+        ("distribution", "", "2023", True),
+        ("distribution", "", None, False),
+        ("cuda_rpm", "580.126", "580.126.20", False),
+        ("cuda_rpm", "580.126.20", "580.126.20", True),
+    ],
+)
+def test_of_the_systems_own_packages_a_lock_knows_the_series_alone(
+    source: str, declared: str, observed: str | None, *, as_declared: bool
+) -> None:
+    assert facts.as_declared({"source": source, "version": declared}, observed) == as_declared
