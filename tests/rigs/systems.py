@@ -26,6 +26,7 @@ from ingot.image.setup import ensure_docker, ensure_local_tools, packer_environm
 from ingot.lock import file as locks
 from ingot.model.system import OperatingSystem
 from ingot.model.types import Arch
+from tests.rigs import redhats
 from tests.rigs.foreign import can_run
 from tests.rigs.seen import SEEN
 
@@ -51,50 +52,18 @@ apt-get clean
 """
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="{version}"\nVERSION_CODENAME={codename}\n'
 LSB = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE={version}\nDISTRIB_CODENAME={codename}\n"
-# How systems of rpm call themselves: the name, the id, and the file that says it.
-REDHATS = {
-    "Amazon": ("Amazon Linux", "amzn", "/etc/system-release"),
-    "RedHat": ("Red Hat Enterprise Linux", "rhel", "/etc/redhat-release"),
-    "Rocky": ("Rocky Linux", "rocky", "/etc/rocky-release"),
-}
-# What programs of vendors' packages ask a system of rpm for; the rig's image has it, from Debian. The triggers are
-# those of Red Hat's glibc (https://gitlab.com/redhat/centos-stream/rpms/glibc, glibc.spec).
-RPM_HAS = ["/bin/sh", "bash", "dkms", "gcc", "kmod", "make", "dnf-command(versionlock)", "systemd"]
-RPM_SYSTEM = """Name: simulated-system
-Version: {version}
-Release: 1
-Summary: Says that there is what Ingot's rig has from Debian
-License: Apache-2.0
-BuildArch: noarch
-{provides}
-%description
-Simulated by Ingot's rig of vendors.
-%transfiletriggerin -- /usr/lib64
-ldconfig
-%transfiletriggerpostun -- /usr/lib64
-ldconfig
-%files
-"""
-# Its own packages are rpm's, and what Debian has installed is no package any more. Debian's dnf brings plugins along
-# that others have in packages of their own.
-# One of rpm's plugins asks for namespaces, which a container does not get; with it no package's script would run.
-RPM = """rm /usr/lib/rpm/macros.d/macros.transaction_unshare
-rpm --initdb
-rpmbuild -bb --quiet --define '_topdir /simulated' /simulated.spec
-rpm --install /simulated/RPMS/noarch/*.rpm
-cd /usr/lib/python3/dist-packages/dnf-plugins
-rm local.py show_leaves.py system_upgrade.py
-rm -rf /simulated* /etc/apt /usr/bin/apt* /usr/bin/dpkg* /var/lib/apt /var/lib/dpkg/info /var/lib/dpkg/status*
-"""
 
 
 @dataclass(frozen=True)
 class System:
-    """A system to converge on; `files` make a Debian 13 present itself as it, and `real` is one that need not."""
+    """A system to converge on; `files` and then the script `last` make a Debian 13 present itself as it, and `real` is
+    one that need not.
+    """
 
     kind: str
     real: bool = False
     files: Mapping[str, str] | None = None
+    last: str = ""
 
 
 def _ubuntu(row: OperatingSystem) -> System:
@@ -102,30 +71,12 @@ def _ubuntu(row: OperatingSystem) -> System:
     return System("apt", files={"/etc/os-release": UBUNTU.format(**words), "/etc/lsb-release": LSB.format(**words)})
 
 
-def _redhat(row: OperatingSystem) -> System:
-    name, ident, release = REDHATS[row.distribution]
-    # A minor release, where there are some.
-    version = row.version if ident == "amzn" else f"{row.version}.6"
-    text = f'NAME="{name}"\nID="{ident}"\nID_LIKE="fedora"\nVERSION="{version}"\nVERSION_ID="{version}"\n'
-    # Whatever else a system has, Ansible asks this file whether it is one of Red Hat's family; Amazon Linux has none.
-    releases = {release, "/etc/redhat-release"} if ident != "amzn" else {release}
-    # Where Red Hat's linker looks anyway.
-    files = {
-        "/etc/os-release": text,
-        "/etc/ld.so.conf.d/lib64.conf": "/usr/lib64\n",
-        **dict.fromkeys(sorted(releases), f"{name} release {version}\n"),
-    }
-    has = [*RPM_HAS, f"system-release = {version}"]
-    files["/simulated.spec"] = RPM_SYSTEM.format(
-        version=version, provides="".join(f"Provides: {each}\n" for each in has)
-    )
-    return System("rpm", files=files)
-
-
 def _system(row: OperatingSystem) -> System:
     if row.base:
         return System("apt", real=True)
-    return _ubuntu(row) if row.distribution == "Ubuntu" else _redhat(row)
+    if row.distribution == "Ubuntu":
+        return _ubuntu(row)
+    return System("rpm", files=redhats.files(row), last=redhats.script(row))
 
 
 SYSTEMS = {name: _system(row) for name, row in read_catalog().operating_systems.items()}
@@ -202,11 +153,12 @@ def _installed(base: str, packages: Sequence[str], name: str) -> str:
     return made(base, script, name)
 
 
-def _emulated(arch: Arch) -> str:
+def _emulated(arch: Arch, kind: str) -> str:
     """Debian 13 of a foreign processor with what a system has before a role comes, and without Debian's lists: an
     emulated apt reads them for twenty seconds, and for eighty after each change.
     """
-    installed = _installed(_base("debian13", arch), SYSTEM, f"system-{arch}")
+    packages = [*SYSTEM, *(["createrepo-c", *redhats.INSTALLED] if kind == "rpm" else [])]
+    installed = _installed(_base("debian13", arch), packages, f"system-{arch}")
     return made(installed, "rm -rf /var/lib/apt/lists/*\n: >/etc/apt/sources.list\n", f"system-{arch}-alone")
 
 
@@ -222,7 +174,7 @@ def _presenting(system: System) -> str:
     removed = ["/etc/os-release", *(["/etc/debian_version"] if system.kind == "rpm" else [])]
     script = [f"rm -f {' '.join(removed)}"]
     script += [f"cat > {path} <<'EOF'\n{text}EOF" for path, text in (system.files or {}).items()]
-    script += [RPM] if system.kind == "rpm" else []
+    script += [system.last]
     return "\n".join(script) + "\n"
 
 
@@ -232,7 +184,10 @@ def image(name: str, arch: Arch = "x86_64", before: str = "") -> str:
     system = SYSTEMS[name]
     if system.files is None:
         return _base(name, arch) if arch == "x86_64" else made(_base(name, arch), EMULATED, f"{name}-{arch}")
-    base = tools_image() if arch == "x86_64" else _emulated(arch)
+    if arch != "x86_64":
+        base = _emulated(arch, system.kind)
+    else:
+        base = _installed(tools_image(), redhats.INSTALLED, "tools-redhat") if system.kind == "rpm" else tools_image()
     base = made(base, before, f"{name}-before") if before else base
     return made(base, _presenting(system), name if arch == "x86_64" else f"{name}-{arch}")
 

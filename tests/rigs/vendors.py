@@ -23,23 +23,26 @@ from ingot import paths
 from ingot.lock import file as locks
 from ingot.lock.record import record
 from ingot.model.lock import Lock, LockedComponent, Repository
-from ingot.model.types import Arch
+from ingot.model.types import DISTRIBUTION, Arch
 from ingot.sources.apt import DEB_ARCH
 from tests.rigs.faults import Faults, Handler
+from tests.rigs.manners import DRIVER, MANNERS, Manner, modules
 from tests.rigs.packages import Package, Wanted, clean, control, deb_name, script, tools
+from tests.rigs.redhats import LENDS
 from tests.rigs.simulated import ARTIFACTS, PACKAGES
+from tests.rigs.simulated.driver import EPOCH
 from tests.rigs.systems import tools_image
 from tests.serving import answering
 from tests.signing import Key
 
 # A repository's packages, by name and version.
 Made = dict[tuple[str, str], tuple[Wanted, Package]]
-# Each rpm is signed, and an index made; dnf checks both.
 SIGN = """export GNUPGHOME={home}
 rpmsign --define '_gpg_name {fingerprint}' --addsign ./*.rpm >&2
-createrepo_c --quiet --general-compress-type gz .
 gpgconf --kill all
 """
+# It takes modules.yaml along where there is one.
+INDEX = "createrepo_c --quiet --general-compress-type zstd .\nrm -f modules.yaml\n"
 
 
 @dataclass
@@ -75,11 +78,20 @@ def _packages(lock: Lock, source: str, kind: Literal["apt", "rpm"]) -> dict[str,
         # Where nobody has published a version, any will do.
         name: _built(entry.exact.get(name, entry.version or "1.0"))
         for entry in lock.components.values()
-        if entry.source == source
+        # The system has its own.
+        if entry.source == source and (entry.version or source != DISTRIBUTION)
         for name in entry.packages
     }
+    others = [entry.system_packages for entry in lock.components.values()]
+    waiting |= {name: "3.2.1-1" for each in others for name, place in each.items() if place == source}
     while waiting:
         name, version = waiting.popitem()
+        if kind == "rpm" and name in LENDS and source != DISTRIBUTION:
+            # The system's, whatever a lock says of the vendor.
+            continue
+        # A vendor's epoch is the vendor's, whatever a lock says.
+        if kind == "rpm" and name.startswith(DRIVER):
+            version = f"{EPOCH}:{version.rpartition(':')[2]}"
         wanted = Wanted(name, version, kind, lock)
         known = name.replace(kernel, "{kernel}") if kernel else name
         package = PACKAGES[known](wanted) if known in PACKAGES else Package()
@@ -123,10 +135,16 @@ def _repository(folder: Path, name: str, lock: Lock, key: Key, run: Callable[[st
     if row.kind == "apt":
         _apt(folder, made, row, lock.arch, key)
     else:
-        run(SIGN.format(home=key.home, fingerprint=key.fingerprint), folder)
+        manner = MANNERS.get(name, Manner())
+        sign = SIGN.format(home=key.home, fingerprint=key.fingerprint) if manner.packages else ""
+        streams = modules(what[0] for what in made.values()) if manner.streams else ""
+        if streams:
+            (folder / "modules.yaml").write_text(streams)
+        run(f"{sign}{INDEX}", folder)
         repomd = folder / "repodata" / "repomd.xml"
-        repomd.with_name("repomd.xml.asc").write_bytes(key.detached(repomd.read_bytes()))
-    (folder / "key.asc").write_bytes(key.public)
+        if manner.index:
+            repomd.with_name("repomd.xml.asc").write_bytes(key.detached(repomd.read_bytes()))
+    (folder / "key.asc").write_bytes(key.keys)
 
 
 def _artifacts(
@@ -147,7 +165,7 @@ def _artifacts(
             # Where the lock names a page of documentation, the key stands on one.
             on_page = entry.artifact.key_url.endswith(".html")
             public = place / ("key.html" if on_page else "key.asc")
-            public.write_bytes(b"<pre><code>" + key.public + b"</code></pre>\n" if on_page else key.public)
+            public.write_bytes(b"<pre><code>" + key.keys + b"</code></pre>\n" if on_page else key.keys)
             update |= {"signature": f"{update['url']}.sig", "key_url": f"{url}/files/{name}/{public.name}"}
             update |= {"key_fingerprint": key.fingerprint}
         found[name] = entry.model_copy(update={"artifact": entry.artifact.model_copy(update=update)})
@@ -170,21 +188,27 @@ def serving(
     served.mkdir(parents=True)
     faults: Faults = {}
     handler = partial(Handler, faults=faults, directory=str(served))
-    with Key(folder / "gnupg") as key, answering(handler, host) as url:
+    with Key(folder / "gnupg") as key, Key(folder / "epel") as other_key, answering(handler, host) as url:
         run = tools(tools_image(lock.arch), folder, lock.arch)
+        for each in (key, other_key):
+            each.rotate()
         there: dict[str, Made] = {}
 
         def publish(other: Lock) -> Lock:
             named = {name: other.components[name] for name in components}
             mine = other.model_copy(update={"components": {**named, **(given or {})}})
             repositories = {}
-            for name in sorted({entry.source for entry in mine.components.values()} & set(other.repositories)):
+            names = {entry.source for entry in mine.components.values()}
+            names |= {name for entry in mine.components.values() for name in entry.system_packages.values()}
+            for name in sorted(names & set(other.repositories)):
                 row = other.repositories[name]
                 if not row.url:
                     continue
-                _repository(served / name, name, mine, key, run, there.setdefault(name, {}))
+                # EPEL is not the vendors'.
+                by = other_key if name == "epel" else key
+                _repository(served / name, name, mine, by, run, there.setdefault(name, {}))
                 update = {"url": f"{url}/{name}", "key_url": f"{url}/{name}/key.asc"}
-                repositories[name] = row.model_copy(update={**update, "key_fingerprint": key.fingerprint})
+                repositories[name] = row.model_copy(update={**update, "key_fingerprint": by.fingerprint})
             files = _artifacts(served / "files", url, mine, key, run)
             parts = {**mine.components, **files, **(given or {})}
             rows = {**other.repositories, **repositories}

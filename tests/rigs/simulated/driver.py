@@ -236,6 +236,7 @@ def pinning(wanted: Wanted) -> Package:
 
 
 # https://github.com/NVIDIA/yum-packaging-dkms-nvidia, dkms-nvidia.spec and dkms-open-nvidia.spec
+EPOCH = 3
 POST = """dkms add -m nvidia -v {version} -q || :
 dkms build -m nvidia -v {version} -q || :
 dkms install -m nvidia -v {version} -q --force || :

@@ -190,7 +190,7 @@ def _driver(wanted: Wanted) -> Package:
         "etc/modprobe.d/efa.conf": "softdep efa pre: ib_uverbs\n",
     }
     scripts = {"postinst": BUILD.format(version=version), "prerm": f"dkms remove -m efa -v {version} --all\n"}
-    return Package(files, scripts=scripts)
+    return Package(files, needs=["dkms"], scripts=scripts)
 
 
 def _profile(wanted: Wanted) -> Package:
