@@ -118,7 +118,7 @@ def _version(package: str, entry: dict[str, Any], exact: dict[str, Any], grade: 
     """The version of a package: recorded, or as far as the lock knows it; a base image's own packages have any."""
     if package in exact:
         return str(exact[package]["version"])
-    return "" if grade == grades.BASE else grades.wanted(entry, package)
+    return str(entry.get("exact", {}).get(package, "")) if grade == grades.BASE else grades.wanted(entry, package)
 
 
 def _brought(entry: dict[str, Any], version: str) -> dict[str, Any]:

@@ -97,6 +97,9 @@ def test_the_systems_own_packages_may_have_any_version(tmp_path: Path) -> None:
     found = entry("base", tmp_path, ingot_lock=str(paths.LOCKS / "2026.11" / "al2023-x86_64.yml"))
     assert found["packages"] == [{"name": name, "version": ""} for name in lock.components["base"].packages]
     assert found["repositories"] == []
+    # Where the catalog names one, it is that one.
+    agent = entry("ssm_agent", tmp_path, ingot_lock=str(paths.LOCKS / "2026.11" / "al2023-x86_64.yml"))
+    assert {each["name"]: each["version"] for each in agent["packages"]} == lock.components["ssm_agent"].exact != {}
 
 
 def test_a_package_whose_files_alone_are_used_is_not_among_those_to_install(tmp_path: Path) -> None:
