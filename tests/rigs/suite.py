@@ -15,12 +15,19 @@ IMAGE = {"platform": "ec2", "accelerator": "cpu", "summary": "Converged by a tes
 
 
 def suite(
-    host: str, lock_file: Path, roles: Sequence[str], files: Sequence[str] | None = None, *options: str
+    host: str,
+    lock_file: Path,
+    roles: Sequence[str],
+    files: Sequence[str] | None = None,
+    *options: str,
+    platform: str = IMAGE["platform"],
 ) -> Completed:
     """Run the roles' test files, or `files`, on a container that they have converged; what pytest prints."""
     own = lock_file.parent / "catalog"
     own.mkdir(exist_ok=True)
-    (own / "images.yml").write_text(json.dumps({"images": {"rig": {**IMAGE, "roles": list(roles)}}}))
+    (own / "images.yml").write_text(
+        json.dumps({"images": {"rig": {**IMAGE, "platform": platform, "roles": list(roles)}}})
+    )
     folder = paths.ROOT / "tests" / "image"
     argv = [sys.executable, "-m", "pytest", *(str(folder / f"test_{name}.py") for name in files or roles)]
     argv += ["-c", os.devnull, "--rootdir", str(folder), "--confcutdir", str(folder)]
