@@ -41,6 +41,7 @@ from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.types import EC2_ARCH
 from tests.rigs import machines, refusals
+from tests.rigs.bases import ADDED
 from tests.rigs.emulator import mended, publish_parameter
 from tests.rigs.machines import FAULTS, Fault, ami_image, installed, root_device
 from tests.rigs.own_stack import NAME, commit_image, serving_all
@@ -156,7 +157,10 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
             ec2.amis[beta.id] = beta
         brings = [name for name in row.brings if name not in ("base", "kernel")]
         if own and brings and (mine := own / "locks" / NAME / f"{lock.key}.yml").exists():
-            rig.bringing[ami.id] = commit_image(installed(lock.os), f"{MADE}:{platform}", mine, brings)
+            released = own / "bases" / f"{platform}.yml"
+            mine = released if released.exists() else mine
+            added = ADDED.get(platform, "")
+            rig.bringing[ami.id] = commit_image(installed(lock.os), f"{MADE}:{platform}", mine, brings, added)
         if row.ssm:
             publish_parameter(REGION, row.ssm, ami.id)
 

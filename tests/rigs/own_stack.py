@@ -11,15 +11,19 @@ from pathlib import Path
 from ingot import paths
 from ingot.catalog.digest import digest_of
 from ingot.catalog.read import read_catalog
+from ingot.catalog.rules import release_facts
 from ingot.lock import file as locks
 from ingot.model.lock import Lock, LockedComponent
 from ingot.model.target import Target
+from ingot.plan.solve import relock
 from tests.rigs.kernels import with_kernel
 from tests.rigs.locks import locked, with_client
 from tests.rigs.systems import STACK, container, docker, gateway, run_playbook
 from tests.rigs.vendors import Vendors, serving
 
 NAME = f"{STACK}-simulated"
+# The platform whose base image has versions of its own.
+CLUSTER = "parallelcluster"
 
 
 def whole(os_name: str) -> Lock:
@@ -29,6 +33,18 @@ def whole(os_name: str) -> Lock:
     version = locked("debian13").components["base"].version
     base = LockedComponent(version=version, source="base_image", why="The rig's.")
     return lock.model_copy(update={"components": {**lock.components, "base": base}})
+
+
+def released(lock: Lock, image: str) -> Lock:
+    """`lock` with what the base image of `image` brings in the versions of its release, as the resolver finds them."""
+    catalog, row = read_catalog(), lock.base_images[image]
+    versions = {name: part.version for name, part in row.brings.items() if part.version and name in lock.components}
+    # The installer decides the plugin's.
+    versions |= {"aws_ofi_nccl": str(release_facts(catalog.components["efa"], versions["efa"])["aws_ofi_nccl"])}
+    settings = [f"{name}=={version}" for name, version in versions.items()]
+    other = relock(catalog, Target(lock.stack, lock.os, lock.arch), catalog.image(image), settings, "")
+    brought = {name: other.components[name] for name in versions}
+    return lock.model_copy(update={"components": {**lock.components, **brought}})
 
 
 def write(vendors: Vendors, own: Path) -> None:
@@ -49,14 +65,19 @@ def serving_all(os_name: str, folder: Path) -> Iterator[Path]:
     lock = whole(os_name)
     with serving(lock, list(lock.components), folder / "vendors", gateway()) as vendors:
         write(vendors, folder / "own")
+        (folder / "own" / "bases").mkdir()
+        if CLUSTER in lock.base_images:
+            base = vendors.publish(released(lock, CLUSTER))
+            (folder / "own" / "bases" / f"{CLUSTER}.yml").write_text(locks.dump(base))
         yield folder / "own"
 
 
-def commit_image(started: str, name: str, lock: Path, roles: Sequence[str]) -> str:
-    """The image `name`, made of another one by the roles that a base image brings."""
+def commit_image(started: str, name: str, lock: Path, roles: Sequence[str], added: str = "") -> str:
+    """The image `name`, made of another one by the roles that a base image brings, and a script."""
     with container(started) as host:
         done = run_playbook(host, paths.ROOT / "playbooks" / "image.yml", lock, {"ingot_roles": list(roles)})
         if done.returncode != 0:
             raise RuntimeError(done.stdout)
+        docker("exec", host, "sh", "-euc", added)
         docker("commit", host, name)
     return name

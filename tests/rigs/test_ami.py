@@ -314,5 +314,7 @@ def test_all_nine_images_are_built_and_keep_what_their_base_image_brings(tmp_pat
                 assert {"nvidia", "gdrdrv", "efa", "lustre"} <= {Path(file).name.split(".")[0] for file in signers}
                 assert set(signers.values()) == {"ingot-test"}
             if of_cluster:
+                assert manifest["brought"]["nvidia_driver"]["observed"] == "595.112.07"
+                assert inside(report["ami"], "find", "/var/crash", "/opt/parallelcluster", "-name", "*.crash") == ""
                 assert brought(report["ami"]) == brought("parallelcluster") != ""
         assert cloud.left() == {}
