@@ -236,17 +236,18 @@ def test_what_ec2_refuses_is_said_and_nothing_is_left(cloud: Cloud, fault: str, 
     ("faults", "said"),
     [
         (["NoNetwork"], "us-east-1: the builder never answered by ssh"),
-        (["LockHeld"], "us-east-1: the builder never became ready: apt's lock is still held after 15 s by apt."),
+        (["LockHeld"], "us-east-1: the builder never became ready: apt's lock is still held after 45 s by apt."),
         (["CloudInitFails"], "us-east-1: the builder never became ready: cloud-init has failed"),
         (["Fine", "UnitFails"], "1 tests fail on the finished AMI, which is deleted\n  test_machine.py::test_the_sys"),
     ],
+    ids=["no network", "lock held", "cloud-init fails", "second machine"],
 )
 @pytest.mark.slow
 def test_a_machine_that_is_not_well_is_one_error_and_nothing_is_left(
     cloud: Cloud, faults: list[str], said: str
 ) -> None:
     cloud.refuse(*[f"RunInstances {fault}" for fault in faults])
-    limits = {"PKR_VAR_login_seconds": "40", "PKR_VAR_ready_seconds": "15" if "LockHeld" in faults else "120"}
+    limits = {"PKR_VAR_login_seconds": "40", "PKR_VAR_ready_seconds": "45" if "LockHeld" in faults else "120"}
     before = cloud.ec2.describe_images(Owners=["self"])["Images"]
     done = replace(cloud, env={**cloud.env, **limits}).build(IMAGE, "debian12", "--on-demand")
     assert done.returncode == 1

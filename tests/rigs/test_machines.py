@@ -137,10 +137,10 @@ def test_it_reboots_with_its_identity_and_disk_and_without_what_was_in_memory(la
 def test_a_lock_that_is_held_too_long_is_named_with_its_holder(launched: list[Machine]) -> None:
     launched.append(Machine(ami_image("debian12"), FAULTS["LockHeld"]))
     (machine,) = launched
-    machine.ask(BOOTED)
-    done = machine.run(READY, LIMIT="10")
+    machine.ask(f"{BOOTED}; cloud-init status --wait")
+    done = machine.run(READY, LIMIT="5")
     assert done.returncode == 1
-    assert done.stderr.startswith("not ready: apt's lock is still held after 10 s by apt.systemd.dai (process ")
+    assert done.stderr.startswith("not ready: apt's lock is still held after 5 s by apt.systemd.dai (process ")
 
 
 def test_a_cloud_init_that_fails_is_said(launched: list[Machine]) -> None:
