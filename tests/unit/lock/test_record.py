@@ -85,7 +85,7 @@ def test_a_key_is_found_on_a_page_of_documentation(vendor: Vendor) -> None:
 
 
 def test_a_signature_by_another_key_is_refused(vendor: Vendor) -> None:
-    fingerprint = vendor.make_key()
+    vendor.make_key()
     vendor.sign("efa.tar.gz", "efa.sig")
     url, key = f"{vendor.url}/efa.tar.gz", f"{vendor.url}/key"
     signed = Artifact(url=url, signature=f"{vendor.url}/efa.sig", key_url=key, key_fingerprint="A" * 40)
