@@ -15,6 +15,7 @@ import boto3
 
 from ingot import paths
 from tests.commandline import PROGRAM, command
+from tests.rigs.machines import NETWORK, PREFIX
 
 REGION = "us-east-1"
 
@@ -69,7 +70,8 @@ class Cloud:
         instances = [each for row in ec2.describe_instances()["Reservations"] for each in row["Instances"]]
         images = ec2.describe_images(Owners=["self"])["Images"]
         names = [{tag["Key"] for tag in each.get("Tags", [])} for each in images]
-        containers = ["docker", "ps", "-aq", "--filter", "name=ingot-ec2-"]
+        containers = ["docker", "ps", "-a", "--format", "{{.Names}}"]
+        machines = {f"{kind}{each['InstanceId']}" for each in instances for kind in (PREFIX, NETWORK)}
         found = {
             "instances": [each["InstanceId"] for each in instances if each["State"]["Name"] != "terminated"],
             "keys": [each["KeyName"] for each in ec2.describe_key_pairs()["KeyPairs"]],
@@ -84,7 +86,10 @@ class Cloud:
                 for each, tags in zip(images, names, strict=True)
                 if "ingot:build" in tags and "ingot:finished" not in tags
             ],
-            "containers": subprocess.run(containers, capture_output=True, text=True, check=True).stdout.split(),
+            # Those of another rig are not ours.
+            "containers": sorted(
+                machines & set(subprocess.run(containers, capture_output=True, text=True, check=True).stdout.split())
+            ),
         }
         return {kind: ids for kind, ids in found.items() if ids}
 

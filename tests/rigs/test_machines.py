@@ -98,7 +98,7 @@ def test_it_is_reached_before_cloud_init_ends_and_another_starts_from_its_disk(
         launched.append(Machine(tag, fault))
         second = launched[1]
         second.ask(BOOTED)
-        second.ask("cloud-init status --wait")
+        second.run("cloud-init status --wait")
         # It is another instance for cloud-init.
         assert second.ask("cat /var/lib/user-data") == "ran\nran\n"
         assert second.ask("cat /var/lib/cloud/data/instance-id").strip() == f"i-{second.ident}"

@@ -1,4 +1,4 @@
-"""Docker's own packages. Programs say their version and no more: nothing of it runs containers.
+"""Docker's own packages. Programs say their version and no more, daemons wait: nothing of it runs containers.
 
 File lists and what packages need: docker/docker-ce-packaging, deb/common/rules and control, rpm/SPECS/docker-ce.spec;
 docker/containerd-packaging, debian/rules and control.
@@ -10,7 +10,10 @@ PROGRAM = """#!/bin/sh
 # Simulated.
 set -eu
 case ${{1-}} in
-  --version) echo "Docker version {upstream}, build simulated" ;;
+  --version) echo "Docker version {upstream}, build simulated"; exit ;;
+esac
+case $0 in
+  */dockerd | */containerd) exec sleep infinity ;;
   *) echo "{name} is simulated: it runs nothing" >&2; exit 1 ;;
 esac
 """

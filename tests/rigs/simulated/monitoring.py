@@ -19,10 +19,17 @@ if [ "${{1-}} ${{2-}}" = "check config" ]; then
   grep -q '^scrape_configs:' "$3"
   exit
 fi
-exec python3 -m http.server {where}
+exec python3 {serves}
 """
+METRICS = """-c 'from http.server import *
+class Metrics(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"node_exporter_build_info{{version=\\"{version}\\"}} 1\\nnode_memory_MemTotal_bytes 1\\n")
+HTTPServer(("", 9100), Metrics).serve_forever()'"""
+SERVES = "-m http.server {where}"
 WHERE = {
-    "node_exporter": "9100",
     "prometheus": "9090 --bind 127.0.0.1",
     "grafana": "3000 --bind 127.0.0.1",
     "promtool": "",
@@ -47,7 +54,8 @@ find /etc/grafana -type f -exec chmod 640 {} ';'
 
 
 def _program(name: str, version: str) -> str:
-    return PROGRAM.format(name=name, version=version, where=WHERE[name])
+    serves = SERVES.format(where=WHERE[name]) if name in WHERE else METRICS.format(version=version)
+    return PROGRAM.format(name=name, version=version, serves=serves)
 
 
 def programs(*names: str) -> Artifact:
