@@ -38,7 +38,7 @@ def lock_dir(stack: str) -> Path:
 def cache_dir(name: str = "") -> Path:
     """The folder `name` of the cache (INGOT_CACHE, else the user's cache folder), created if missing."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ingot"
-    path = Path(os.environ.get("INGOT_CACHE") or default) / name
+    path = Path(os.environ.get("INGOT_CACHE") or default).absolute() / name
     path.mkdir(parents=True, exist_ok=True)
     return path
 

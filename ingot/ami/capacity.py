@@ -12,11 +12,12 @@ from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.image.packer import PackerError, packer_build
 from ingot.model.target import ImageSelection
+from ingot.sources.aws import Region, everywhere, regions
 
 # Errors of EC2 after which another instance type, subnet or purchase option may have capacity. RunInstances has codes:
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 # CreateFleet, which buys spot, answers HTTP 200 with a list of errors, of which Packer prints the messages alone, with
-# nothing between them (packer-plugin-amazon 1.3.2, common/step_run_spot_instance.go). Each as it was reported:
+# nothing between them (packer-plugin-amazon 1.8.1, common/step_run_spot_instance.go). Each as it was reported:
 # https://github.com/hashicorp/packer/issues/8740, https://github.com/NixOS/nixops-aws/issues/41,
 # https://github.com/fedora-copr/copr/issues/3279 (the last two).
 NO_CAPACITY = re.compile(
@@ -28,6 +29,10 @@ NO_CAPACITY = re.compile(
     r"|We currently do not have sufficient \S+ capacity"
     r"|Your requested instance type \(\S+\) is not supported in your requested Availability Zone"
 )
+
+# Where EC2 refuses the call CreateFleet itself, that version reads an answer that does not exist (line 442), crashes,
+# and neither prints the reason nor deletes the launch template.
+SPOT_CRASHED = "common.(*StepRunSpotInstance).Run.func"
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,12 @@ def first_that_runs(
         try:
             packer_build(source, {**variables, **way.variables}, log=log, options=options.packer_options)
         except PackerError as error:
-            shortage = NO_CAPACITY.search(error.said)
+            shortage = _shortage(error.said)
+            if SPOT_CRASHED in error.said:
+                _delete_templates(options.region, variables["build_id"], progress)
             if not shortage:
                 raise
-            reasons.append(f"{way}: {shortage[0].rstrip(': ')}")
+            reasons.append(f"{way}: {shortage}")
             if number + 1 < len(ways):
                 progress.note(f"{reasons[-1]}; trying {ways[number + 1]}")
         else:
@@ -94,3 +101,25 @@ def first_that_runs(
         place=options.region,
         hint=f"run it again later, or add --instance-type, or --subnet for another zone; full log: {log}",
     )
+
+
+def _shortage(said: str) -> str:
+    """Why no instance was available, from the output of Packer; empty if it failed for another reason."""
+    if SPOT_CRASHED in said:
+        return "EC2 refused CreateFleet, and Packer's plugin does not print why"
+    match = NO_CAPACITY.search(said)
+    return match[0].rstrip(": ") if match else ""
+
+
+def _delete_templates(region: str, build: str, progress: Progress) -> None:
+    """Delete the launch templates of a build; a failure is only noted, as the next way may work."""
+    ours = [{"Name": "tag:ingot:build", "Values": [build]}]
+
+    def delete(home: Region) -> None:
+        for template in home.all("ec2", "describe_launch_templates", "LaunchTemplates", Filters=ours):
+            home.ec2.delete_launch_template(LaunchTemplateId=template["LaunchTemplateId"])
+
+    try:
+        everywhere(regions([region], "build"), "build", delete)
+    except IngotError as failure:
+        progress.note(f"cannot delete the build's launch template, `ingot ami sweep` will: {failure.message}")

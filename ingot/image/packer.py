@@ -66,6 +66,8 @@ def packer_build(source: str, variables: Mapping[str, str], *, log: Path, option
         # the terminal, Packer has to be in the terminal's session.
         process = subprocess.Popen(
             [*dying, *command, TEMPLATE],
+            # Where it writes crash.log and, with DEBUG, the key of the instance.
+            cwd=log.parent,
             stdin=None if attended else subprocess.DEVNULL,
             stdout=subprocess.PIPE if attended else out,
             stderr=subprocess.STDOUT,

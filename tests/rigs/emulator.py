@@ -2,8 +2,8 @@
 
 EC2: deprecation; images of instances, with their snapshots' tags, and of snapshots; copies with tags, encryption and a
 time in which they are pending; pages of images; an index of tags, for moto searches all tags of a region for each
-resource. Parameter Store: a parameter of AMIs takes only those there are, and says nothing of others. KMS: a grant that
-is asked for again by its name is the same one.
+resource; the request of a spot instance. Parameter Store: a parameter of AMIs takes only those there are, and says
+nothing of others. KMS: a grant that is asked for again by its name is the same one.
 """
 
 import threading
@@ -21,6 +21,7 @@ from moto.core.responses import ActionResult
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import AmiBackend
 from moto.ec2.models.core import TaggedEC2Resource
+from moto.ec2.models.spot_requests import SpotInstanceRequest
 from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 from moto.kms.models import KmsBackend
@@ -35,6 +36,7 @@ _create_image = AmiBackend.create_image
 _copy_image = AmisResponse.copy_image
 _describe_images = AmisResponse.describe_images
 _register_image = AmisResponse.register_image
+_launch_instance = SpotInstanceRequest.launch_instance
 _put_parameter = SimpleSystemManagerResponse.put_parameter
 _create_grant = KmsBackend.create_grant
 _process = BotocoreStubber.process_request
@@ -107,6 +109,12 @@ def _registered(self: Any) -> Any:
     return answer
 
 
+def _bought(self: Any) -> Any:
+    instance: Any = _launch_instance(self)
+    instance.spot_instance_request_id = self.id
+    return instance
+
+
 def _deprecated(self: Any) -> ActionResult:
     (ami,) = self.ec2_backend.describe_images(ami_ids=[self._get_param("ImageId")])
     ami.deprecation_time = str(self._get_param("DeprecateAt"))
@@ -141,6 +149,7 @@ MENDED: list[tuple[Any, str, Any]] = [
     (AmisResponse, "describe_images", _pages),
     (AmisResponse, "register_image", _registered),
     (AmisResponse, "enable_image_deprecation", _deprecated),
+    (SpotInstanceRequest, "launch_instance", _bought),
     (SimpleSystemManagerResponse, "put_parameter", _written),
     (KmsBackend, "create_grant", _granted),
     (BotocoreStubber, "process_request", _processed),

@@ -9,6 +9,8 @@ NO_FLEET = """<CreateFleetResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-1
 <errorCode>{code}</errorCode><errorMessage>{message}</errorMessage><lifecycle>spot</lifecycle>
 </item></errorSet><fleetInstanceSet/></CreateFleetResponse>"""
 REFUSED = "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>"
+# Of these an answer tells; the others refuse the call itself.
+SHORTAGES = ("InsufficientInstanceCapacity", "MaxSpotInstanceCountExceeded")
 # What EC2 says of a code, as https://github.com/hashicorp/packer/issues/8740 and
 # https://github.com/NixOS/nixops-aws/issues/41 have it; of permissions, as
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security_iam_troubleshoot.html
@@ -35,6 +37,6 @@ def take(file: Path, action: str) -> str:
 def answer(action: str, code: str) -> tuple[int, str]:
     """How EC2 answers: the status, and the body."""
     message = MESSAGES.get(code, "rig").format(action=action)
-    if action == "CreateFleet":
+    if action == "CreateFleet" and code in SHORTAGES:
         return 200, NO_FLEET.format(code=code, message=message)
     return 403 if code == "UnauthorizedOperation" else 400, REFUSED.format(code=code, message=message)

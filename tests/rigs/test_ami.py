@@ -153,6 +153,16 @@ def test_the_policy_of_a_build_allows_exactly_what_it_calls(built: Built) -> Non
     assert made == policy.called("build")
 
 
+def test_spot_that_may_not_be_asked_for_is_followed_by_on_demand(cloud: Cloud) -> None:
+    # Packer's plugin crashes over it, and leaves its launch template and crash.log.
+    cloud.refuse("CreateFleet UnauthorizedOperation")
+    done = cloud.build(IMAGE, "debian12")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bought"].startswith("on demand: ")
+    assert "EC2 refused CreateFleet" in " ".join(done.stderr.split())
+    assert not (paths.ROOT / "crash.log").exists()
+
+
 # Modules that are not of the distribution's kernel, and who has signed them.
 SIGNERS = """find /lib/modules/*/* -maxdepth 0 -type d ! -name kernel -exec find {} -name '*.ko*' -type f ';' |
 while read -r file; do echo "$file $(modinfo -F signer "$file")"; done"""

@@ -47,6 +47,11 @@ ELSEWHERE = (
     "Please retry your request by not specifying an Availability Zone or choosing us-east-1b, us-east-1c."
 )
 SUFFICIENT = "We currently do not have sufficient c7i.8xlarge capacity in the Availability Zone you requested."
+# As packer-plugin-amazon 1.8.1 does where EC2 answers CreateFleet with UnauthorizedOperation.
+CRASHED = """Build 'rig.amazon-ebs.image' errored after 114 milliseconds 454 microseconds: unexpected EOF
+panic: runtime error: invalid memory address or nil pointer dereference
+github.com/hashicorp/packer-plugin-amazon/common.(*StepRunSpotInstance).Run.func2({0x49de000?, 0x1985fc20a050?})
+"""
 
 
 def selected(image: str) -> tuple[Catalog, ImageSelection]:
@@ -159,6 +164,26 @@ def test_spot_that_is_not_to_be_had_is_followed_by_on_demand(
 ) -> None:
     packer = Played(PASSED, lacking=1, said=NO_FLEET + "".join(messages))
     assert build(packer)["bought"] == f"on demand: {packer.asked[0][0]}"
+
+
+def test_spot_over_which_packers_plugin_crashes_is_followed_by_on_demand_without_its_launch_template(
+    build: Callable[[Packer], dict[str, Any]],
+) -> None:
+    ec2 = boto3.client("ec2", REGION)
+    packer = Played(PASSED, lacking=1, said=CRASHED)
+
+    def leaving_templates(source: str, variables: Mapping[str, str]) -> None:
+        if variables["spot_instance_types"] != "[]":
+            for build_id in (variables["build_id"], "other"):
+                tags = [{"Key": "ingot:build", "Value": build_id}]
+                ec2.create_launch_template(
+                    LaunchTemplateName=build_id, LaunchTemplateData={"ImageId": "ami-1"},
+                    TagSpecifications=[{"ResourceType": "launch-template", "Tags": tags}],
+                )  # fmt: skip
+        packer(source, variables)
+
+    assert build(leaving_templates)["bought"] == f"on demand: {packer.asked[0][0]}"
+    assert [each["LaunchTemplateName"] for each in ec2.describe_launch_templates()["LaunchTemplates"]] == ["other"]
 
 
 def test_what_is_no_lack_of_capacity_is_not_tried_otherwise(build: Callable[[Packer], dict[str, Any]]) -> None:
