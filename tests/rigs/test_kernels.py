@@ -19,7 +19,7 @@ KERNELS = "ls /lib/modules"
 # As a base image is: whoever made it held nothing.
 FREE = {
     "apt": "apt-mark showhold | xargs -r apt-mark unhold",
-    "rpm": "rm -f /etc/dnf/plugins/versionlock.list",
+    "rpm": "truncate --size=0 /etc/dnf/plugins/versionlock.list",
 }
 UPGRADE = {
     "apt": "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get --yes dist-upgrade",
