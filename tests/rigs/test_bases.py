@@ -9,12 +9,13 @@ import pytest
 from ingot import paths
 from ingot.lock import file as locks
 from tests.commandline import Completed
-from tests.rigs.bases import EKS, GDRDRV, PARALLELCLUSTER, PROGRAM, TREES
+from tests.rigs.bases import EKS, GDRDRV, NODEADM, PARALLELCLUSTER, PROGRAM, TREES
+from tests.rigs.kernels import with_kernel
 from tests.rigs.locks import locked
-from tests.rigs.places import ask
+from tests.rigs.places import ask, converged_twice
 from tests.rigs.suite import suite
-from tests.rigs.systems import booted, container, image, prepared, run_playbook
-from tests.rigs.vendors import Vendors
+from tests.rigs.systems import booted, container, gateway, image, prepared, run_playbook
+from tests.rigs.vendors import Vendors, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.usefixtures("working_in_memory")]
 
@@ -68,3 +69,16 @@ def test_an_eks_node_of_amazon_linux_keeps_its_drivers_and_its_own_failing_unit_
         ask(host, "systemd-run --quiet --unit=other false; sleep 1")
         refused = suite(host, vendors.lock_file, roles, ["machine"], *words, platform="eks")
         assert "other.service" in refused.stdout
+
+
+def test_gdrcopy_alone_leaves_the_module_to_an_eks_node(tmp_path: Path) -> None:
+    lock = locked("al2023")
+    given = {"kernel": with_kernel(lock).components["kernel"]}
+    with (
+        serving(lock, ["gdrcopy"], tmp_path / "vendors", gateway(), given) as vendors,
+        container(image("al2023")) as host,
+    ):
+        ask(host, EKS.replace(NODEADM, ""))
+        converged_twice(host, vendors, "gdrcopy")
+        assert ask(host, "ls /usr/src | grep gdrdrv || true") == ""
+        assert ask(host, "ls /opt/gdrcopy/lib") != ""
