@@ -362,3 +362,14 @@ def test_what_the_base_image_brings_is_told_apart_and_compared_with_its_own_rele
     # A driver that the first boot installs is not there before.
     del seen["nvidia_driver"], seen["kernel"]
     assert said(doctor, capsys)[0] == 0
+
+
+def test_variables_are_judged_for_the_accelerator_whose_driver_the_base_image_brings(
+    doctor: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "instance_type", lambda: "p4d.24xlarge")
+    lock = {**LOCK, "components": {}, "brought": {"nvidia_driver": {"version": "595.112.07"}}}
+    observed = {"nvidia_driver": "595.112.07", "aws_ofi_nccl": "1.4.0"}
+    found = doctor.judged(lock, observed, {}, {"NCCL_PROTO": "LL128"})
+    assert [each["rule"] for each in found] == ["proto-simple-needed"]
+    assert doctor.judged({**lock, "brought": {}}, observed, {}, {"NCCL_PROTO": "LL128"}) == []
