@@ -42,7 +42,7 @@ def as_declared(entry: Mapping[str, Any], observed: str | None) -> bool:
     5.14.0-687 of 5.14.0), or nothing.
     """
     declared = str(entry["version"])
-    if observed is None or entry["source"] not in ("distribution", "base_image"):
+    if observed is None or entry.get("source") not in ("distribution", "base_image"):
         return observed == declared
     shorter, longer = sorted((order(declared), order(observed)), key=len)
     return longer[: len(shorter)] == shorter
