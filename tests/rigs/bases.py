@@ -4,11 +4,13 @@ from pathlib import Path
 
 CLEANUP = Path(__file__).parent / "simulated" / "files" / "parallelcluster" / "ami_cleanup.sh"
 PROGRAM = "/usr/local/sbin/ami_cleanup.sh"
-# Of ParallelCluster's image: the program, and what it alone takes away.
+# Of ParallelCluster's image: the program, and what it alone takes away. Slurm's daemons are enabled on nodes of a
+# cluster only: https://github.com/aws/aws-parallelcluster-cookbook, config_head_node.rb and config_compute.rb.
 PARALLELCLUSTER = f"""cat > {PROGRAM} <<'EOF'
 {CLEANUP.read_text()}EOF
 chmod 0755 {PROGRAM}
 mkdir -p /opt/parallelcluster /etc/yum/vars /var/crash
+systemctl disable --quiet ingot-munge-key munge ingot-slurm-node slurmctld slurmd
 touch /opt/parallelcluster/pin_releasesever /etc/yum/vars/releasever /var/crash/1.crash
 """
 # Of EKS' image of Amazon Linux with NVIDIA's driver: two drivers for the image's kernel, gdrdrv with each, no source,
