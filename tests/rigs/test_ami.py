@@ -123,6 +123,7 @@ def test_an_ami_is_built_verified_twice_and_tagged_and_nothing_else_is_left(emul
 OWN = {
     "test_machine.py::test_the_machine_has_an_id_of_its_own_made_after_the_image",
     "test_machine.py::test_ssh_host_keys_were_made_after_the_image",
+    "test_sysprep.py::test_what_tells_machines_apart_was_made_after_the_image",
 }
 
 

@@ -4,6 +4,8 @@ finished images finds a machine that is whole.
 sshd, chronyd and systemd are real, under the names that this family has for their units.
 """
 
+from typing import Any
+
 import pytest
 
 from tests.rigs.locks import locked
@@ -14,7 +16,10 @@ from tests.rigs.systems import booted, docker, image
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 ROLES = ["base"]
-MANIFEST = {"manifest_image": "rig", "manifest_inputs_sha256": "0" * 64, "ingot_roles": ROLES}
+# As on an instance, whose base image brings the system and its kernel.
+BROUGHT: dict[str, dict[str, str]] = {"base": {}, "kernel": {}}
+MANIFEST: dict[str, Any] = {"manifest_image": "rig", "manifest_inputs_sha256": "0" * 64}
+MANIFEST |= {"ingot_roles": ROLES, "ingot_without": list(BROUGHT), "ingot_brought": BROUGHT}
 
 
 @pytest.mark.parametrize(
