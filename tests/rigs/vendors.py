@@ -148,9 +148,10 @@ def _repository(folder: Path, name: str, lock: Lock, key: Key, run: Callable[[st
 
 
 def _artifacts(
-    folder: Path, url: str, lock: Lock, key: Key, run: Callable[[str, Path], None]
+    folder: Path, url: str, lock: Lock, key: Key, run: Callable[[str, Path], None], there: dict[Path, str]
 ) -> dict[str, LockedComponent]:
-    """The files of vendors that the rig knows how to make, as the lock then has them."""
+    """The files of vendors that the rig knows how to make, as the lock then has them; `there` are those made before,
+    with their versions."""
     found = {}
     for name, entry in lock.components.items():
         if entry.artifact is None or name not in ARTIFACTS:
@@ -158,7 +159,10 @@ def _artifacts(
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
         file = place / entry.artifact.url.rpartition("/")[2]
-        ARTIFACTS[name](entry, lock, file, run)
+        # A release stays what it was when it was first published.
+        if there.get(file) != entry.version:
+            ARTIFACTS[name](entry, lock, file, run)
+            there[file] = entry.version
         update = {"url": f"{url}/files/{name}/{file.name}", "sha256": None}
         if entry.artifact.signature:
             file.with_name(f"{file.name}.sig").write_bytes(key.detached(file.read_bytes()))
@@ -193,6 +197,7 @@ def serving(
         for each in (key, other_key):
             each.rotate()
         there: dict[str, Made] = {}
+        releases: dict[Path, str] = {}
 
         def publish(other: Lock) -> Lock:
             named = {name: other.components[name] for name in components}
@@ -209,7 +214,7 @@ def serving(
                 _repository(served / name, name, mine, by, run, there.setdefault(name, {}))
                 update = {"url": f"{url}/{name}", "key_url": f"{url}/{name}/key.asc"}
                 repositories[name] = row.model_copy(update={**update, "key_fingerprint": by.fingerprint})
-            files = _artifacts(served / "files", url, mine, key, run)
+            files = _artifacts(served / "files", url, mine, key, run, releases)
             parts = {**mine.components, **files, **(given or {})}
             rows = {**other.repositories, **repositories}
             simulated = other.model_copy(update={"components": parts, "repositories": rows, "unresolved": {}})
