@@ -249,7 +249,8 @@ def test_the_suite_knows_a_libfabric_that_lists_its_provider_only_where_there_is
         done = converge(host, older, "efa")
         assert done.returncode == 0, done.stdout[-6000:]
         assert "efa:" not in sh(host, "fi_info --list")
-        verified = suite(host, older.lock_file, ["efa"])
+        # A container has no kernel to make the module for.
+        verified = suite(host, older.lock_file, ["efa"], None, "-k", "not kernel_module")
         assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
