@@ -26,7 +26,7 @@ MANIFEST = "/usr/share/ingot/manifest.json"
 ON_BASE_IMAGE = "holds upon a base image, which brings a system and a kernel"
 OF_BASE_IMAGE = "holds where the system is made of the lock: an AMI has what its base image has"
 NO_IMAGE = "tests a finished image: `ingot verify` runs it"
-UNFINISHED = "holds for a machine of the finished image: a builder has its base image's kernel, identity and keys"
+UNFINISHED = "holds for a machine of the finished image: a builder has its base's identity, and began without its units"
 MARKERS = {
     "booted": "needs a running system: nothing has booted this image",
     "machine": "needs a running machine with its own kernel: a container runs on its host's",

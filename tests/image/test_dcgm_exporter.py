@@ -22,6 +22,7 @@ def test_it_reads_the_host_engine_of_the_machine(host: Host) -> None:
 
 
 @pytest.mark.booted
+@pytest.mark.finished
 @pytest.mark.no_gpu
 def test_it_is_inactive_without_a_gpu_and_has_not_failed(outcome_of: Callable[[str], list[str]]) -> None:
     assert outcome_of(UNIT) == ["ActiveState=inactive", "Result=exec-condition"]

@@ -16,6 +16,7 @@ def test_it_starts_at_boot_on_a_condition(settings_of: Callable[[str], str]) -> 
 
 
 @pytest.mark.booted
+@pytest.mark.finished
 @pytest.mark.no_gpu
 def test_it_is_inactive_without_a_gpu_and_has_not_failed(outcome_of: Callable[[str], list[str]]) -> None:
     assert outcome_of(UNIT) == ["ActiveState=inactive", "Result=exec-condition"]
