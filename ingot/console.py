@@ -1,6 +1,7 @@
-"""Shows progress on standard error: one live line on a terminal, one line per finished step elsewhere."""
+"""Shows progress on standard error: one live line on a terminal; elsewhere a line per step, and one while it takes."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from rich.status import Status
 
 # The width of tables without a terminal, as in a file or a pipe.
 WIDTH = 160
+# On a plain log, such as CI's, nobody waits longer than this for a line.
+QUIET_SECONDS = 20
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 
@@ -27,27 +30,39 @@ class Progress:
         self._quiet = quiet
         self._start = time.monotonic()
         self._phase = ""
+        self._doing = ""
         self._live: Status | None = None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Show that a phase is running, and how long it took once it is done."""
         began = time.monotonic()
-        self._phase = name
+        self._phase, self._doing = name, ""
+        over = threading.Event()
         if not self._quiet and err.is_terminal:
             self._live = err.status(name)
             self._live.start()
+        elif not self._quiet:
+            threading.Thread(target=self._remind, args=(over, began), daemon=True).start()
         try:
             yield
         finally:
+            over.set()
             if self._live is not None:
                 self._live.stop()
                 self._live = None
             self.seconds[name] = time.monotonic() - began
         self.note(f"{name}: {self.seconds[name]:.1f} s")
 
+    def _remind(self, over: threading.Event, began: float) -> None:
+        """Print what is running, and for how long, every QUIET_SECONDS until the phase is over."""
+        while not over.wait(QUIET_SECONDS):
+            what = " · ".join(part for part in (self._phase, self._doing) if part)
+            self.note(f"{what}, for {clock(time.monotonic() - began)}")
+
     def tell(self, text: str) -> None:
-        """Show what the current phase is doing; on a terminal only."""
+        """Show what the current phase is doing: at once on a terminal, with the next line of a plain log."""
+        self._doing = text
         if self._live is not None:
             elapsed = clock(time.monotonic() - self._start)
             self._live.update(f"{self._phase} · {text} · {elapsed}")

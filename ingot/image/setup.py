@@ -19,7 +19,7 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from ingot.errors import IngotError
-from ingot.paths import ROOT, cache_dir
+from ingot.paths import ROOT, alone, cache_dir
 from ingot.run import run
 
 # Package -> what it provides: programs, or alternative paths of one file.
@@ -45,6 +45,7 @@ POLL_SECONDS = 0.5
 
 GO_MODULE = ROOT / "packer" / "tools"
 GO_REQUIREMENTS = ROOT / "requirements" / "go.txt"
+BUILDING = ".build-"
 # As packer/plugins.pkr.hcl requires.
 PACKER_MINIMUM = Version("1.14.1")
 PLUGIN_NAMES = ("amazon", "ansible", "docker")
@@ -208,7 +209,10 @@ def ensure_packer() -> Path:
             except IngotError:
                 # The plugins' releases are not reachable from here; their sources may be.
                 pass
-        _build(built.parent)
+        # It takes minutes of all cores: a second run waits for the first, and finds the result.
+        with alone(cache_dir("packer")):
+            if not built.exists():
+                _build(built.parent)
     _ensure_plugins(built)
     return built
 
@@ -252,8 +256,10 @@ def _ensure_plugins(packer: Path) -> None:
 
 
 def _build(into: Path) -> None:
-    """Build Packer and its plugins from source; `into` appears once everything is built."""
-    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".build-") as folder:
+    """Build Packer and its plugins from source; `into` appears once everything is built. One process at a time."""
+    for killed in into.parent.glob(f"{BUILDING}*"):
+        shutil.rmtree(killed)
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=BUILDING) as folder:
         binaries = Path(folder, "bin")
         go, env = _go(Path(folder))
         # -p 2: linking Packer takes much memory, and two at a time fit in a small machine.
@@ -261,12 +267,7 @@ def _build(into: Path) -> None:
         command = [go, "install", "-p", "2", "-buildvcs=false", "-ldflags", flags, "tool"]
         env |= {"GOBIN": str(binaries), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
         run(command, cwd=GO_MODULE, env=env, log=_log(), doing="building Packer")
-        try:
-            binaries.rename(into)
-        except OSError:
-            # Another process was faster, with the same result.
-            if not (into / "packer").exists():
-                raise
+        binaries.rename(into)
 
 
 def _go(folder: Path) -> tuple[str, dict[str, str]]:

@@ -1,5 +1,8 @@
 """Set-up leaves alone what is there, and says what is missing where it cannot install it."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,4 +132,40 @@ def test_a_build_that_fails_leaves_nothing_behind(bare: Path, tmp_path: Path) ->
     )
     with pytest.raises(IngotError, match="building Packer failed"):
         setup.ensure_packer()
-    assert list((tmp_path / "cache" / "packer").iterdir()) == []
+    assert [path.name for path in (tmp_path / "cache" / "packer").iterdir()] == [".lock"]
+
+
+def test_two_set_ups_at_once_build_packer_once(bare: Path, tmp_path: Path) -> None:
+    release, built = tmp_path / "release", tmp_path / "built"
+    names = " ".join(f"packer-plugin-{name}" for name in setup.PLUGIN_NAMES)
+    body = f"""
+if [ "$1" = version ]; then echo go version go1.30.1 linux/amd64; exit 0; fi
+echo built >> {built}
+while ! [ -e {release} ]; do :; done
+/bin/mkdir -p "$GOBIN"
+for name in packer {names}; do echo '#!/bin/sh' > "$GOBIN/$name"; /bin/chmod 755 "$GOBIN/$name"; done"""
+    program(bare, "go", body)
+    both = threading.Barrier(3)
+
+    def set_up() -> Path:
+        both.wait()
+        return setup.ensure_packer()
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(set_up) for _ in range(2)]
+        both.wait()
+        while not built.exists():
+            time.sleep(0.01)
+        release.touch()
+        found = {one.result(timeout=60) for one in asked}
+    assert len(found) == 1
+    assert built.read_text().splitlines() == ["built"]
+
+
+def test_what_a_killed_build_of_packer_left_is_removed(bare: Path, tmp_path: Path) -> None:
+    left = tmp_path / "cache" / "packer" / ".build-killed"
+    left.mkdir(parents=True)
+    program(bare, "go", 'test "$1" = version && { echo go version go1.30.1 linux/amd64; exit 0; }; exit 1')
+    with pytest.raises(IngotError):
+        setup.ensure_packer()
+    assert not left.exists()
