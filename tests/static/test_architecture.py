@@ -30,7 +30,6 @@ TESTED_BY = {
     "cli/check": "tests/unit/plan/test_check.py",
     "cli/lock": "tests/unit/container/test_requirements.py",
     "cli/plan": "tests/unit/plan/test_solve.py",
-    "console": "tests/e2e/test_local_build.py",
     "container/buildkit": "tests/containers/test_reproducible.py",
     "container/probe": "tests/unit/container/test_pair.py",
     "container/smoke": "tests/unit/container/test_build.py",
