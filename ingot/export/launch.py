@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import yaml
@@ -14,8 +14,9 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import check_name, describe
 from ingot.catalog.settings import engine, plain, read_settings
 from ingot.errors import IngotError, UsageError
+from ingot.export.program import Program, of_catalog, of_user
+from ingot.export.scheduling import Scheduling, mounts_of
 from ingot.lock.file import load, path_of
-from ingot.model.container import Container
 from ingot.model.target import Target, container_tag
 from ingot.plan.check import assignments, efa_parts
 from ingot.templates import environment
@@ -45,7 +46,8 @@ DEVICE_FILES = {"efa": "/dev/infiniband/uverbs", "neuron": "/dev/neuron"}
 class Job:
     """Options of every job file: the nodes, the lock that sets the environment, the header, the container.
 
-    An empty `stack` is the newest one; `environment` has the user's variables, NAME=VALUE.
+    An empty `stack` is the newest one; `environment` has the user's variables, NAME=VALUE; an empty `name` is that of
+    what is started; `mounts` are SOURCE:TARGET.
     """
 
     instance_type: str
@@ -55,6 +57,9 @@ class Job:
     command_line: str
     container: str
     environment: list[str]
+    name: str = ""
+    mounts: list[str] = field(default_factory=list)
+    scheduling: Scheduling = field(default_factory=Scheduling)
 
 
 def enroot(reference: str) -> str:
@@ -128,21 +133,48 @@ def environment_of(
     ]
 
 
-def _container(catalog: Catalog, name: str) -> Container:
-    """The container `name`; UsageError if it has no training script."""
-    container = catalog.container(name)
-    if not container.script:
-        names = ", ".join(sorted(name for name, row in catalog.containers.items() if row.script))
-        raise UsageError(f"{name} has no training script to launch", hint=f"use one of {names}")
-    return container
+def _judged(job: Job, program: Program, scheduler: str, *, bare: bool, checkpoints: str, processes: int) -> None:
+    """UsageError for options that do not go together, or that the program or the instance type does not have."""
+    if bare and scheduler != "slurm":
+        raise UsageError(f"{scheduler} always runs a container", place="--bare", hint="leave --bare out")
+    if bare and job.container:
+        raise UsageError("--bare and --container exclude each other", hint="give one of them")
+    if bare and job.mounts:
+        raise UsageError("without a container nothing is mounted", place="--mount", hint="leave it out")
+    if not (bare or job.container or program.accelerators):
+        hint = "give the container that has your program by --container, or --bare"
+        raise UsageError("your own program needs a container or a machine image", hint=hint)
+    if checkpoints and not program.checkpoints:
+        hint = "leave it out; a folder for your own program is a --mount"
+        raise UsageError(f"{program.name} does not write checkpoints", place="--checkpoints", hint=hint)
+    if checkpoints and not re.fullmatch(r"/[^\s:,]*", checkpoints):
+        raise UsageError(f"not an absolute path: {checkpoints!r}", place="--checkpoints", hint="write /fsx/run-1")
+    job.scheduling.check(scheduler)
+
+
+def _variant(
+    catalog: Catalog, job: Job, program: Program, facts: dict[str, Any], container: str, *, bare: bool
+) -> tuple[Target, str]:
+    """The target whose lock sets the environment, and the container's reference; UsageError if there is none."""
+    accelerator = facts["accelerator"]
+    if not job.container and not bare and accelerator not in program.accelerators:
+        variants = ", ".join(program.accelerators)
+        message = f"{container} has no variant for {accelerator} of {job.instance_type}; variants: {variants}"
+        raise UsageError(message, hint=f"use your own container with {program.words[0]}: --container REFERENCE")
+    systems: dict[str, str] = {variant: row.os for variant, row in catalog.container_systems.items()}
+    os_name = job.os_name or systems.get(accelerator, systems["cpu"])
+    target = catalog.target(job.stack or catalog.newest_stack, os_name, facts["arch"])
+    return target, job.container or ("" if bare else container_tag(container, accelerator, target))
 
 
 def launch(
     catalog: Catalog,
     scheduler: str,
-    name: str,
+    container: str,
     job: Job,
     *,
+    script: str = "",
+    module: str = "",
     bare: bool = False,
     checkpoints: str = "",
     claim: str = "checkpoints",
@@ -151,40 +183,34 @@ def launch(
 ) -> tuple[str, list[str]]:
     """The file for the scheduler, and remarks for the user.
 
-    Raises UsageError on options that exclude each other, and IngotError if one of the user's variables breaks a rule of
-    severity `error`.
+    The program is that of a container of the catalog, or with `script` or `module` the user's own. Raises UsageError on
+    options that exclude each other, and IngotError if one of the user's variables breaks a rule of severity `error`.
     """
     if scheduler not in TEMPLATES:
         raise UsageError(f"unknown scheduler {scheduler!r}", hint=nearest(scheduler, TEMPLATES))
-    row = _container(catalog, name)
-    instance_type, nodes, container = job.instance_type, job.nodes, job.container
-    facts = node_facts(instance_type, nodes)
-    if bare and scheduler != "slurm":
-        raise UsageError(f"{scheduler} always runs a container", place="--bare", hint="leave --bare out")
-    if bare and container:
-        raise UsageError("--bare and --container exclude each other", hint="give one of them")
-    if checkpoints and not row.checkpoints:
-        raise UsageError(f"{name} does not write checkpoints", place="--checkpoints", hint="leave it out")
-    if checkpoints and not re.fullmatch(r"/[^\s:,]*", checkpoints):
-        raise UsageError(f"not an absolute path: {checkpoints!r}", place="--checkpoints", hint="write /fsx/run-1")
+    words = arguments or []
+    if script or module:
+        if container in catalog.containers:
+            raise UsageError(f"{container} and your own program exclude each other", hint="give one of them")
+        # Without a container's name, the first word after -- stands in its place.
+        program = of_user(script, module, job.name, [container, *words] if container else words)
+    elif container:
+        program = of_catalog(catalog, container, job.name, words)
+    else:
+        raise UsageError("nothing to start", hint="name a container of `ingot list`, or your own --script")
+    facts = node_facts(job.instance_type, job.nodes)
+    _judged(job, program, scheduler, bare=bare, checkpoints=checkpoints, processes=processes)
+    target, reference = _variant(catalog, job, program, facts, container, bare=bare)
     accelerator = facts["accelerator"]
-    systems: dict[str, str] = {variant: row.os for variant, row in catalog.container_systems.items()}
-    os_name = job.os_name or systems.get(accelerator, systems["cpu"])
-    target = catalog.target(job.stack or catalog.newest_stack, os_name, facts["arch"])
-    if not container and not bare and accelerator not in row.accelerators:
-        variants = ", ".join(row.accelerators)
-        message = f"{name} has no variant for {accelerator} of {instance_type}; variants: {variants}"
-        raise UsageError(message, hint=f"use your own container with {row.script}: --container REFERENCE")
     if accelerator == "nvidia" and processes > facts["devices"]:
-        message = f"{processes} processes per node need {processes} GPUs; {instance_type} has {facts['devices']}"
+        message = f"{processes} processes per node need {processes} GPUs; {job.instance_type} has {facts['devices']}"
         raise UsageError(message, place="--processes", hint="leave it out for one process per GPU")
     settings, remarks = environment_of(target, facts, job.environment)
-    if row.checkpoints and not checkpoints:
+    if program.checkpoints and not checkpoints:
         remarks.append("note: without --checkpoints DIR, a shared folder, a failed job starts over")
-    if not container and not bare:
-        container = container_tag(name, accelerator, target)
-        remarks.append(f"note: nodes pull {container}; push it to a registry and give its reference by --container")
-    efa = facts["efa"] if nodes > 1 else 0
+    if reference and not job.container:
+        remarks.append(f"note: nodes pull {reference}; push it to a registry and give its reference by --container")
+    efa = facts["efa"] if job.nodes > 1 else 0
     limits = {DEVICE[accelerator]: facts["devices"]} if accelerator in DEVICE else {}
     limits |= {EFA: efa, **HUGEPAGES} if efa else {}
     files = {"efa": efa, "neuron": facts["devices"] if accelerator == "neuron" else 0}
@@ -193,20 +219,22 @@ def launch(
             f"note: sets {setting['name']}={setting['value']}: {setting['reason']} {setting['source']}"
             for setting in settings
         ]
+        name, queue = program.name, job.scheduling.queue or "QUEUE"
         remarks.append(
-            f"note: start it by aws batch submit-job --job-definition {name} --job-name {name} --job-queue QUEUE"
+            f"note: start it by aws batch submit-job --job-definition {name} --job-name {name} --job-queue {queue}"
         )
     built_from = f"stack {target.stack}, {target.key}"
     template = templates().get_template(TEMPLATES[scheduler])
     text = template.render(
         header=f"Written by `{job.command_line}`: {built_from}.",
         built_from=built_from.replace(",", ""),
-        name=name,
-        nodes=nodes,
-        instance_type=instance_type,
-        container=container,
-        checkpoints=checkpoints,
-        claim=claim,
+        name=program.name,
+        nodes=job.nodes,
+        instance_type=job.instance_type,
+        container=reference,
+        restarts=bool(checkpoints),
+        mounts=mounts_of(job.mounts, scheduler, checkpoints, claim),
+        scheduling=job.scheduling,
         settings=settings,
         devices=facts["devices"] if accelerator == "nvidia" else 0,
         processes=processes or facts["devices"] or 1,
@@ -217,12 +245,7 @@ def launch(
         plugins=[resource for resource in limits if "/" in resource],
         cpu=facts["vcpus"] * 3 // 4,
         memory_mib=facts["memory_mib"] * 3 // 4,
-        command=[
-            row.script,
-            *row.arguments,
-            *([row.checkpoints, checkpoints] if checkpoints else []),
-            *(arguments or []),
-        ],
+        command=program.command(checkpoints),
     )  # fmt: skip
     if scheduler == "batch":
         # The template writes YAML; every version of the AWS command line reads JSON.
