@@ -82,6 +82,9 @@ def launch(
     queue: Annotated[
         str, typer.Option("--queue", help="The local queue of Kueue, or the job queue of Batch.", show_default=False)
     ] = "",
+    zone: Annotated[
+        str, typer.Option("--zone", help="With Kubernetes: the zone of all nodes.", show_default=False)
+    ] = "",
     secret: Annotated[
         str, typer.Option("--secret", help="With Kubernetes: a secret whose keys become variables.", show_default=False)
     ] = "",
@@ -122,7 +125,7 @@ def launch(
     from ingot.export.launch import launch as render
     from ingot.export.scheduling import Scheduling
 
-    scheduling = Scheduling(partition, account, qos, namespace, queue, secret, time)
+    scheduling = Scheduling(partition, account, qos, namespace, queue, zone, secret, time)
     job = Job(on, nodes, os_name, stack, command_line(), container, env or [], name, mount or [], scheduling)
     text, remarks = render(
         catalog(),

@@ -15,7 +15,7 @@ from ingot.catalog.instance_types import check_name, describe
 from ingot.catalog.settings import engine, plain, read_settings
 from ingot.errors import IngotError, UsageError
 from ingot.export.program import Program, of_catalog, of_user
-from ingot.export.scheduling import Scheduling, mounts_of
+from ingot.export.scheduling import KUBERNETES, Scheduling, mounts_of
 from ingot.lock.file import load, path_of
 from ingot.model.target import Target, container_tag
 from ingot.plan.check import assignments, efa_parts
@@ -40,6 +40,12 @@ HUGEPAGES = {"hugepages-2Mi": "5120Mi"}
 # https://docs.aws.amazon.com/batch/latest/userguide/efa.html
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-inference-task-def.html
 DEVICE_FILES = {"efa": "/dev/infiniband/uverbs", "neuron": "/dev/neuron"}
+
+# Without its gang scheduling, which is off by default: https://kubernetes.io/docs/concepts/scheduling-eviction/gang-scheduling/
+GREEDY = (
+    "note: Kubernetes places one pod at a time, and the first one decides the zone: the job waits for ever if that one "
+    "has too few free nodes; give --zone, or a --queue of Kueue, which starts all pods or none"
+)
 
 
 @dataclass(frozen=True)
@@ -211,6 +217,8 @@ def launch(
     if reference and not job.container:
         remarks.append(f"note: nodes pull {reference}; push it to a registry and give its reference by --container")
     efa = facts["efa"] if job.nodes > 1 else 0
+    if efa and scheduler in KUBERNETES and not (job.scheduling.zone or job.scheduling.queue):
+        remarks.append(GREEDY)
     limits = {DEVICE[accelerator]: facts["devices"]} if accelerator in DEVICE else {}
     limits |= {EFA: efa, **HUGEPAGES} if efa else {}
     files = {"efa": efa, "neuron": facts["devices"] if accelerator == "neuron" else 0}

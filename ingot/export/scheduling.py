@@ -13,6 +13,7 @@ ONLY = {
     "qos": (("slurm",), "leave it out"),
     "namespace": (KUBERNETES, "leave it out"),
     "queue": ((*KUBERNETES, "batch"), "Slurm's queues are partitions: --partition"),
+    "zone": (KUBERNETES, "its queue or partition decides"),
     "secret": (KUBERNETES, "export the variable before `sbatch`; Batch takes secrets by ARN in the definition"),
 }
 WORD = re.compile(r"[A-Za-z0-9][\w.,@-]*")
@@ -42,6 +43,7 @@ class Scheduling:
     qos: str = ""
     namespace: str = ""
     queue: str = ""
+    zone: str = ""
     secret: str = ""
     time: str = ""
 

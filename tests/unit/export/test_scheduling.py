@@ -1,6 +1,7 @@
 """A job that `ingot launch` writes queues where it is told, ends when it is told, and mounts what it is told."""
 
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -27,6 +28,30 @@ def test_kubernetes_is_told_where_and_for_how_long(scheduler: str) -> None:
     assert queued == [{"kueue.x-k8s.io/queue-name": "gpus"}]
     assert "activeDeadlineSeconds: 7200\n" in text
     assert "secretRef" in text
+
+
+def test_a_job_of_one_zone_takes_all_nodes_there_or_says_that_it_may_wait_for_ever() -> None:
+    """Three free nodes in one zone and four in another: a job of four needs the second."""
+
+    def spec(*words: str) -> tuple[dict[str, Any], str]:
+        done = ingot("launch", "kubernetes", "fsdp", *words, *IMAGE, *P5)
+        assert done.returncode == 0, done.stderr
+        template: dict[str, Any] = list(yaml.safe_load_all(done.stdout))[1]["spec"]["template"]
+        return template, done.stderr
+
+    zone = "topology.kubernetes.io/zone"
+    greedy, said = spec()
+    required = greedy["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert [term["topologyKey"] for term in required] == [zone]
+    assert "waits for ever" in said
+    fixed, said = spec("--zone", "us-east-1b")
+    assert fixed["spec"]["nodeSelector"][zone] == "us-east-1b"
+    assert "requiredDuringSchedulingIgnoredDuringExecution" not in fixed["spec"]["affinity"]["podAffinity"]
+    assert "waits" not in said
+    together, said = spec("--queue", "gpus")
+    assert together["metadata"]["annotations"] == {"kueue.x-k8s.io/podset-required-topology": zone}
+    assert "podAffinity" not in together["spec"]["affinity"]
+    assert "waits" not in said
 
 
 def test_folders_are_mounted_where_the_program_looks() -> None:
