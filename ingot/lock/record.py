@@ -17,6 +17,7 @@ from ingot.lock.closure import Closures, Need
 from ingot.lock.grade import wanted
 from ingot.lock.vendor import DIGEST, UNSEEN, VERSION
 from ingot.model.lock import Artifact, Lock, LockedComponent, RecordedImage, Repository, VendorPackage
+from ingot.model.types import DISTRIBUTION
 from ingot.sources.apt import upstream
 from ingot.sources.indexes import Build, read_index
 from ingot.sources.rpm import check_packages
@@ -149,7 +150,9 @@ def _lacks(entry: LockedComponent, lock: Lock) -> bool:
         return entry.artifact.sha256 is None
     # The packages of Debian's archive are locked together.
     vendors = entry.source in lock.repositories and entry.source != "debian"
-    return vendors and bool(entry.packages) and not entry.files
+    # Of the system's own a lock may have any version: that of the base image.
+    any_version = entry.source == DISTRIBUTION and not entry.exact
+    return vendors and not any_version and bool(entry.packages) and not entry.files
 
 
 def _not_vouched(

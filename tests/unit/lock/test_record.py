@@ -14,6 +14,7 @@ from ingot import paths
 from ingot.lock import file as locks
 from ingot.lock.record import keep, record
 from ingot.model.lock import Artifact, Lock, LockedComponent, Repository, VendorPackage
+from ingot.model.types import DISTRIBUTION
 from tests.unit.simulated_vendor import Vendor, serving
 
 CONTENT = b"an installer"
@@ -158,6 +159,20 @@ def test_of_a_version_without_its_build_the_newest_build_is_taken(vendor: Vendor
     (file,) = done.components["nccl"].files.values()
     assert file.version == "2.33.10.0-b2"
     assert keep(lock, done) == done
+
+
+def test_of_the_system_s_own_packages_only_those_with_an_exact_version_are_recorded(vendor: Vendor) -> None:
+    fingerprint = vendor.make_key()
+    vendor.rpm({"kernel": [("0", "6.12.55", "74.amzn2023")]})
+    entry = {"version": "6.12.55", "packages": ["kernel"], "exact": {"kernel": "6.12.55-74.amzn2023"}}
+    lock = lock_of(vendor, fingerprint, "rpm", entry)
+    own = {DISTRIBUTION: lock.repositories["vendor"]}
+    kernel = lock.components["nccl"].model_copy(update={"source": DISTRIBUTION})
+    base = LockedComponent(source=DISTRIBUTION, version="", packages=["chrony"], why="test")
+    lock = lock.model_copy(update={"repositories": own, "components": {"kernel": kernel, "base": base}})
+    done = resolved(lock)
+    assert closure_of(done, "kernel") == {"kernel": "6.12.55-74.amzn2023"}
+    assert done.components["base"] == base
 
 
 def test_packages_of_an_rpm_repository_are_recorded_with_their_epoch(vendor: Vendor) -> None:
