@@ -18,6 +18,8 @@ from ingot.model.lock import Lock
 CONTROL = "Package: ingot-simulated\nVersion: {version}\nArchitecture: all\nMaintainer: Ingot\nDescription: simulated\n"
 NEWER = "9999:1-simulated"
 FREE = "ingot-simulated"
+# Seconds to wait for a machine's own upgrades, which may hold dpkg's lock.
+BUSY = 300
 COMMON, RPM = "http://linux.duke.edu/metadata/common", "http://linux.duke.edu/metadata/rpm"
 REPOMD = """<repomd xmlns="http://linux.duke.edu/metadata/repo"><data type="primary">
 <checksum type="sha256">{digest}</checksum><location href="repodata/primary.xml"/></data></repomd>"""
@@ -68,7 +70,7 @@ def _of_apt(host: Host, folder: str, guarded: dict[str, str]) -> Iterator[Upgrad
         tree, control = f"{folder}/tree{version}", CONTROL.format(version=version)
         script += [f"mkdir -p {tree}/DEBIAN", f"cat > {tree}/DEBIAN/control <<'EOF'\n{control}EOF"]
         script += [f"dpkg-deb --build -Znone {tree} {folder}/{version}.deb >&2"]
-    script += [f"dpkg --install {folder}/1.deb >&2", f"cd {folder}; sha256sum 2.deb; stat --format=%s 2.deb"]
+    script += [f"cd {folder}; sha256sum 2.deb; stat --format=%s 2.deb"]
     digest, _, size = host.check_output("\n".join(script)).split()
     index = [f"{CONTROL.format(version='2')}Filename: ./2.deb\nSize: {size}\nSHA256: {digest}\n"]
     for name in sorted(guarded):
@@ -80,11 +82,13 @@ def _of_apt(host: Host, folder: str, guarded: dict[str, str]) -> Iterator[Upgrad
     host.check_output(f"printf %s %s > {folder}/Packages", "%s", "\n".join(index))
     host.check_output(f"echo 'deb [trusted=yes] file:{folder} ./' > {folder}/sources.list")
     apt = (
-        f"env DEBIAN_FRONTEND=noninteractive apt-get -y -o Dir::Etc::sourcelist={folder}/sources.list"
-        f" -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists={folder}/lists -o Dir::Cache={folder}/cache"
+        f"env DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout={BUSY}"
+        f" -o Dir::Etc::sourcelist={folder}/sources.list -o Dir::Etc::sourceparts=/dev/null"
+        f" -o Dir::State::lists={folder}/lists -o Dir::Cache={folder}/cache"
     )
     try:
         host.check_output(f"{apt} update")
+        host.check_output(f"{apt} install {folder}/1.deb")
         done = host.run(f"{apt} dist-upgrade")
         names = " ".join([FREE, *guarded])
         shown = host.check_output("dpkg-query --show --showformat='${Package} ${Version}\\n' " + names)
@@ -92,7 +96,7 @@ def _of_apt(host: Host, folder: str, guarded: dict[str, str]) -> Iterator[Upgrad
         before = {FREE: "1", **guarded}
         yield Upgrade(frozenset(name for name in before if now[name] != before[name]), done.stdout + done.stderr)
     finally:
-        host.check_output("dpkg --purge ingot-simulated")
+        host.check_output(f"{apt} purge {FREE}")
 
 
 def _of_dnf(host: Host, folder: str, guarded: Iterable[str]) -> Upgrade:
