@@ -7,13 +7,22 @@ import pytest
 
 from ingot.lock import file as locks
 from tests.image.leftovers import EXAMPLES
-from tests.rigs.locks import locked
+from tests.rigs.locks import locked, with_entry
 from tests.rigs.places import ask, converge
 from tests.rigs.suite import suite
-from tests.rigs.systems import container, image
+from tests.rigs.systems import container, docker, image
 from tests.rigs.vendors import Vendors
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
+
+# Who upgrades a machine by itself holds both for minutes (apt-daily.service).
+LOCKED = """import fcntl, time
+files = [open(f"/var/lib/dpkg/{name}", "w") for name in ("lock-frontend", "lock")]
+for file in files:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+open("/locked", "w").close()
+time.sleep(20)
+"""
 
 
 @pytest.fixture
@@ -60,3 +69,15 @@ def test_sysprep_removes_all_that_the_suite_looks_for_and_the_suite_sees_each(ho
     done = converge(host, vendors, "sysprep")
     assert done.returncode == 0, done.stdout[-4000:]
     assert ask(host, f"ls -1d {' '.join(EXAMPLES)} 2>/dev/null || true") == ""
+
+
+@pytest.mark.slow
+def test_the_suite_waits_for_who_else_installs_packages(host: str, tmp_path: Path) -> None:
+    lock = with_entry(locked("debian13"), "kernel", packages=["bash"], hold=True).of(["kernel"])
+    vendors = Vendors(tmp_path, "", lock)
+    vendors.lock_file.write_text(locks.dump(lock))
+    ask(host, "apt-mark hold bash; apt-get update -qq; apt-get install -qq --yes python3 systemd >/dev/null")
+    docker("exec", "--detach", host, "python3", "-c", LOCKED)
+    ask(host, "until [ -e /locked ]; do sleep 0.1; done")
+    done = suite(host, vendors.lock_file, ["kernel"], ["held"])
+    assert done.returncode == 0, done.stdout[-4000:]
