@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingot.lock import file as locks
+from ingot.model.lock import Lock
 from ingot.model.types import Arch
 from ingot.sources.fetch import fetch_wheels
 from tests.rigs.later import first
@@ -43,16 +45,29 @@ ROWS: list[tuple[str, Arch, list[str]]] = [
 
 def proven(host: str, vendors: Vendors, roles: list[str]) -> None:
     """Apply roles as an image has them, again without a change, and ask the suite of finished images."""
-    given = {"manifest_image": "rig", "manifest_inputs_sha256": "0" * 64, "ingot_roles": roles}
-    for part in ([*roles, "manifest"], ["sysprep"]):
-        converged_twice(host, vendors, *part, **given)
+    real = SYSTEMS[vendors.lock.os].real
+    given: dict[str, Any] = {"manifest_image": "rig", "manifest_inputs_sha256": "0" * 64, "ingot_roles": roles}
+    # Another system has its base image's packages; the role base is applied all the same.
+    parts = {} if real else vendors.lock.base_images["ec2"].brings
+    brought = {name: part.model_dump(exclude_defaults=True) for name, part in parts.items()}
+    converged_twice(host, vendors, *roles, **given)
+    converged_twice(host, vendors, "manifest", **given, ingot_without=list(brought), ingot_brought=brought)
+    converged_twice(host, vendors, "sysprep", **given)
     image = [*roles, "manifest", "sysprep"]
     # A kernel of simulated vendors has nothing to boot by.
-    files = [role for role in image if role != "kernel" or SYSTEMS[vendors.lock.os].real]
-    # Another system has its base image's packages.
-    target = "local" if SYSTEMS[vendors.lock.os].real else "ami"
+    files = [role for role in image if role != "kernel" or real]
+    target = "local" if real else "ami"
     verified = suite(host, vendors.lock_file, image, files, f"--target={target}")
     assert verified.returncode == 0, verified.stdout[-4000:]
+
+
+def own_kernel(lock: Lock) -> Lock:
+    """`lock` with a base image that has no kernel, so that a machine has the lock's."""
+    row = lock.base_images["ec2"]
+    brings = {name: part for name, part in row.brings.items() if name != "kernel"}
+    return lock.model_copy(
+        update={"base_images": {**lock.base_images, "ec2": row.model_copy(update={"brings": brings})}}
+    )
 
 
 @contextmanager
@@ -66,7 +81,7 @@ def place(name: str, arch: Arch, roles: list[str], folder: Path) -> Iterator[tup
         with container(image(name, arch), f"--volume={wheels}:/dev/shm/ingot-wheels:ro") as host:
             yield host, vendors
         return
-    lock = (first(locked(name, arch)) if "kernel" in roles else locked(name, arch)).of(roles)
+    lock = (own_kernel(first(locked(name, arch))) if "kernel" in roles else locked(name, arch)).of(roles)
     with served(list(lock.components), lambda: folder) as serve, container(image(name, arch)) as host:
         if "kernel" in roles:
             # As on an image: no kernel but the lock's. The rig's, whose headers that one is built of, is a second one.
