@@ -23,9 +23,14 @@ fi
 cd "$SOURCE"
 found=$("$VENV/bin/python" -c '
 import sys
-from pathlib import Path
-from ingot.image.build import inputs_digest
-print(inputs_digest(Path(sys.argv[1])))' "$LOCK")
+from ingot.catalog.read import read_catalog
+from ingot.image.inputs import inputs_digest
+from ingot.lock import select
+from ingot.model.target import Target
+from ingot.paths import own_catalog
+image, *target = sys.argv[1:]
+selection = select.image(read_catalog(own=own_catalog()), Target(*target), image, stale=True)
+print(inputs_digest(selection, on_base=True))' "$IMAGE" "$STACK" "$SYSTEM" "$ARCH")
 if [ "$found" != "$INPUTS" ]; then
   echo "error: this checkout has other roles or another lock than the one that the template was written from" >&2
   exit 1

@@ -27,8 +27,8 @@ from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.image import sbom, verdict
-from ingot.image.build import git_commit, inputs_digest
 from ingot.image.events import Follower
+from ingot.image.inputs import git_commit, inputs_digest
 from ingot.image.packer import PackerError, target_variables, wait_for_killed
 from ingot.image.setup import ensure_packer
 from ingot.lock import file as locks
@@ -84,7 +84,7 @@ def build(
                     place=options.region,
                     hint="leave out --signing-key and --signing-certificate, or use a base image that boots by UEFI",
                 )
-        inputs = inputs_digest(selection.lock_path)
+        inputs = inputs_digest(selection, on_base=True)
         now = datetime.now(UTC).replace(microsecond=0)
         build_id = uuid.uuid4().hex
         name = f"ingot-{selection.name}-{target.key}-{target.stack}-{now:%Y%m%d%H%M%S}"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from ingot.ami import ami as amis
 from ingot.ami.capacity import Options
-from ingot.image.build import git_commit
+from ingot.image.inputs import git_commit
 from ingot.model.target import ImageSelection
 from ingot.sources.aws import Region, everywhere, regions
 

@@ -99,6 +99,11 @@ def _repositories(catalog: Catalog, components: Iterable[Component], target: Tar
     return {"repositories": repositories, "keys": {name: key for name, key in declared.keys.items() if name in keys}}
 
 
+def sha256_of(value: Any) -> str:
+    """SHA-256 of a value's content."""
+    return hashlib.sha256(json.dumps(content(value), sort_keys=True, default=str).encode()).hexdigest()
+
+
 @functools.cache
 def decisive(model: type[BaseModel]) -> list[tuple[str, Any]]:
     """The fields of a model that locks depend on, with their defaults."""

@@ -22,7 +22,7 @@ from ingot.ami.capacity import Options
 from ingot.ami.tags import tags_of
 from ingot.catalog.catalog import Catalog
 from ingot.errors import UsageError
-from ingot.image.build import git_commit, inputs_digest
+from ingot.image.inputs import git_commit, inputs_digest
 from ingot.lock import grade, select
 from ingot.model.target import ImageSelection
 from ingot.model.types import EC2_ARCH
@@ -138,8 +138,7 @@ def component(selection: ImageSelection, catalog: Catalog, own: str, missing: Ma
         "PYTHON_PACKAGES": " ".join(python.packages),
         "VOLUME_GIB": "{{ VolumeGib }}",
         "SOURCE_SHA256": "{{ SourceSha256 }}",
-        "LOCK": lock_path,
-        "INPUTS": inputs_digest(selection.lock_path),
+        "INPUTS": inputs_digest(selection, on_base=True),
         "IMAGE": selection.name,
         "SYSTEM": target.os,
         "ARCH": target.arch,

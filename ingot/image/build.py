@@ -6,11 +6,11 @@ step fails or the user interrupts.
 
 import hashlib
 import json
-import subprocess
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ingot.image import sbom, verdict
 from ingot.image.base import ensure_base
 from ingot.image.disk import disk_containers, make_disk, require_space
 from ingot.image.events import Converge, Follower
+from ingot.image.inputs import Inputs, inputs_digest, inputs_of, suite_digest
 from ingot.image.machine import boot
 from ingot.image.packer import packer_build, target_variables, wait_for_killed
 from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
@@ -40,11 +41,9 @@ from ingot.sources.fetch import Fetched, fetch, forget
 # The disk space that a build needs, by accelerator: downloads, container, disk. Measured from empty caches, except for
 # Neuron, which no system that is built locally supports.
 FREE_GIB = {"cpu": 6, "nvidia": 15, "neuron": 15}
+LOG = "build.log"
 # What the report speaks of.
 FILES = (verdict.DISK, verdict.MANIFEST, verdict.SBOM)
-# The inputs of an image besides its lock; documentation, tests and the command line are none.
-INPUTS = ("roles", "plugins", "playbooks", "packer", "containers/disk-tools", "catalog/images.yml")
-INPUT_MODULES = ("image/base.py", "image/disk.py")
 
 
 def _containers_of(selection: ImageSelection) -> str:
@@ -53,36 +52,9 @@ def _containers_of(selection: ImageSelection) -> str:
     return f"ingot-{selection.name}-{selection.target.key.replace('_', '-')}-{folder}-"
 
 
-def inputs_digest(lock_path: Path) -> str:
-    """SHA-256 over every input file of the image."""
-    files = [lock_path, *(paths.ROOT / "ingot" / name for name in INPUT_MODULES)]
-    own = paths.own_catalog()
-    files += [own / "images.yml"] if own and (own / "images.yml").exists() else []
-    for name in INPUTS:
-        path = paths.ROOT / name
-        files += [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    total = hashlib.sha256()
-    for file in sorted(file for file in files if "__pycache__" not in file.parts):
-        relative = file.relative_to(paths.ROOT if file.is_relative_to(paths.ROOT) or own is None else own)
-        total.update(f"{relative}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return total.hexdigest()
-
-
-def git_commit() -> str:
-    """The commit of the checkout, with `-dirty` if there are uncommitted changes; empty outside of git."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-        cwd=paths.ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return done.stdout.strip()
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The inputs of an image: the digest of its files, and the commit of the checkout."""
-
-    sha256: str
-    git_commit: str
+def _own_containers(selection: ImageSelection) -> str:
+    """A name for the containers of this build alone, so that none that is being removed is in the way."""
+    return f"{_containers_of(selection)}{uuid.uuid4().hex[:8]}"
 
 
 def _take_over(selection: ImageSelection, progress: Progress) -> None:
@@ -92,12 +64,6 @@ def _take_over(selection: ImageSelection, progress: Progress) -> None:
             remove(*left)
         # Without its container the killed build's Packer ends soon; it may have started another one before.
         wait_for_killed(selection.dir, progress.note)
-
-
-def unchanged(selection: ImageSelection) -> dict[str, Any] | None:
-    """The last report, if no input of the image has changed since and the files that it speaks of are the same."""
-    report = verdict.read(selection.dir, FILES)
-    return report if report and report["inputs_sha256"] == inputs_digest(selection.lock_path) else None
 
 
 def refresh(
@@ -189,26 +155,45 @@ def local(
 ) -> dict[str, Any]:
     """Build an image and return its report; without `rebuild`, an image whose inputs have not changed is not built.
 
-    What the image lacks in its lock is recorded first. With `frozen`, fail if it lacks a digest, or if the archive no
-    longer has a pinned package. Raises IngotError at the first step that fails.
-    Logs, disk, manifest, SBOM and report are in `selection.dir`.
+    If only the suite has changed, it judges the same disk again. What the image lacks in its lock is recorded first.
+    With `frozen`, fail if it lacks a digest, or if the archive no longer has a pinned package. Raises IngotError at the
+    first step that fails. Logs, disk, manifest, SBOM and report are in `selection.dir`.
     """
-    if not rebuild and (old := unchanged(selection)) is not None:
+    old = None if rebuild else verdict.read(selection.dir, FILES)
+    current = old is not None and old["inputs_sha256"] == inputs_digest(selection)
+    if old and current and old.get("suite_sha256") == suite_digest(selection):
         return old | {"unchanged": True}
     select.require_driver(selection)
-    select.require_archive(selection)
-    selection = fill(selection, lambda it: it.lock, catalog, progress, frozen=frozen)
+    select.require_bootable(selection)
     with paths.alone(selection.dir, f"another build is using {selection.dir}"):
+        (selection.dir / LOG).write_text("")
+        if old and current and (judged := _judge_again(selection, old, progress)):
+            return judged
+        selection = fill(selection, lambda it: it.lock, catalog, progress, frozen=frozen)
         return _build(selection, catalog, progress, frozen)
+
+
+def _judge_again(selection: ImageSelection, old: dict[str, Any], progress: Progress) -> dict[str, Any] | None:
+    """The report `old` with the verdict of a suite that has changed; None if Docker no longer has the image."""
+    folder, log = selection.dir, selection.dir / LOG
+    with progress.phase("set-up"):
+        ensure_docker()
+        ensure_local_tools()
+        _take_over(selection, progress)
+    if old["docker_image"] not in run(["docker", "image", "ls", "--quiet", "--no-trunc"]).split():
+        return None
+    inputs = inputs_of(selection)
+    verdict.drop(folder)
+    with progress.phase("suite on the image"):
+        on_image = _look(selection, old["docker_image"], _own_containers(selection), inputs, log)
+    judged, files = _judge(selection, on_image, inputs, progress, log)
+    return verdict.write(folder, {**old, **judged, "seconds": old["seconds"] | _rounded(progress.seconds)}, files)
 
 
 def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, frozen: bool) -> dict[str, Any]:
     target, folder = selection.target, selection.dir
-    log = folder / "build.log"
-    log.write_text("")
-    disk_path = folder / verdict.DISK
-    # Containers' names are this build's own, so that none that is being removed is in the way.
-    own = f"{_containers_of(selection)}{uuid.uuid4().hex[:8]}"
+    log, disk_path = folder / LOG, folder / verdict.DISK
+    own = _own_containers(selection)
     require_space(folder, FREE_GIB[selection.image.accelerator])
     with progress.phase("set-up"):
         ensure_docker()
@@ -218,15 +203,15 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
     archive = Archive(target.os, catalog.operating_system(target.os), target.arch)
     with progress.phase("archive"):
         selection, refreshed = refresh(selection, catalog, archive, progress, frozen=frozen)
-    lock, lock_path = selection.lock, selection.lock_path
+    lock = selection.lock
     # Read once: later edits are not part of this image.
-    inputs = Inputs(inputs_digest(lock_path), git_commit())
+    inputs = inputs_of(selection)
     with progress.phase("artifacts"):
         fetched = fetch(
             lock, archive, on_progress=lambda done, total: progress.tell(f"{done >> 20} of {total >> 20} MiB"), log=log
         )
         # Other images of this system share the folder, so the whole lock counts.
-        forget(locks.load(lock_path))
+        forget(locks.load(selection.lock_path))
     with progress.phase("base"):
         base = ensure_base(lock, log=log)
     with progress.phase("converge"):
@@ -239,25 +224,7 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
         release = str(lock.components["kernel"].facts["release"])
         disk = make_disk(image, disk_path, kernel_release=release, log=log)
         on_image = verification.result()
-    _insist(on_image, "on the image", log)
-    with ExitStack() as stack:
-        # Meanwhile, as the machine only reads the disk.
-        files = stack.enter_context(ThreadPoolExecutor(1)).submit(
-            lambda: {n: verdict.identity(folder / n) for n in FILES}
-        )
-        with progress.phase("boot"):
-            machine = stack.enter_context(boot(disk_path, log=log))
-        boot_facts = {"wall_seconds": round(machine.wall_seconds, 1), "systemd": machine.userspace}
-        with progress.phase("suite in the machine"):
-            in_machine = verify(
-                f"ssh://{machine.host}",
-                lock_path=lock_path,
-                image=selection.name,
-                log=log,
-                ssh_config=machine.ssh_config,
-                on_progress=lambda done, total: progress.tell(f"{done} of {total} tests"),
-            )
-    _insist(in_machine, "in the machine", log)
+    judged, files = _judge(selection, on_image, inputs, progress, log)
     manifest = json.loads((folder / verdict.MANIFEST).read_text())
     locked = lock.of(selection.image.roles)
     report = {
@@ -274,15 +241,11 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
         "observed": manifest["observed"],
         "grades": {name: pin.grade for name, pin in grades(locked).items()},
         "left_out": locked.left_out,
-        "seconds": {name: round(seconds, 1) for name, seconds in progress.seconds.items()},
-        "role_seconds": {name: round(seconds, 1) for name, seconds in converge.roles.items() if name},
+        "seconds": _rounded(progress.seconds),
+        "role_seconds": _rounded({name: seconds for name, seconds in converge.roles.items() if name}),
         "tasks": converge.counts,
         "size": {"disk_bytes": disk.apparent_bytes, "disk_allocated_bytes": disk.allocated_bytes},
-        "boot": boot_facts,
-        "suite": {
-            place: {"passed": result.passed, "skipped": result.skipped, "seconds": round(result.seconds, 1)}
-            for place, result in (("image", on_image), ("machine", in_machine))
-        },
+        **judged,
         "paths": {
             "disk": str(disk_path),
             "manifest": str(folder / verdict.MANIFEST),
@@ -290,4 +253,45 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
             "log": str(log),
         },
     }
-    return verdict.write(folder, report, files.result())
+    return verdict.write(folder, report, files)
+
+
+def _judge(
+    selection: ImageSelection, on_image: Result, inputs: Inputs, progress: Progress, log: Path
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Boot the disk and run the suite in the machine: what the report says of it, and the identity of each file.
+
+    `on_image` is the suite's result before the boot. Raises IngotError if either has failures.
+    """
+    folder = selection.dir
+    _insist(on_image, "on the image", log)
+    with ExitStack() as stack:
+        # Meanwhile, as the machine only reads the disk.
+        files = stack.enter_context(ThreadPoolExecutor(1)).submit(
+            lambda: {name: verdict.identity(folder / name) for name in FILES}
+        )
+        with progress.phase("boot"):
+            machine = stack.enter_context(boot(folder / verdict.DISK, log=log))
+        with progress.phase("suite in the machine"):
+            in_machine = verify(
+                f"ssh://{machine.host}",
+                lock_path=selection.lock_path,
+                image=selection.name,
+                log=log,
+                ssh_config=machine.ssh_config,
+                on_progress=lambda done, total: progress.tell(f"{done} of {total} tests"),
+            )
+    _insist(in_machine, "in the machine", log)
+    judged = {
+        "suite_sha256": inputs.suite_sha256,
+        "boot": {"wall_seconds": round(machine.wall_seconds, 1), "systemd": machine.userspace},
+        "suite": {
+            place: {"passed": result.passed, "skipped": result.skipped, "seconds": round(result.seconds, 1)}
+            for place, result in (("image", on_image), ("machine", in_machine))
+        },
+    }
+    return judged, files.result()
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(taken, 1) for name, taken in seconds.items()}

@@ -7,13 +7,11 @@ lines, so that a check need not read thousands of packages.
 """
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 from ingot import paths
 from ingot.catalog.catalog import Catalog
-from ingot.catalog.digest import content
+from ingot.catalog.digest import sha256_of
 from ingot.catalog.read import read_catalog
 from ingot.errors import IngotError
 from ingot.lock.file import load, path_of, targets
@@ -44,7 +42,7 @@ def digest(lock: Lock, name: str, image: Image) -> str:
         "start": lock.base_images.get(start),
         "recorded": lock.images.get(start),
     }
-    return _sha256(made_of)[:DIGITS]
+    return sha256_of(made_of)[:DIGITS]
 
 
 def has(lock: Lock, name: str, image: Image) -> bool:
@@ -98,8 +96,4 @@ def _images(catalog: Catalog, stack: str) -> dict[str, Image]:
 
 def _seal(catalog: Catalog, stack: str, body: str) -> str:
     locks = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in _locks(catalog, stack)}
-    return _sha256([_images(catalog, stack), locks, body])
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(content(value), sort_keys=True, default=str).encode()).hexdigest()
+    return sha256_of([_images(catalog, stack), locks, body])

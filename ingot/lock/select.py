@@ -10,7 +10,6 @@ from ingot.lock.file import check, load, path_of
 from ingot.lock.grade import grades
 from ingot.model.image import DRIVERS
 from ingot.model.lock import Lock
-from ingot.model.system import Base
 from ingot.model.target import ContainerSelection, ImageSelection, Target
 from ingot.model.types import LOCAL_ARCH
 
@@ -73,9 +72,14 @@ def require_driver(selection: ImageSelection) -> None:
         )
 
 
-def require_archive(selection: ImageSelection) -> Base:
-    """The minimal system that a local image starts from; IngotError if there is none."""
-    return selection.lock.archive
+def require_bootable(selection: ImageSelection) -> None:
+    """IngotError if a local image has no minimal system to start from, or no kernel to boot."""
+    if selection.lock.archive and "kernel" not in selection.image.roles:
+        raise IngotError(
+            f"the image {selection.name} has no kernel, which its disk needs to boot",
+            place="images.yml: roles",
+            hint="add the role kernel",
+        )
 
 
 def require_complete(

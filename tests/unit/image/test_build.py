@@ -11,7 +11,7 @@ from ingot.catalog.read import read_catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.image import build
-from ingot.image.build import inputs_digest, local
+from ingot.image.build import local
 from ingot.lock import select
 from ingot.model.target import ImageSelection
 from tests.commandline import ingot
@@ -50,6 +50,17 @@ def test_a_system_without_a_local_base_is_refused_before_anything_is_recorded(mo
     with pytest.raises(IngotError, match=r"ubuntu2404-x86_64 has no local base") as caught:
         local(selected("ubuntu2404"), CATALOG, Progress(quiet=True))
     assert "debian13" in caught.value.hint
+
+
+def test_an_image_without_a_kernel_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(build, "ensure_docker", lambda: pytest.fail("the build has started"))
+    row = "platform: ec2, accelerator: cpu, summary: Ours, roles: [base, docker]"
+    (tmp_path / "images.yml").write_text(f"images:\n  ours: {{{row}}}\n")
+    monkeypatch.setenv("INGOT_CATALOG", str(tmp_path))
+    done = ingot("local", "ours", "--os", "debian13")
+    assert (done.returncode, "the image ours has no kernel" in done.stderr) == (1, True)
 
 
 def test_another_architecture_than_this_machine_s_tools_have_is_refused_before_anything_is_done(
@@ -95,52 +106,6 @@ def test_a_build_removes_the_containers_of_a_killed_one_in_its_folder_before_it_
     prefix = "ingot-parallelcluster-debian13-x86-64-"
     assert any(line.startswith(f"ps --all --filter name=^{prefix}") for line in lines)
     assert waits[0] == selection.dir
-
-
-def test_the_digest_of_the_inputs_changes_with_a_role(
-    selection: ImageSelection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = tmp_path / "checkout"
-    for name in ("roles", "plugins", "playbooks", "packer", "containers", "catalog", "locks", "ingot"):
-        shutil.copytree(paths.ROOT / name, copy / name)
-    lock = selection.lock_path.relative_to(paths.ROOT)
-    before = inputs_digest(paths.ROOT / lock)
-    monkeypatch.setattr(paths, "ROOT", copy)
-    assert inputs_digest(copy / lock) == before
-    tasks = copy / "roles" / "docker" / "tasks" / "main.yml"
-    tasks.write_text(tasks.read_text() + "\n")
-    assert inputs_digest(copy / lock) != before
-
-
-@pytest.mark.parametrize("name", build.INPUT_MODULES)
-def test_the_digest_of_the_inputs_changes_with_what_makes_base_and_disk(
-    selection: ImageSelection, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = tmp_path / "checkout"
-    for folder in ("roles", "plugins", "playbooks", "packer", "containers", "catalog", "locks", "ingot"):
-        shutil.copytree(paths.ROOT / folder, copy / folder)
-    lock = copy / selection.lock_path.relative_to(paths.ROOT)
-    monkeypatch.setattr(paths, "ROOT", copy)
-    before = inputs_digest(lock)
-    with (copy / "ingot" / name).open("a") as module:
-        module.write("# A change.\n")
-    assert inputs_digest(lock) != before
-
-
-def test_the_digest_of_the_inputs_changes_with_an_own_image_and_its_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = tmp_path / "team"
-    lock = own / "locks" / "mine" / "debian13-x86_64.yml"
-    lock.parent.mkdir(parents=True)
-    lock.write_text("schema: 1\n")
-    monkeypatch.setenv("INGOT_CATALOG", str(own))
-    seen = {inputs_digest(lock)}
-    (own / "images.yml").write_text("images: {}\n")
-    seen.add(inputs_digest(lock))
-    lock.write_text("schema: 2\n")
-    seen.add(inputs_digest(lock))
-    assert len(seen) == 3
 
 
 def test_the_documentation_says_how_much_disk_is_asked_for() -> None:

@@ -2,100 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ingot import paths
-from ingot.catalog.read import read_catalog
-from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.image import build, verdict
-from ingot.image.base import Base
-from ingot.image.disk import Disk
-from ingot.image.verify import Result
-from ingot.lock import select
-from ingot.sources.fetch import Fetched
 from tests.commandline import ingot
-
-CATALOG = read_catalog()
-PASSED = Result(passed=49, failed=0, skipped=0, failures=[], skips=[], seconds=1.0)
-FAILED = Result(passed=48, failed=1, skipped=0, failures=[("test_efa.py::test_a", "no")], skips=[], seconds=1.0)
-
-
-class Killed(BaseException):
-    """What ends a build where no code of it runs any more."""
-
-
-class Machine:
-    """What stands in for the steps of a build: each disk is unlike the last, and `fails` is the step that fails."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.inputs = "A"
-        self.fails = ""
-        self.containers: list[str] = []
-
-    @property
-    def builds(self) -> int:
-        return len(self.containers)
-
-    def converge(self, _: str, variables: dict[str, str], **__: object) -> None:
-        self.containers.append(variables["container_name"])
-        if self.fails == "roles":
-            raise IngotError("a role fails")
-
-    def disk(self, image: str, dest: Path, **_: object) -> Disk:
-        assert not (self.folder / "report.json").exists()
-        dest.write_text(f"disk {self.builds} of {image}")
-        return Disk(dest, 1, 1, 1.0)
-
-    @contextmanager
-    def boot(self, *_: object, **__: object) -> Iterator[SimpleNamespace]:
-        if self.fails == "killed in boot":
-            raise Killed
-        yield SimpleNamespace(wall_seconds=1.0, userspace="", host="x", ssh_config=None)
-
-    def verify(self, uri: str, **_: object) -> Result:
-        return FAILED if uri.startswith(self.fails or "none") else PASSED
-
-    def run(self, words: list[str], **_: object) -> str:
-        return {"cat": '{"observed": {}}', "{{.Id}}": f"sha256:{self.builds}\n"}.get(words[-2], "")
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
-    made = Machine(tmp_path)
-    monkeypatch.setattr(paths, "build_dir", lambda *_: tmp_path)
-    for name in ("ensure_docker", "ensure_local_tools", "ensure_packer", "require_space", "forget", "_take_over"):
-        monkeypatch.setattr(build, name, lambda *_: None)
-    monkeypatch.setattr(build, "Archive", lambda *_: None)
-    monkeypatch.setattr(build, "refresh", lambda selection, *_, **__: (selection, []))
-    monkeypatch.setattr(build, "fetch", lambda *_, **__: Fetched(tmp_path, tmp_path, 0))
-    monkeypatch.setattr(build, "ensure_base", lambda *_, **__: Base("ingot/base:x", "mmdebstrap"))
-    monkeypatch.setattr(build, "container", lambda _, name: nullcontext(name))
-    monkeypatch.setattr(build, "inputs_digest", lambda _: made.inputs)
-    monkeypatch.setattr(build, "packer_build", made.converge)
-    monkeypatch.setattr(build, "make_disk", made.disk)
-    monkeypatch.setattr(build, "boot", made.boot)
-    monkeypatch.setattr(build, "verify", made.verify)
-    monkeypatch.setattr(build, "run", made.run)
-    return made
-
-
-@pytest.fixture
-def local(machine: Machine) -> Callable[..., dict[str, Any]]:
-    target = CATALOG.target(CATALOG.newest_stack, "debian13", "x86_64")
-
-    def run(**options: bool) -> dict[str, Any]:
-        selection = select.image(CATALOG, target, "parallelcluster-cpu")
-        return build.local(selection, CATALOG, Progress(quiet=True), **options)
-
-    return run
+from tests.unit.image.steps import Killed, Machine
 
 
 def test_a_report_names_the_digest_of_each_file_and_the_image_that_it_speaks_of(
@@ -137,13 +53,14 @@ def test_the_containers_of_each_build_have_names_of_their_own(
 
 
 def test_going_back_to_inputs_that_passed_before_others_failed_builds_them_again(
-    local: Callable[..., dict[str, Any]], machine: Machine
+    local: Callable[..., dict[str, Any]], machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local()
-    machine.inputs, machine.fails = "B", "ssh://"
-    with pytest.raises(IngotError, match="1 tests fail in the machine"):
+    machine.fails = "ssh://"
+    with monkeypatch.context() as other, pytest.raises(IngotError, match="1 tests fail in the machine"):
+        other.setattr(build, "inputs_digest", lambda _: "B")
         local()
-    machine.inputs, machine.fails = "A", ""
+    machine.fails = ""
     assert "unchanged" not in local()
 
 
