@@ -133,8 +133,8 @@ def pair(
     from rich.table import Table
 
     from ingot.console import out
-    from ingot.container.pair import container_of, host_of
     from ingot.container.pair import pair as compare
+    from ingot.container.side import container_of, host_of
 
     whole = catalog()
     report = compare(host_of(host, whole), container_of(container, whole), whole)

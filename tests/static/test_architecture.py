@@ -32,6 +32,7 @@ TESTED_BY = {
     "cli/plan": "tests/unit/plan/test_solve.py",
     "container/buildkit": "tests/containers/test_reproducible.py",
     "container/probe": "tests/unit/container/test_pair.py",
+    "container/side": "tests/unit/container/test_pair.py",
     "container/smoke": "tests/unit/container/test_build.py",
     "catalog/addresses": "tests/unit/catalog/test_systems.py",
     "catalog/schema": "tests/unit/cli/test_main.py",
