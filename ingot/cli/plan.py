@@ -47,11 +47,12 @@ def _print_plan(data: dict[str, Any], unfit: bool) -> None:
     from rich.table import Table
 
     from ingot.console import out
+    from ingot.model.types import BASE_IMAGE
 
     table = Table("component", "version", "grade", "source", "why", box=None, pad_edge=False)
     for name, entry in data["components"].items():
         reason = escape(entry["why"] + (" Held." if entry["hold"] else ""))
-        source = entry["source"].replace("base_image", "base image")
+        source = entry["source"].replace(BASE_IMAGE, "base image")
         table.add_row(name, entry["version"] or "–", entry["grade"], source, reason)
     for name, reason in data["left_out"].items():
         table.add_row(name, "–", "–", "left out", escape(reason))

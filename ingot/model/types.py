@@ -7,6 +7,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ingot.paths import collection_module
+
 
 def _specifier(text: str) -> str:
     if text != "*":
@@ -48,7 +50,8 @@ Platform = Literal["ec2", "parallelcluster", "eks"]
 Grade = Literal["digest", "signature", "base", "unresolved"]
 Severity = Literal["error", "warning", "info"]
 # The sources of packages that no vendor's repository has.
-DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"
+DISTRIBUTION: str = collection_module("grades").DISTRIBUTION
+BASE_IMAGE: str = collection_module("grades").BASE_IMAGE
 
 
 class Unlocked:

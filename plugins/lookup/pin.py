@@ -124,7 +124,7 @@ def _version(package: str, entry: dict[str, Any], exact: dict[str, Any], grade: 
 def _brought(entry: dict[str, Any], version: str) -> dict[str, Any]:
     """The entry of a component that the base image brings in `version`; of packages, the names alone."""
     facts = entry.get("facts", {})
-    if entry["source"] != "base_image":
+    if entry["source"] != grades.BASE_IMAGE:
         facts = {key: value for key, value in facts.items() if key != "release"}
     packages = [{"name": package, "version": ""} for package in entry.get("packages", [])]
     empty: dict[str, Any] = {"closure": [], "wheels": [], "repositories": [], "hold": False}

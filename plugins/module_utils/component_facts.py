@@ -38,11 +38,11 @@ def upstream(version: str | None) -> str | None:
 def as_declared(entry: Mapping[str, Any], observed: str | None) -> bool:
     """Whether the version of a component is that of a lock's entry.
 
-    Of what comes from the system's own archive or the base image, a lock may know the series alone (6.12 of 6.12.55, or
-    5.14.0-687 of 5.14.0), or nothing.
+    Of what the base image fixes, a lock may know the series alone (6.12 of 6.12.55, or 5.14.0-687 of 5.14.0), or
+    nothing.
     """
     declared = str(entry["version"])
-    if observed is None or entry.get("source") not in ("distribution", "base_image"):
+    if observed is None or entry.get("grade") != "base":
         return observed == declared
     shorter, longer = sorted((order(declared), order(observed)), key=len)
     return longer[: len(shorter)] == shorter

@@ -11,6 +11,8 @@ from typing import Any
 
 # A SHA-256 is recorded; a pinned key signs an exact version; the base image fixes the version; none of these.
 DIGEST, SIGNATURE, BASE, UNRESOLVED = "digest", "signature", "base", "unresolved"
+# Sources of packages that no vendor's repository has.
+DISTRIBUTION, BASE_IMAGE = "distribution", "base_image"
 # Best first.
 GRADES = (DIGEST, SIGNATURE, BASE, UNRESOLVED)
 # What keeps a component from a better grade.
@@ -26,9 +28,9 @@ def grade(
     `brought` are the components that the base image of a build brings.
     """
     source, lacks = entry["source"], lock["unresolved"].get(name, "")
-    if name in brought or source == "base_image":
+    if name in brought or source == BASE_IMAGE:
         return BASE, FIXED
-    if source == "distribution":
+    if source == DISTRIBUTION:
         # Packages of a system that is only ever started from an image of its vendor.
         based = lock.get("base_images") or lock.get("container_image")
         return (BASE, FIXED) if based else (UNRESOLVED, lacks or UNFIXED)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import testinfra
+import yaml
 from testinfra.host import Host
 
 from ingot.catalog.read import read_catalog
@@ -21,6 +22,7 @@ from ingot.model.component import Brought
 from ingot.model.lock import Lock, LockedComponent
 from ingot.model.types import BASE_IMAGE, DISTRIBUTION
 from ingot.paths import ROOT, own_catalog
+from ingot.yamlfile import Loader
 
 MANIFEST = "/usr/share/ingot/manifest.json"
 ON_BASE_IMAGE = "holds upon a base image, which brings a system and a kernel"
@@ -62,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[FAILING] = frozenset(row.fails if row else {})
     own = image.without(brought)
     # Of what a base image brings, Ingot configures these.
-    config.stash[ROLES] = frozenset([*own.roles, *ADOPTED.intersection(image.roles)])
+    config.stash[ROLES] = frozenset([*own.roles, *_adopted().intersection(image.roles)])
     config.stash[LOCK] = lock.of(own.roles)
 
 
@@ -71,12 +73,16 @@ def _has_image(config: pytest.Config) -> bool:
     return config.getoption("--image", None) is not None
 
 
+def _adopted() -> frozenset[str]:
+    """The roles that also have steps for a base image that brings their components."""
+    (play,) = yaml.load((ROOT / "playbooks" / "image.yml").read_text(), Loader)
+    return frozenset(play["vars"]["ingot_adopted"])
+
+
 LOCK = pytest.StashKey[Lock]()
 ROLES = pytest.StashKey[frozenset[str]]()
 BROUGHT = pytest.StashKey[dict[str, Brought]]()
 FAILING = pytest.StashKey[frozenset[str]]()
-# As `ingot_adopted` of playbooks/image.yml.
-ADOPTED = frozenset(["base", "kernel"])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from testinfra.host import Host
 
 from ingot.model.lock import Lock
+from ingot.model.types import BASE_IMAGE, DISTRIBUTION
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +27,9 @@ def test_it_finds_nothing_wrong(findings: dict[str, Any]) -> None:
 
 def test_it_observes_what_the_lock_declares(findings: dict[str, Any], lock: Lock) -> None:
     # Of the system's own packages a lock has the series, or nothing; the doctor itself compares those.
-    system = ("distribution", "base_image")
-    declared = {name: part.version for name, part in lock.components.items() if part.source not in system}
+    declared = {
+        name: part.version for name, part in lock.components.items() if part.source not in (DISTRIBUTION, BASE_IMAGE)
+    }
     assert {name: findings["observed"][name] for name in declared} == declared
     assert findings["differs"] == []
 

@@ -39,7 +39,7 @@ def test_it_declares_what_the_lock_declares(manifest: dict[str, Any], lock: Lock
 def test_it_observed_what_it_declares(manifest: dict[str, Any]) -> None:
     declared, observed = manifest["declared"]["components"], manifest["observed"]
     # Of the system's own a lock has the series (6.12 of 6.12.55, 5.14.0-687 of 5.14.0), or nothing.
-    system = {name for name, entry in declared.items() if entry["source"] in ("distribution", "base_image")}
+    system = {name for name, entry in declared.items() if entry["grade"] == "base"}
     versions = {name: entry["version"] for name, entry in declared.items()}
     assert {name: observed[name] for name in declared.keys() - system} == {
         name: versions[name] for name in declared.keys() - system

@@ -10,6 +10,7 @@ import pytest
 from ingot import paths
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
+from ingot.model.types import DISTRIBUTION
 from tests.rigs.faults import FAULTS
 from tests.rigs.seen import SHARED
 from tests.rigs.systems import SYSTEMS
@@ -86,7 +87,7 @@ class Report:
         if steps := self.steps.get((role, system)):
             return "✓" if steps == set(STEPS) else "".join(STEPS[each] if each in steps else "·" for each in STEPS)
         entry = lock.components.get(role)
-        of_distribution = role in BUILT_WITH_THE_DISTRIBUTIONS or (entry and entry.source == "distribution")
+        of_distribution = role in BUILT_WITH_THE_DISTRIBUTIONS or (entry and entry.source == DISTRIBUTION)
         if of_distribution and not _real(system):
             return "n"
         return "·"

@@ -299,18 +299,18 @@ def test_amazons_package_of_docker_is_docker(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "declared", "observed", "as_declared"),
+    ("grade", "declared", "observed", "as_declared"),
     [
-        ("distribution", "6.12", "6.12.55", True),
-        ("distribution", "6.12", "6.1.55", False),
-        ("distribution", "5.14.0-687", "5.14.0", True),
-        ("distribution", "", "2023", True),
-        ("distribution", "", None, False),
-        ("cuda_rpm", "580.126", "580.126.20", False),
-        ("cuda_rpm", "580.126.20", "580.126.20", True),
+        ("base", "6.12", "6.12.55", True),
+        ("base", "6.12", "6.1.55", False),
+        ("base", "5.14.0-687", "5.14.0", True),
+        ("base", "", "2023", True),
+        ("base", "", None, False),
+        ("digest", "580.126", "580.126.20", False),
+        ("digest", "580.126.20", "580.126.20", True),
     ],
 )
 def test_of_the_systems_own_packages_a_lock_knows_the_series_alone(
-    source: str, declared: str, observed: str | None, *, as_declared: bool
+    grade: str, declared: str, observed: str | None, *, as_declared: bool
 ) -> None:
-    assert facts.as_declared({"source": source, "version": declared}, observed) == as_declared
+    assert facts.as_declared({"grade": grade, "version": declared}, observed) == as_declared

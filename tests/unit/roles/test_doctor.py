@@ -166,10 +166,10 @@ def test_a_node_is_told_by_its_files(tmp_path: Path, doctor: ModuleType) -> None
 
 def test_the_base_image_decides_the_versions_of_its_own_components_alone(doctor: ModuleType) -> None:
     entries = {
-        "kernel": {"version": "6.12", "source": "distribution"},
-        "docker": {"version": "", "source": "distribution"},
-        "efa": {"version": "1.50.0", "source": "download"},
-        "nccl": {"version": "2.31.2", "source": "cuda_deb"},
+        "kernel": {"version": "6.12", "grade": "base"},
+        "docker": {"version": "", "grade": "base"},
+        "efa": {"version": "1.50.0", "grade": "digest"},
+        "nccl": {"version": "2.31.2", "grade": "digest"},
     }
     there = {"kernel": "6.12.55", "docker": None, "efa": "1.50.0", "nccl": "2.31.5"}
     assert doctor.versions_that_differ({"components": entries}, there) == {
