@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ingot.cli.ami_options import ArchArg, DryRunOption, FirstOption, ImageArg, KeyOption, OsArg, RegionsOption, would
-from ingot.cli.options import JsonOption, print_json
+from ingot.cli.ami_options import DryRunOption, FirstOption, KeyOption, RegionsOption, would
+from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, at, print_json
 
 if TYPE_CHECKING:
     from ingot.ami.promote import Row
@@ -16,8 +16,8 @@ app = typer.Typer()
 @app.command(epilog="Example: ingot ami promote parallelcluster --os ubuntu2404 --region us-east-1 --region us-west-2")
 def promote(
     image: ImageArg,
-    os_name: OsArg,
-    arch: ArchArg = "x86_64",
+    os_name: OsOption,
+    arch: ArchOption = "x86_64",
     to: Annotated[str, typer.Option("--to", help="Channel.")] = "stable",
     region: FirstOption = None,
     kms_key: KeyOption = "",
@@ -41,8 +41,8 @@ def promote(
 @app.command(epilog="Example: ingot ami rollback parallelcluster --os ubuntu2404 --region us-east-1 --region us-west-2")
 def rollback(
     image: ImageArg,
-    os_name: OsArg,
-    arch: ArchArg = "x86_64",
+    os_name: OsOption,
+    arch: ArchOption = "x86_64",
     channel: Annotated[str, typer.Option("--channel", help="Channel.")] = "stable",
     region: RegionsOption = None,
     dry_run: DryRunOption = False,
@@ -64,7 +64,6 @@ def rollback(
 def _release(image: str, os_name: str, arch: str) -> "Row":
     """The image, system and architecture of a channel; UsageError if the catalog does not have them."""
     from ingot.ami.promote import Row
-    from ingot.cli.options import at
 
     catalog, target = at(os_name, arch)
     catalog.image(image)

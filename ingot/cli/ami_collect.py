@@ -5,11 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingot.cli.ami_options import (
-    DryRunOption,
-    RegionsOption,
-    would,
-)
+from ingot.cli.ami_options import DryRunOption, RegionsOption, would
 from ingot.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:

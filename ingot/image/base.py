@@ -19,7 +19,7 @@ from ingot.model.lock import Lock
 from ingot.model.types import LOCAL_ARCH, Strict
 from ingot.run import run
 from ingot.sources import origins
-from ingot.sources.apt import DEB_ARCH, KEYRINGS
+from ingot.sources.apt import DEB_ARCH, KEYRINGS, stanzas
 
 REPOSITORY = "ingot/base"
 RECIPE = "ingot.recipe"
@@ -96,12 +96,7 @@ def _bootstrap(
         log=log,
         doing="making the base root file system",
     )  # fmt: skip
-    installed = {}
-    for stanza in status.read_text().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and line[0] != " ")
-        if "Package" in fields:
-            installed[fields["Package"]] = fields["Version"]
-    return installed
+    return {stanza["Package"]: stanza["Version"] for stanza in stanzas(status.read_text()) if stanza}
 
 
 def _import(tar: Path, tag: str, labels: Mapping[str, str]) -> None:

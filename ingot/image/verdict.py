@@ -1,12 +1,12 @@
 """The verdict on a build: its report, which names by digest the files that it speaks of and never outlives them."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ingot import paths
+from ingot.sources.download import sha256
 
 REPORT = "report.json"
 DISK, MANIFEST, SBOM, NOTES = "disk.raw", "manifest.json", "sbom.cdx.json", "release-notes.md"
@@ -22,10 +22,8 @@ def drop(folder: Path) -> None:
 
 def identity(path: Path) -> dict[str, Any]:
     """What tells a file from another one: SHA-256, bytes, and the time of its last change in ns since 1970."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     stat = path.stat()
-    return {"sha256": digest, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    return {"sha256": sha256(path), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
 def write(folder: Path, report: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

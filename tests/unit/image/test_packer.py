@@ -93,14 +93,23 @@ def test_keys_of_a_killed_build_stay_while_its_packer_runs_and_go_with_the_next_
         assert not key.exists()
 
 
-def test_packer_keeps_its_temporary_files_in_a_folder_that_goes_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program, log = tmp_path / "packer", tmp_path / "out" / "build.log"
-    log.parent.mkdir()
-    program.write_text('#!/bin/sh\necho "$TMPDIR"\ntouch "$TMPDIR/ansible-key"\n')
-    program.chmod(0o755)
-    monkeypatch.setattr(packer, "ensure_packer", lambda: program)
+@pytest.fixture
+def packer_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Lets a shell script be Packer; returns the log of its build."""
+
+    def script(text: str) -> Path:
+        program, log = tmp_path / "packer", tmp_path / "out" / "build.log"
+        log.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(packer, "ensure_packer", lambda: program)
+        return log
+
+    return script
+
+
+def test_packer_keeps_its_temporary_files_in_a_folder_that_goes_with_it(packer_that: Callable[[str], Path]) -> None:
+    log = packer_that('echo "$TMPDIR"\ntouch "$TMPDIR/ansible-key"')
     packer_build("docker.image", {}, log=log)
     folder = Path(log.read_text().strip())
     assert folder.name.startswith(paths.TEMPORARY)
@@ -109,28 +118,18 @@ def test_packer_keeps_its_temporary_files_in_a_folder_that_goes_with_it(
 
 @pytest.mark.parametrize("options", [[packer.DEBUG], []])
 def test_with_debug_the_output_is_shown_and_logged_else_only_logged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+    packer_that: Callable[[str], Path], capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
-    program, log = tmp_path / "packer", tmp_path / "out" / "build.log"
-    log.parent.mkdir()
-    program.write_text("#!/bin/sh\nprintf 'Press enter: '\nsleep 0.2\necho to standard error >&2\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(packer, "ensure_packer", lambda: program)
+    log = packer_that("printf 'Press enter: '\nsleep 0.2\necho to standard error >&2")
     packer_build("docker.image", {}, log=log, options=options)
     said = "Press enter: to standard error\n"
     assert log.read_text() == said
     assert capsys.readouterr().err == (said if options else "")
 
 
-def test_what_packer_has_said_is_in_the_error_and_nothing_of_an_earlier_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program, log = tmp_path / "packer", tmp_path / "out" / "build.log"
-    log.parent.mkdir()
+def test_what_packer_has_said_is_in_the_error_and_nothing_of_an_earlier_run(packer_that: Callable[[str], Path]) -> None:
+    log = packer_that("seq 40\nexit 3")
     log.write_text("an earlier run\n")
-    program.write_text("#!/bin/sh\nseq 40\nexit 3\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(packer, "ensure_packer", lambda: program)
     with pytest.raises(PackerError, match=r"Packer failed \(exit 3\)\n  26\n") as caught:
         packer_build("docker.image", {}, log=log)
     assert caught.value.said == "".join(f"{number}\n" for number in range(1, 41))
