@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.status import Status
@@ -22,11 +23,27 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+@dataclass(frozen=True)
+class Span:
+    """A piece of work: when it began, in seconds since the whole began, and how long it took; `within` is the phase
+    that it is a part of, if it is none itself."""
+
+    name: str
+    begin: float
+    seconds: float
+    within: str = ""
+
+
 class Progress:
-    """The phases of one piece of work; `seconds` holds how long each took, by name."""
+    """The phases of one piece of work; `seconds` holds how long each took, by name, and `spans` when each ran.
+
+    `began` is the time at which the whole began, in seconds since 1970.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.seconds: dict[str, float] = {}
+        self.spans: list[Span] = []
+        self.began = time.time()
         self._quiet = quiet
         self._start = time.monotonic()
         self._phase = ""
@@ -52,7 +69,17 @@ class Progress:
                 self._live.stop()
                 self._live = None
             self.seconds[name] = time.monotonic() - began
+            self.spans.append(Span(name, began - self._start, self.seconds[name]))
         self.note(f"{name}: {self.seconds[name]:.1f} s")
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Note how long a part of the current phase takes; parts may run side by side, in threads."""
+        began, within = time.monotonic(), self._phase
+        try:
+            yield
+        finally:
+            self.spans.append(Span(name, began - self._start, time.monotonic() - began, within))
 
     def _remind(self, over: threading.Event, began: float) -> None:
         """Print what is running, and for how long, every QUIET_SECONDS until the phase is over."""

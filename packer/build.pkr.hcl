@@ -63,6 +63,7 @@ build {
       STACK         = var.stack
       INGOT_CATALOG = var.catalog
       PACKAGES      = var.packages
+      PROBE         = "${local.root}/ingot/image/probe.py"
     }
   }
 

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Runs the suite on the instance that Packer has logged in to, with Packer's own key; keeps what it says, the manifest,
-# and which packages there are.
+# which packages there are, and what takes the space before it is an image, or the time when the image boots.
 set -eu
 case $SOURCE in
-  check) target=ami ;;
-  *) target=instance ;;
+  check) target=ami question=boot ;;
+  *) target=instance question=space ;;
 esac
 own=$(mktemp -d)
 trap 'rm -rf "$own"' EXIT INT TERM
@@ -25,3 +25,5 @@ EOF
 ssh -F "$own/config" image cat /usr/share/ingot/manifest.json >"$FOLDER/manifest.json"
 # shellcheck disable=SC2029 # the command is of ingot/image/sbom.py, for a shell there
 ssh -F "$own/config" image "$PACKAGES" >"$FOLDER/packages.tsv"
+# shellcheck disable=SC2029 # the question is of this side
+ssh -F "$own/config" image "sudo -n python3 - $question" <"$PROBE" >"$FOLDER/$question.json"

@@ -30,7 +30,10 @@ from ingot.image import sbom, verdict
 from ingot.image.events import Follower
 from ingot.image.inputs import git_commit, inputs_digest
 from ingot.image.packer import PackerError, target_variables, wait_for_killed
+from ingot.image.page import conclude
 from ingot.image.setup import ensure_packer
+from ingot.image.space import by_component
+from ingot.image.timeline import timeline
 from ingot.lock import file as locks
 from ingot.lock import select
 from ingot.lock.diff import notes, of_image
@@ -125,7 +128,7 @@ def _build(
 ) -> dict[str, Any]:
     folder = folder_of(selection)
     verdict.drop(folder)
-    for file in ("packer.json", "suite-image.json", "suite-check.json", "packages.tsv"):
+    for file in ("packer.json", "suite-image.json", "suite-check.json", "packages.tsv", "space.json", "boot.json"):
         (folder / file).unlink(missing_ok=True)
     events = folder / "events.jsonl"
     ways = list(attempts(selection, options, catalog))
@@ -164,20 +167,46 @@ def _build(
     paths.write_text(folder / verdict.SBOM, bill)
     _release_notes(selection, catalog)
     report = {
+        **_contents(selection, folder),
         "ami": ami,
         "name": name,
         "region": options.region,
+        "inputs_sha256": variables["inputs_sha256"],
+        "git_commit": variables["git_commit"],
         "parameter": channel,
         "base_ami": variables["base_ami"],
         "build": variables["build_id"],
         "bought": str(way),
-        "grades": {name: pin.grade for name, pin in grades(selection.lock).items()},
-        "suite": {key: suite[key] for key in ("passed", "failed", "skipped")},
+        "suite": {key: suite[key] for key in ("passed", "failed", "skipped", "skips")},
         "seconds": progress.seconds,
+        "role_seconds": {name: round(seconds, 1) for name, seconds in follower.converge.roles.items() if name},
+        "timeline": timeline(progress, follower.converge, "build"),
         "dir": str(folder),
     }
     files = (verdict.MANIFEST, verdict.SBOM, verdict.NOTES)
-    return verdict.write(folder, report, {name: verdict.identity(folder / name) for name in files})
+    return conclude(folder, report, {name: verdict.identity(folder / name) for name in files})
+
+
+def _contents(selection: ImageSelection, folder: Path) -> dict[str, Any]:
+    """What the report says of the contents of a finished AMI, from the files that its two instances have left."""
+    space, boot, manifest = (
+        json.loads((folder / name).read_text()) for name in ("space.json", "boot.json", verdict.MANIFEST)
+    )
+    target, lock = selection.target, selection.lock
+    return {
+        "image": selection.name,
+        "stack": target.stack,
+        "os": target.os,
+        "arch": target.arch,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "declared": {name: component.version for name, component in lock.components.items()},
+        "observed": manifest["observed"],
+        "grades": {name: pin.grade for name, pin in grades(lock).items()},
+        "left_out": lock.left_out,
+        "space": by_component(space, lock),
+        "packages": sbom.versions((folder / "packages.tsv").read_text()),
+        "boot": boot,
+    }
 
 
 def require_base(selection: ImageSelection) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import JsonOption, catalog, print_json, types
+from ingot.cli.options import JsonOption, catalog, images, print_json, types
 
 app = typer.Typer(rich_markup_mode=None)
 listing = typer.Typer(rich_markup_mode=None, epilog="Example: ingot list --json   ·   ingot list stale")
@@ -78,6 +78,24 @@ def unresolved(as_json: JsonOption = False) -> None:
         print_json(facts)
     else:
         _print_lines(hygiene.lines(facts), as_json)
+
+
+@listing.command(epilog="Example: ingot list builds parallelcluster")
+def builds(
+    image: Annotated[str, typer.Argument(help="Only of this image.", autocompletion=images, show_default=False)] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List finished builds of images on this machine.
+
+    The last twenty of each image and system, local builds and AMIs, the newest last.
+    """
+    from ingot.console import out
+    from ingot.image import history
+    from ingot.image.report import render_builds
+    from ingot.paths import ROOT
+
+    rows = [row for row in history.builds(ROOT / "build") if not image or row["image"] == image]
+    print_json(rows) if as_json else out.print(render_builds(rows))
 
 
 def _print_lines(lines: list[str], as_json: bool) -> None:

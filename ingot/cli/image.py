@@ -1,5 +1,6 @@
-"""The commands for images on this machine: setup, local, boot, verify, base, packer-env."""
+"""The commands for images on this machine: setup, local, report, boot, verify, base, packer-env."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -62,6 +63,35 @@ def local(
     catalog, selection = select_image(image, os_name, arch, stack, local=True)
     report = local(selection, catalog, Progress(), rebuild=rebuild, frozen=frozen)
     print_json(report) if as_json else out.print(render(report))
+
+
+@app.command(epilog="Example: ingot report parallelcluster --os debian12")
+def report(image: ImageArg = "parallelcluster", os_name: OsOption = "debian13", arch: ArchOption = "x86_64") -> None:
+    """Open the report of the last build.
+
+    Of a local build and an AMI build, the newer one. Prints where the page is; opens it if there is a browser.
+    """
+    import webbrowser
+
+    from ingot.image import verdict
+
+    _, selection = select_image(image, os_name, arch, stale=True)
+    pages = [folder / verdict.PAGE for folder in (selection.dir, selection.dir / "ami")]
+    finished = sorted((page for page in pages if page.exists()), key=lambda page: page.stat().st_mtime)
+    if not finished:
+        raise IngotError(
+            "no finished build of this image has a report",
+            place=str(pages[0]),
+            hint=f"run `make local-{image} OS={os_name}` or `make ami-{image} OS={os_name}`",
+        )
+    print(finished[-1])
+    if sys.stdout.isatty() and _has_browser():
+        webbrowser.open(finished[-1].as_uri())
+
+
+def _has_browser() -> bool:
+    """Whether a browser can show a page: this is a Mac, or a session with a display."""
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 @app.command(epilog="Example: ingot boot parallelcluster --ssh 'modprobe nvidia; ingot-doctor; srun hostname'")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
-from ingot.image import sbom, verdict
+from ingot.image import verdict
 from ingot.image.base import ensure_base
 from ingot.image.disk import disk_containers, make_disk, require_space
 from ingot.image.events import Converge, Follower
 from ingot.image.inputs import Inputs, inputs_digest, inputs_of, suite_digest
+from ingot.image.look import look
 from ingot.image.machine import boot
 from ingot.image.packer import packer_build, target_variables, wait_for_killed
+from ingot.image.page import conclude
 from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
+from ingot.image.timeline import timeline
 from ingot.image.verify import Result, verify
 from ingot.lock import file as locks
 from ingot.lock import images, select
@@ -33,7 +37,7 @@ from ingot.lock.fill import fill
 from ingot.lock.grade import grades
 from ingot.lock.make import make
 from ingot.model.target import ImageSelection
-from ingot.run import container, containers, remove, run
+from ingot.run import containers, remove, run
 from ingot.sources import origins
 from ingot.sources.apt import Archive
 from ingot.sources.fetch import Fetched, fetch, forget
@@ -112,6 +116,7 @@ def _converge(
         "apt_archives": str(fetched.archives),
         "wheels": str(fetched.wheels),
         "events": str(events),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs_sha256": inputs.sha256,
         "git_commit": inputs.git_commit,
         **origins.packer_variables(lock.repositories["debian"].suites, lock.archive.components, selection.dir),
@@ -126,19 +131,6 @@ def _converge(
             run(["docker", "image", "prune", "--force", "--filter", f"label=ingot.image={selection.name}"])
             return follower.converge
     raise follower.converge.explained(log) or failed
-
-
-def _look(selection: ImageSelection, image: str, name: str, inputs: Inputs, log: Path) -> Result:
-    """Verify the image before it boots, in a container called `name`; write manifest and SBOM next to the disk."""
-    with container(image, name):
-        result = verify(f"docker://{name}", lock_path=selection.lock_path, image=selection.name, log=log)
-        manifest = run(["docker", "exec", name, "cat", "/usr/share/ingot/manifest.json"])
-        dpkg = run(["docker", "exec", name, "dpkg-query", "-W", "-f", sbom.QUERY])
-    paths.write_text(selection.dir / verdict.MANIFEST, manifest)
-    wheels = [(name, wheel.version) for name, wheel in selection.lock.wheels.items()]
-    bill = sbom.make(selection.lock, selection.name, dpkg, wheels, inputs.sha256)
-    paths.write_text(selection.dir / verdict.SBOM, bill)
-    return result
 
 
 def _insist(result: Result, where: str, log: Path) -> None:
@@ -185,9 +177,9 @@ def _judge_again(selection: ImageSelection, old: dict[str, Any], progress: Progr
     inputs = inputs_of(selection)
     verdict.drop(folder)
     with progress.phase("suite on the image"):
-        on_image = _look(selection, old["docker_image"], _own_containers(selection), inputs, log)
-    judged, files = _judge(selection, on_image, inputs, progress, log)
-    return verdict.write(folder, {**old, **judged, "seconds": old["seconds"] | _rounded(progress.seconds)}, files)
+        seen = look(selection, old["docker_image"], _own_containers(selection), inputs.sha256, progress, log)
+    judged, files = _judge(selection, seen.result, inputs, progress, log)
+    return conclude(folder, {**old, **judged, "seconds": old["seconds"] | _rounded(progress.seconds)}, files)
 
 
 def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, frozen: bool) -> dict[str, Any]:
@@ -220,11 +212,12 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
         image = run(["docker", "image", "inspect", "--format", "{{.Id}}", selection.tag]).strip()
     verdict.drop(folder)
     with progress.phase("disk and suite on the image"), ThreadPoolExecutor(1) as pool:
-        verification = pool.submit(_look, selection, image, f"{own}-look", inputs, log)
+        looking = pool.submit(look, selection, image, f"{own}-look", inputs.sha256, progress, log)
         release = str(lock.components["kernel"].facts["release"])
-        disk = make_disk(image, disk_path, kernel_release=release, log=log)
-        on_image = verification.result()
-    judged, files = _judge(selection, on_image, inputs, progress, log)
+        with progress.part("disk"):
+            disk = make_disk(image, disk_path, kernel_release=release, log=log)
+        seen = looking.result()
+    judged, files = _judge(selection, seen.result, inputs, progress, log)
     manifest = json.loads((folder / verdict.MANIFEST).read_text())
     locked = lock.of(selection.image.roles)
     report = {
@@ -244,6 +237,9 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
         "seconds": _rounded(progress.seconds),
         "role_seconds": _rounded({name: seconds for name, seconds in converge.roles.items() if name}),
         "tasks": converge.counts,
+        "timeline": timeline(progress, converge, "converge"),
+        "space": seen.space,
+        "packages": seen.packages,
         "size": {"disk_bytes": disk.apparent_bytes, "disk_allocated_bytes": disk.allocated_bytes},
         **judged,
         "paths": {
@@ -251,9 +247,10 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
             "manifest": str(folder / verdict.MANIFEST),
             "sbom": str(folder / verdict.SBOM),
             "log": str(log),
+            "report": str(folder / verdict.PAGE),
         },
     }
-    return verdict.write(folder, report, files)
+    return conclude(folder, report, files)
 
 
 def _judge(
@@ -281,12 +278,19 @@ def _judge(
                 ssh_config=machine.ssh_config,
                 on_progress=lambda done, total: progress.tell(f"{done} of {total} tests"),
             )
+            boot_facts = {"wall_seconds": round(machine.wall_seconds, 1), **machine.boot_facts}
     _insist(in_machine, "in the machine", log)
     judged = {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "suite_sha256": inputs.suite_sha256,
-        "boot": {"wall_seconds": round(machine.wall_seconds, 1), "systemd": machine.userspace},
+        "boot": boot_facts,
         "suite": {
-            place: {"passed": result.passed, "skipped": result.skipped, "seconds": round(result.seconds, 1)}
+            place: {
+                "passed": result.passed,
+                "skipped": result.skipped,
+                "skips": result.skips,
+                "seconds": round(result.seconds, 1),
+            }
             for place, result in (("image", on_image), ("machine", in_machine))
         },
     }

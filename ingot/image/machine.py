@@ -5,6 +5,7 @@ else the processor is emulated.
 """
 
 import functools
+import json
 import shutil
 import socket
 import subprocess
@@ -14,9 +15,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ingot.console import err
 from ingot.errors import IngotError
+from ingot.image import probe
 from ingot.image.qemu import HOST, QEMU, Firmware, accelerator, find_firmware, qemu_command, start_qemu
 from ingot.image.seed import make_key, user_data, write_seed
 from ingot.paths import temporary
@@ -55,6 +58,13 @@ class Machine:
     def shell(self) -> int:
         """Open a root shell in the machine on the user's terminal; return its exit status."""
         return subprocess.run(self._ssh("-t"), check=False).returncode
+
+    @functools.cached_property
+    def boot_facts(self) -> dict[str, Any]:
+        """Where the time of the boot went, as systemd in the machine says; waits until the boot has finished."""
+        said = run([*self._ssh(), "python3 - boot"], stdin=Path(probe.__file__).read_text(), doing="asking systemd")
+        facts: dict[str, Any] = json.loads(said)
+        return facts
 
     @functools.cached_property
     def userspace(self) -> str:

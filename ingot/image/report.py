@@ -1,4 +1,4 @@
-"""Renders the report of a build for the terminal."""
+"""Renders the report of a build, and the list of builds, for the terminal."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ingot.console import clock
+from ingot.image.page import size
 
 
 def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
@@ -17,10 +18,6 @@ def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) ->
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def _size(count: int) -> str:
-    return f"{count / (1 << 30):.2f} GiB"
 
 
 def render(report: Mapping[str, Any]) -> RenderableType:
@@ -41,7 +38,7 @@ def render(report: Mapping[str, Any]) -> RenderableType:
         ("base", f"{report['base']['tag']} (from {report['base']['origin']})"),
         (
             "size",
-            f"{_size(report['size']['disk_allocated_bytes'])} on disk, {_size(report['size']['disk_bytes'])} disk size",
+            f"{size(report['size']['disk_allocated_bytes'])} on disk, {size(report['size']['disk_bytes'])} disk size",
         ),
         ("boot", f"{report['boot']['wall_seconds']} s to ssh; {report['boot']['systemd']}"),
         *(("suite", line) for line in suites),
@@ -59,3 +56,26 @@ def render(report: Mapping[str, Any]) -> RenderableType:
     if report.get("unchanged"):
         parts += [Text(), Text("Nothing has changed since this image was built; `--rebuild` builds it anyway.")]
     return Group(*parts)
+
+
+def render_builds(builds: Iterable[Mapping[str, Any]]) -> RenderableType:
+    """One line per build: when, what, how long, how large, boot, tests."""
+    rows = [
+        (
+            str(build["number"]),
+            build["finished"],
+            build["image"],
+            f"{build['os']}-{build['arch']}",
+            build["ami"] or "local",
+            build["git_commit"][:12],
+            clock(build["seconds"]),
+            size(build["bytes"]) if build["bytes"] else "–",
+            f"{build['boot_seconds']} s" if build["boot_seconds"] else "–",
+            str(build["passed"]),
+        )
+        for build in builds
+    ]
+    if not rows:
+        return Text("no finished builds")
+    columns = ("build", "finished", "image", "system", "kind", "commit", "took", "size", "boot", "passed")
+    return _table("Builds", columns, rows)

@@ -21,6 +21,12 @@ LIST = f"if command -v rpm >/dev/null; then rpm -qa --qf '{RPM_QUERY}'; else dpk
 TYPES = {"Debian": "deb", "RedHat": "rpm"}
 
 
+def versions(listed: str) -> dict[str, str]:
+    """The versions of the installed packages in the output of LIST, by name; of several the last."""
+    rows = (line.split("\t") for line in listed.splitlines())
+    return {name: version for name, version, _, status in rows if status == "installed"}
+
+
 def make(lock: Lock, image: str, listed: str, wheels: Iterable[tuple[str, str]], inputs_sha256: str) -> str:
     """CycloneDX 1.6 JSON of the installed packages: `listed` is the output of LIST, or of dpkg-query with QUERY;
     `wheels` are names and versions.

@@ -8,10 +8,10 @@ from typing import Any
 from ingot import paths
 from ingot.sources.download import sha256
 
-REPORT = "report.json"
+REPORT, PAGE = "report.json", "report.html"
 DISK, MANIFEST, SBOM, NOTES = "disk.raw", "manifest.json", "sbom.cdx.json", "release-notes.md"
 # What a build says of its contents.
-SAID = (REPORT, MANIFEST, SBOM, NOTES)
+SAID = (REPORT, PAGE, MANIFEST, SBOM, NOTES)
 
 
 def drop(folder: Path) -> None:

@@ -31,6 +31,7 @@ from tests.own_locks import copy_locks
 from tests.signing import signing_key
 
 PASSED = {"passed": 9, "failed": 0, "skipped": 1, "failures": [], "skips": []}
+BOOT = {"systemd": "Startup finished in 9s", "stages": {}, "chain": [], "slow": {}, "failed": []}
 FAILED = {**PASSED, "failed": 1, "failures": [["test_efa.py::test_bad", "it is gone"]]}
 Packer = Callable[[str, Mapping[str, str]], None]
 INSUFFICIENT = "Error launching source instance: InsufficientInstanceCapacity: none left"
@@ -110,7 +111,9 @@ class Played:
             (folder / "packer.json").write_text(json.dumps({"builds": [{"artifact_id": f"{region}:{made}"}]}))
             return
         (folder / "suite-check.json").write_text(json.dumps(self.suite))
-        (folder / "manifest.json").write_text("{}")
+        (folder / "manifest.json").write_text('{"observed": {}}')
+        (folder / "space.json").write_text('{"packages": {"libc6": 1048576}, "folders": {}}')
+        (folder / "boot.json").write_text(json.dumps(BOOT))
         (folder / "packages.tsv").write_text("libc6\t2.36\tamd64\tinstalled\n")
         if self.suite["failed"]:
             raise failing("Script exited with non-zero exit status: 1")
@@ -135,8 +138,13 @@ def test_the_report_names_what_it_speaks_of_and_is_gone_before_the_next_build_ch
     for name, judged in said["files"].items():
         assert judged["sha256"] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
+    page = (folder / "report.html").read_text()
+    assert f"{report['ami']} in {REGION}" in page
+    assert "Startup finished in 9s" in page
+
     def packer(source: str, variables: Mapping[str, str]) -> None:
-        assert [path.name for path in folder.iterdir() if path.name in ("report.json", *said["files"])] == []
+        gone = ("report.json", "report.html", *said["files"])
+        assert [path.name for path in folder.iterdir() if path.name in gone] == []
         raise failing("no")
 
     with pytest.raises(IngotError, match="Packer failed"):

@@ -10,7 +10,7 @@ import pytest
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.console import Progress
-from ingot.image import build
+from ingot.image import build, look
 from ingot.image.base import Base
 from ingot.lock import select
 from ingot.sources.fetch import Fetched
@@ -27,12 +27,13 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     monkeypatch.setattr(build, "refresh", lambda selection, *_, **__: (selection, []))
     monkeypatch.setattr(build, "fetch", lambda *_, **__: Fetched(tmp_path, tmp_path, 0))
     monkeypatch.setattr(build, "ensure_base", lambda *_, **__: Base("ingot/base:x", "mmdebstrap"))
-    monkeypatch.setattr(build, "container", lambda _, name: nullcontext(name))
+    monkeypatch.setattr(look, "container", lambda _, name: nullcontext(name))
     monkeypatch.setattr(build, "packer_build", made.converge)
     monkeypatch.setattr(build, "make_disk", made.disk)
     monkeypatch.setattr(build, "boot", made.boot)
-    monkeypatch.setattr(build, "verify", made.verify)
-    monkeypatch.setattr(build, "run", made.run)
+    for module in (build, look):
+        monkeypatch.setattr(module, "verify", made.verify)
+        monkeypatch.setattr(module, "run", made.run)
     return made
 
 

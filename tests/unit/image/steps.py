@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from ingot.errors import IngotError
 from ingot.image.disk import Disk
 from ingot.image.verify import Result
 
 PASSED = Result(passed=49, failed=0, skipped=0, failures=[], skips=[], seconds=1.0)
+BOOT: dict[str, Any] = {"systemd": "", "stages": {}, "chain": [], "slow": {}, "failed": []}
 FAILED = Result(passed=48, failed=1, skipped=0, failures=[("test_efa.py::test_a", "no")], skips=[], seconds=1.0)
 
 
@@ -46,7 +48,7 @@ class Machine:
     def boot(self, *_: object, **__: object) -> Iterator[SimpleNamespace]:
         if self.fails == "killed in boot":
             raise Killed
-        yield SimpleNamespace(wall_seconds=1.0, userspace="", host="x", ssh_config=None)
+        yield SimpleNamespace(wall_seconds=1.0, userspace="", boot_facts=BOOT, host="x", ssh_config=None)
 
     def verify(self, uri: str, **_: object) -> Result:
         self.judged.append(uri.partition("://")[0])
@@ -54,4 +56,5 @@ class Machine:
 
     def run(self, words: list[str], **_: object) -> str:
         said = {"cat": '{"observed": {}}', "{{.Id}}": "".join(self.images[-1:]), "--quiet": "\n".join(self.images)}
+        said["-"] = '{"packages": {}, "folders": {}}'
         return said.get(words[-2], "")
