@@ -26,7 +26,7 @@ from ingot.ami.tags import finish, tags_of
 from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
-from ingot.image import sbom, verdict
+from ingot.image import history, sbom, verdict
 from ingot.image.events import Follower
 from ingot.image.inputs import git_commit, inputs_digest
 from ingot.image.packer import PackerError, target_variables, wait_for_killed
@@ -76,6 +76,7 @@ def build(
     with paths.alone(folder, f"another build is using {folder}"):
         log = folder / "build.log"
         log.write_text("")
+        progress.expect(history.expected(folder))
         with progress.phase("set-up"):
             ensure_packer()
             wait_for_killed(folder, progress.note)

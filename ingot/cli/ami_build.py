@@ -8,9 +8,9 @@ import typer
 
 from ingot.cli.options import (
     ArchOption,
+    BuildJsonOption,
     FrozenOption,
     ImageArg,
-    JsonOption,
     OsOption,
     StackOption,
     print_json,
@@ -63,7 +63,7 @@ def build(
     ] = "cleanup",
     frozen: FrozenOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show Packer's log and confirm each of its steps.")] = False,
-    as_json: JsonOption = False,
+    as_json: BuildJsonOption = False,
 ) -> None:
     """Build an AMI, verify it and tag it.
 
@@ -91,7 +91,7 @@ def build(
         region, instance_types or [], subnets or [], on_demand, instance_profile, kms_key,
         [f"-on-error={on_error}", *([DEBUG] if debug else [])], signing,
     )  # fmt: skip
-    report = build_ami(selection, options, catalog, Progress(quiet=debug), frozen=frozen)
+    report = build_ami(selection, options, catalog, Progress(quiet=debug, events=as_json), frozen=frozen)
     if as_json:
         print_json(report)
         return

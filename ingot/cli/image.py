@@ -9,6 +9,7 @@ import typer
 
 from ingot.cli.options import (
     ArchOption,
+    BuildJsonOption,
     FrozenOption,
     ImageArg,
     JsonOption,
@@ -50,7 +51,7 @@ def local(
     stack: StackOption = "",
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even if no input has changed.")] = False,
     frozen: FrozenOption = False,
-    as_json: JsonOption = False,
+    as_json: BuildJsonOption = False,
 ) -> None:
     """Build, boot and verify an image on this machine.
 
@@ -61,7 +62,7 @@ def local(
     from ingot.image.report import render
 
     catalog, selection = select_image(image, os_name, arch, stack, local=True)
-    report = local(selection, catalog, Progress(), rebuild=rebuild, frozen=frozen)
+    report = local(selection, catalog, Progress(events=as_json), rebuild=rebuild, frozen=frozen)
     print_json(report) if as_json else out.print(render(report))
 
 

@@ -37,6 +37,9 @@ FrozenOption = Annotated[
     bool, typer.Option("--frozen", help="Record nothing; fail unless the lock has a digest of everything.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+BuildJsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document; progress as JSON lines on standard error.")
+]
 
 
 def catalog() -> "Catalog":

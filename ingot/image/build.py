@@ -19,7 +19,7 @@ from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
-from ingot.image import verdict
+from ingot.image import history, verdict
 from ingot.image.base import ensure_base
 from ingot.image.disk import disk_containers, make_disk, require_space
 from ingot.image.events import Converge, Follower
@@ -186,6 +186,7 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
     target, folder = selection.target, selection.dir
     log, disk_path = folder / LOG, folder / verdict.DISK
     own = _own_containers(selection)
+    progress.expect(history.expected(folder))
     require_space(folder, FREE_GIB[selection.image.accelerator])
     with progress.phase("set-up"):
         ensure_docker()

@@ -54,9 +54,9 @@ class Converge:
 
 
 class Follower:
-    """Reads the events file while it grows; calls `tell` with a line for the user at each new task."""
+    """Reads the events file while it grows; calls `tell` with a line for the user, role and task at each new task."""
 
-    def __init__(self, path: Path, roles: list[str], tell: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, roles: list[str], tell: Callable[..., None]) -> None:
         self.converge = Converge()
         self._path = path
         self._roles = roles
@@ -92,7 +92,8 @@ class Follower:
         if event["event"] == "task_start":
             self._begun = event["time"]
             number = self._roles.index(role) + 1 if role in self._roles else 0
-            self._tell(f"role {number}/{len(self._roles)} {role} · {event['task']}" if number else event["task"])
+            text = f"role {number}/{len(self._roles)} {role} · {event['task']}" if number else event["task"]
+            self._tell(text, role=role, task=event["task"])
         elif event["event"] == "task_end":
             self._add(role, event["task"], event["seconds"])
             if event["status"] == "failed":

@@ -46,7 +46,7 @@ def test_events_of_a_converge_become_stretches_of_roles_and_slow_tasks(tmp_path:
         ("kernel", "Hold", 11, 2),
     ]
     events = tmp_path / "events.jsonl"
-    with Follower(events, ["kernel"], lambda _: None) as follower, events.open("a") as file:
+    with Follower(events, ["kernel"], lambda *_, **__: None) as follower, events.open("a") as file:
         for role, task, begin, seconds in ran:
             start = {"event": "task_start", "role": role, "task": task, "time": progress.began + begin}
             end = {"event": "task_end", "role": role, "task": task, "seconds": seconds, "status": "ok"}
@@ -62,7 +62,7 @@ def test_events_of_a_converge_become_stretches_of_roles_and_slow_tasks(tmp_path:
 def test_a_clock_that_was_set_back_gives_no_time_before_the_beginning(tmp_path: Path) -> None:
     progress = Progress(quiet=True)
     events = tmp_path / "events.jsonl"
-    with Follower(events, ["kernel"], lambda _: None) as follower, events.open("a") as file:
+    with Follower(events, ["kernel"], lambda *_, **__: None) as follower, events.open("a") as file:
         for event in ({"event": "task_start", "time": progress.began - 3600}, {"event": "task_end", "seconds": 2.0}):
             file.write(json.dumps({"role": "kernel", "task": "Install", "status": "ok", **event}) + "\n")
     assert {each["begin"] for each in timeline(progress, follower.converge, "converge")} == {0}
