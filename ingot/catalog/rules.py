@@ -29,6 +29,7 @@ class Context:
     generation: str = ""
     family: str = ""
     nvswitch: str = ""
+    instance_type: str = ""
 
     def within(self, where: Where) -> bool:
         """Whether all conditions of `where` are known to hold."""

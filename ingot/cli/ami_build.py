@@ -13,6 +13,7 @@ from ingot.cli.options import (
     ImageArg,
     OsOption,
     StackOption,
+    ec2_name,
     print_json,
     select_image,
 )
@@ -37,7 +38,9 @@ def build(
     ] = "",
     instance_types: Annotated[
         list[str] | None,
-        typer.Option("--instance-type", help="Instance type to build on, first choice first; may be repeated."),
+        typer.Option(
+            "--instance-type", help="Instance type to build on, first choice first; may be repeated.", callback=ec2_name
+        ),
     ] = None,
     subnets: Annotated[list[str] | None, typer.Option("--subnet", help="Subnet to build in; may be repeated.")] = None,
     on_demand: Annotated[bool, typer.Option("--on-demand", help="Skip spot instances.")] = False,

@@ -140,18 +140,19 @@ def catalog_instance_types(
     ] = None,
     recorded: Annotated[str, typer.Option("--as", help="With a file: its source and date.", show_default=False)] = "",
 ) -> None:
-    """Update instance_types.yml from EC2.
+    """Update instance_types.json from EC2.
 
     Prints the differences.
     """
     from datetime import date
 
-    from ingot.catalog import instance_types as module
+    from ingot.catalog import instance_recording as module
+    from ingot.catalog.instance_types import FAMILIES, TYPES, read_families, read_recorded
     from ingot.console import out
     from ingot.errors import UsageError
+    from ingot.model.instance import InstanceTypes
     from ingot.paths import CATALOG, write_text
     from ingot.sources import ec2
-    from ingot.yamlfile import load
 
     if source == "aws":
         answer, queried = ec2.instance_types(regions or [])
@@ -162,10 +163,10 @@ def catalog_instance_types(
         raise UsageError("a file needs --as, its source and date", hint="--as 'EC2 in us-east-1, 2026-11-24'")
     else:
         answer = module.read_answer(Path(source))
-    path, families = CATALOG / module.TYPES, module.read_families()
+    path, families = CATALOG / TYPES, read_families(CATALOG)
     new = module.from_answer(answer, families, recorded)
-    module.check_complete(new, families, CATALOG / module.FAMILIES)
-    old = load(path, module.InstanceTypes) if path.exists() else module.InstanceTypes(recorded="", types={})
+    module.check_complete(new, families, CATALOG / FAMILIES)
+    old = read_recorded(CATALOG) if path.exists() else InstanceTypes(recorded="", types={})
     for line in module.changes(old, new):
         out.print(line, markup=False)
     write_text(path, module.dump(new))

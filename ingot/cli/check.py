@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import ArchOption, JsonOption, StackOption, catalog, print_json, select_image
+from ingot.cli.options import ArchOption, JsonOption, StackOption, catalog, ec2_name, print_json, select_image
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -28,7 +28,12 @@ def check(
     stack: StackOption = "",
     instance_type: Annotated[
         str,
-        typer.Option("--instance-type", help="Instance type of the job, for example p5.48xlarge.", show_default=False),
+        typer.Option(
+            "--instance-type",
+            help="Instance type of the job, for example p5.48xlarge.",
+            callback=ec2_name,
+            show_default=False,
+        ),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import ImageArg, StackOption, catalog, command_line, print_file, select_image, systems, types
+from ingot.cli.options import (
+    ImageArg,
+    StackOption,
+    catalog,
+    command_line,
+    ec2_name,
+    print_file,
+    select_image,
+    systems,
+    types,
+)
 
 app = typer.Typer(help="Write files for other AWS services.", rich_markup_mode=None)
 
@@ -43,7 +53,13 @@ def pcluster(
     ami: Annotated[str, typer.Option("--ami", help="Id of the AMI.", show_default=False)],
     instance_type: Annotated[
         str,
-        typer.Option("--instance-type", help="Instance type of the nodes.", autocompletion=types, show_default=False),
+        typer.Option(
+            "--instance-type",
+            help="Instance type of the nodes.",
+            callback=ec2_name,
+            autocompletion=types,
+            show_default=False,
+        ),
     ],
     subnet: Annotated[str, typer.Option("--subnet", help="Subnet of the nodes.", show_default=False)],
     nodes: Annotated[int, typer.Option("--nodes", help="Maximum number of nodes.")] = 2,
@@ -97,7 +113,7 @@ def image_builder(
     ] = "",
     instance_types: Annotated[
         list[str] | None,
-        typer.Option("--instance-type", help="Instance type to build on; may be repeated."),
+        typer.Option("--instance-type", help="Instance type to build on; may be repeated.", callback=ec2_name),
     ] = None,
     output: OutputOption = None,
 ) -> None:

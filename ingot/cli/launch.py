@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import StackOption, catalog, command_line, print_file, types
+from ingot.cli.options import StackOption, catalog, command_line, ec2_name, print_file, types
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -29,7 +29,13 @@ def launch(
     ],
     on: Annotated[
         str,
-        typer.Option("--instance-type", help="Instance type of the nodes.", autocompletion=types, show_default=False),
+        typer.Option(
+            "--instance-type",
+            help="Instance type of the nodes.",
+            callback=ec2_name,
+            autocompletion=types,
+            show_default=False,
+        ),
     ],
     program: Annotated[
         str,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ingot.cli.options import JsonOption, StackOption, catalog, command_line, print_file, print_json, types
+from ingot.cli.options import JsonOption, StackOption, catalog, command_line, ec2_name, print_file, print_json, types
 
 app = typer.Typer(help="Measure NCCL and check the results.", rich_markup_mode=None)
 
@@ -26,7 +26,13 @@ def run(
     ],
     on: Annotated[
         str,
-        typer.Option("--instance-type", help="Instance type of the nodes.", autocompletion=types, show_default=False),
+        typer.Option(
+            "--instance-type",
+            help="Instance type of the nodes.",
+            callback=ec2_name,
+            autocompletion=types,
+            show_default=False,
+        ),
     ],
     nodes: Annotated[int, typer.Option("--nodes", help="Number of nodes.")] = 2,
     container: Annotated[
@@ -59,7 +65,11 @@ def report(
     on: Annotated[
         str,
         typer.Option(
-            "--instance-type", help="Instance type whose floor applies.", autocompletion=types, show_default=False
+            "--instance-type",
+            help="Instance type whose floor applies.",
+            callback=ec2_name,
+            autocompletion=types,
+            show_default=False,
         ),
     ] = "",
     floor: Annotated[

@@ -29,6 +29,13 @@ def types() -> list[str]:
     return sorted(read_types().types)
 
 
+def ec2_name(value: Any) -> Any:
+    """An instance type, or several, without SageMaker's prefix: `ml.p5.48xlarge` is `p5.48xlarge`."""
+    from ingot.catalog.instance_types import plain_name
+
+    return plain_name(value) if isinstance(value, str) else [plain_name(each) for each in value] if value else value
+
+
 ImageArg = Annotated[str, typer.Argument(help="Image of catalog/images.yml.", autocompletion=images)]
 OsOption = Annotated[str, typer.Option("--os", help="Operating system.", autocompletion=systems)]
 ArchOption = Annotated[str, typer.Option("--arch", help="Architecture.")]

@@ -5,11 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, at, print_json, types
+from ingot.cli.options import ArchOption, ImageArg, JsonOption, OsOption, StackOption, at, ec2_name, print_json, types
 
 app = typer.Typer(rich_markup_mode=None)
 TypeOption = Annotated[
-    str, typer.Option("--instance-type", help="Instance type to run on.", autocompletion=types, show_default=False)
+    str,
+    typer.Option(
+        "--instance-type", help="Instance type to run on.", callback=ec2_name, autocompletion=types, show_default=False
+    ),
 ]
 
 

@@ -40,6 +40,8 @@ HUGEPAGES = {"hugepages-2Mi": "5120Mi"}
 # https://docs.aws.amazon.com/batch/latest/userguide/efa.html
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-inference-task-def.html
 DEVICE_FILES = {"efa": "/dev/infiniband/uverbs", "neuron": "/dev/neuron"}
+# What a job file says of its nodes.
+JOB_FACTS = ("vcpus", "memory_mib", "devices", "efa")
 
 # Without its gang scheduling, which is off by default: https://kubernetes.io/docs/concepts/scheduling-eviction/gang-scheduling/
 GREEDY = (
@@ -112,11 +114,15 @@ def settings_of(
 
 
 def node_facts(instance_type: str, nodes: int) -> dict[str, Any]:
-    """The facts about an instance type; UsageError for an unknown type or no nodes."""
+    """The facts about an instance type; UsageError for an unknown type, one without the facts of a job, or no nodes."""
     check_name(instance_type)
     if nodes < 1:
         raise UsageError(f"{nodes} is not a number of nodes", place="--nodes", hint="give 1 or more")
-    return describe(instance_type)
+    facts = describe(instance_type)
+    if missing := [name for name in JOB_FACTS if facts[name] is None]:
+        message = f"no source has {', '.join(missing)} of {instance_type}, which the job needs"
+        raise UsageError(message, place="--instance-type", hint="add them to catalog/accelerators.yml, with the source")
+    return facts
 
 
 def environment_of(
@@ -219,6 +225,8 @@ def launch(
     efa = facts["efa"] if job.nodes > 1 else 0
     if efa and scheduler in KUBERNETES and not (job.scheduling.zone or job.scheduling.queue):
         remarks.append(GREEDY)
+    # A process of Neuron has one logical core.
+    per_node = facts["logical_cores"] if accelerator == "neuron" else facts["devices"]
     limits = {DEVICE[accelerator]: facts["devices"]} if accelerator in DEVICE else {}
     limits |= {EFA: efa, **HUGEPAGES} if efa else {}
     files = {"efa": efa, "neuron": facts["devices"] if accelerator == "neuron" else 0}
@@ -245,7 +253,7 @@ def launch(
         scheduling=job.scheduling,
         settings=settings,
         devices=facts["devices"] if accelerator == "nvidia" else 0,
-        processes=processes or facts["devices"] or 1,
+        processes=processes or per_node or 1,
         port=PORT,
         limits=limits,
         efa=efa,

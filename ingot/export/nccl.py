@@ -153,8 +153,8 @@ def floor_of(instance_type: str, run: Run) -> tuple[float, str]:
     facts = describe(instance_type)
     if run.collective != FLOOR_COLLECTIVE or len(run.hosts) != FLOOR_NODES:
         return 0, f"only {FLOOR_COLLECTIVE} on {FLOOR_NODES} nodes has floors"
-    match = re.fullmatch(r"(?:(\d+)x )?(\d+) Gigabit", facts["network"])
-    ranks = run.ranks or FLOOR_NODES * facts["devices"]
+    match = re.fullmatch(r"(?:(\d+)x )?(\d+) Gigabit", facts["network"] or "")
+    ranks = run.ranks or FLOOR_NODES * (facts["devices"] or 1)
     # Each node receives as many bytes as it reduces: catalog/accelerators.yml.
     reach = int(match[1] or 1) * int(match[2]) / 8 * 2 * (ranks - 1) / ranks if match else 0.0
     floors = {

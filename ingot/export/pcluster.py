@@ -8,6 +8,7 @@ from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import check_name, describe
 from ingot.errors import IngotError, UsageError
+from ingot.export.launch import node_facts
 from ingot.lock import select
 from ingot.model.target import ImageSelection
 from ingot.model.types import Arch
@@ -54,7 +55,7 @@ def export(cluster: Cluster, catalog: Catalog, command_line: str) -> tuple[str, 
         systems = [name for name, row in catalog.operating_systems.items() if PLATFORM in row.base_images]
         message = f"no base image of {PLATFORM} for {target.os}"
         raise UsageError(message, hint=f"--os {' or '.join(systems)}")
-    facts = describe(cluster.instance_type)
+    facts = node_facts(cluster.instance_type, cluster.nodes)
     _check_type(cluster, facts, catalog)
     remarks = _remarks(catalog, cluster, facts)
     head = cluster.head_instance_type or HEAD_NODES[target.arch]
@@ -128,7 +129,7 @@ def _is_ours(catalog: Catalog, image: str) -> bool:
 
 
 def _check_head(name: str, arch: Arch) -> None:
-    """UsageError if the head node has another architecture; the catalog has no instance types without EFA."""
+    """UsageError if the head node has another architecture; a type that the catalog does not know passes."""
     if not INSTANCE_TYPE.fullmatch(name):
         raise UsageError(
             f"not an instance type: {name!r}", place="--head-instance-type", hint=f"for example {HEAD_NODES[arch]}"
@@ -149,7 +150,7 @@ def _remarks(catalog: Catalog, cluster: Cluster, facts: dict[str, Any]) -> list[
         raise IngotError("; ".join(error["message"] for error in errors), hint=errors[0]["fix"])
     warnings = [finding for finding in findings if finding["severity"] == "warning"]
     remarks = [f"warning: {warning['message']}; {warning['fix']}" for warning in warnings]
-    if facts["network_cards"] > 1:
+    if (facts["network_cards"] or 1) > 1:
         remarks.append(
             "note: instances with several network cards get no public address; the subnet needs a NAT gateway"
         )

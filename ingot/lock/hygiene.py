@@ -7,7 +7,7 @@ from typing import Any
 
 from ingot import paths
 from ingot.catalog.catalog import Catalog
-from ingot.catalog.instance_types import read_families
+from ingot.catalog.instance_types import unknown_facts
 from ingot.lock.file import load
 from ingot.lock.grade import counts, grades
 
@@ -25,14 +25,14 @@ def stale(catalog: Catalog, today: date) -> list[str]:
 
 def unresolved(catalog: Catalog) -> dict[str, Any]:
     """By lock, the number of components of each grade and what keeps components from the grade `digest`; and the
-    families of instance types without a sourced fact."""
+    facts of instance types that no source has."""
     locks = {}
     for path in sorted(path for stack in catalog.stacks for path in paths.lock_dir(stack).glob("*.yml")):
         lock = load(path)
         pins = grades(lock)
         less = {name: asdict(pin) for name, pin in pins.items() if pin.grade != "digest"}
         locks[f"{lock.stack} {lock.key}"] = {"grades": counts(pins.values()), "less": less}
-    return {"locks": locks, "instance_families": read_families(catalog.path).unresolved}
+    return {"locks": locks, "instance_types": unknown_facts(catalog.path)}
 
 
 def lines(facts: Mapping[str, Any]) -> list[str]:
@@ -42,4 +42,6 @@ def lines(facts: Mapping[str, Any]) -> list[str]:
         total = ", ".join(f"{count} {grade}" for grade, count in lock["grades"].items())
         found += [f"lock {name}: {total}"]
         found += [f"lock {name}: {part}: {pin['grade']}, lacks {pin['lacks']}" for part, pin in lock["less"].items()]
-    return found + [f"instance family {name}: {why}" for name, why in facts["instance_families"].items()]
+    return found + [
+        f"instance type {name}: no source has its {names}" for name, names in facts["instance_types"].items()
+    ]

@@ -31,6 +31,7 @@ class Where(Strict):
     accelerator: list[Accelerator] = []
     generation: list[str] = []
     family: list[str] = []
+    instance_type: list[str] = []
     nvswitch: list[Literal["host", "bridge"]] = []
 
 

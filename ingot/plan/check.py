@@ -11,7 +11,7 @@ from typing import Any
 from packaging.version import Version
 
 from ingot.catalog.catalog import Catalog
-from ingot.catalog.instance_types import FAMILIES, check_name, describe
+from ingot.catalog.instance_types import FAMILIES, check_name, describe, is_unknown_cpu, plain_name
 from ingot.catalog.rules import SEVERITIES, Context, Need, Part, broken, release_facts
 from ingot.catalog.settings import engine, plain, read_settings
 from ingot.errors import IngotError, UsageError
@@ -130,8 +130,11 @@ def check(
     files: list[Path], env: list[str], image: Image, catalog: Catalog, instance_type: str | None = None
 ) -> dict[str, Any]:
     """The findings, worst first, and what was checked."""
-    if instance_type:
-        check_name(instance_type)
+    instance_type = plain_name(instance_type or "") or None
+    # EC2 has new types without accelerators every month, and of those no rule asks more than that.
+    known = None if instance_type and is_unknown_cpu(instance_type) else instance_type
+    if known:
+        check_name(known)
     if not files and not env and not image.parts:
         raise UsageError("nothing to check", hint="give --file, --env NAME=VALUE or --manifest")
     environment = [*assignments(env), *(setting for file in files for setting in settings(file))]
@@ -142,7 +145,7 @@ def check(
         instance_type,
         image.accelerator,
     )
-    findings += _of_versions(image, catalog, instance_type) if image.parts else []
+    findings += _of_versions(image, catalog, known) if image.parts else []
     findings.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
     checked = {
         "files": [str(file) for file in files],

@@ -7,6 +7,15 @@ from ingot.catalog.rules import SEVERITIES, Need, locked_parts
 from ingot.model.image import Image
 from ingot.model.lock import Lock
 
+# What a plan answers for an instance type, and the facts that the answer rests on.
+RESTS_ON = {
+    "which kernel module an image with both loads at boot": ("pci",),
+    "the number of processes and of accelerators": ("devices", "logical_cores"),
+    "EFA between machines": ("efa", "efa_device", "network_cards", "first_efa_card"),
+    "the room for data and checkpoints": ("storage_gb", "disks"),
+    "the memory of a job": ("vcpus", "memory_mib", "device_memory_mib"),
+}
+
 
 def _finding(severity: str, message: str, fix: str, sources: list[str]) -> dict[str, Any]:
     return {"severity": severity, "message": message, "fix": fix, "sources": sources}
@@ -17,7 +26,7 @@ def findings(lock: Lock, image: Image, facts: dict[str, Any]) -> list[dict[str, 
 
     An error means that the image does not work there; a warning, that it works without something. Worst first.
     """
-    mismatches = [*_machine(lock, image, facts), *_driver(lock, facts), *_fabric(lock, facts)]
+    mismatches = [*_machine(lock, image, facts), *_driver(lock, facts), *_fabric(lock, facts), *_unknown(facts)]
     return sorted(mismatches, key=lambda finding: SEVERITIES.index(finding["severity"]))
 
 
@@ -72,8 +81,8 @@ def _driver(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _fabric(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """EFA, if the instance type has it."""
-    if not facts["efa"]:
+    """EFA, if the instance type has it or may have it."""
+    if facts["efa"] == 0:
         return
     if "efa" not in lock.components:
         fix = "use an image with the role efa"
@@ -82,3 +91,11 @@ def _fabric(lock: Lock, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if part.startswith("efa."):
             message = f"{part} is left out, so traffic between machines uses TCP: {why}"
             yield _finding("warning", message, "use an operating system whose lock includes it", facts["sources"])
+
+
+def _unknown(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The answers that rest on facts that no source has."""
+    for answer, names in RESTS_ON.items():
+        if missing := [name for name in names if name in facts["unknown"]]:
+            message = f"{facts['name']}: {answer} is not judged: no source has its {', '.join(missing)}"
+            yield _finding("info", message, "look it up on the machine, and add it to the catalog", facts["sources"])

@@ -7,7 +7,7 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ingot.catalog.catalog import Catalog
-from ingot.catalog.instance_types import describe
+from ingot.catalog.instance_types import describe, family_of
 from ingot.catalog.rules import Context, Need
 from ingot.errors import UsageError
 from ingot.lock.make import archive_of, make, world_of
@@ -68,8 +68,16 @@ def context_of(os_name: str, arch: str, platform: str = "", accelerator: str = "
     if not instance_type:
         return Context(os_name, arch, platform, accelerator)
     facts = describe(instance_type)
-    family = instance_type.partition(".")[0]
-    return Context(os_name, arch, platform, facts["accelerator"], facts["generation"], family, facts["nvswitch"])
+    return Context(
+        os_name,
+        arch,
+        platform,
+        accelerator=facts["accelerator"],
+        generation=facts["generation"],
+        family=family_of(instance_type),
+        nvswitch=facts["nvswitch"],
+        instance_type=facts["name"],
+    )
 
 
 def relock(catalog: Catalog, target: Target, image: Image, settings: Iterable[str], instance_type: str) -> Lock:

@@ -6,11 +6,17 @@ from ingot.paths import ROOT
 from tests.linters import check, tracked
 
 # Generated, or written by others.
-NOT_OURS = (":!locks", ":!requirements", ":!containers/*/requirements-*.txt", ":!catalog/instance_types.yml", ":!*.sum")
+NOT_OURS = (
+    ":!locks",
+    ":!requirements",
+    ":!containers/*/requirements-*.txt",
+    ":!catalog/instance_types.json",
+    ":!*.sum",
+)
 # Names and abbreviations, and misspellings that tests hand in on purpose.
 SPELLED_SO = "awsome,debians,fpr,kernal,modul,opne,uper"
 # Where phrases are checked: pathspecs of git.
-COVERED = (":(glob)*.md", "docs", "catalog", "ingot", "plugins", ":!catalog/instance_types.yml")
+COVERED = (":(glob)*.md", "docs", "catalog", "ingot", "plugins", ":!catalog/instance_types.json")
 # Phrases that read as a translation, and what to write instead.
 PHRASES = {
     r"(?<![Tt]here )\b(?:is|was) no (?!longer\b)[a-z]": "is not a",

@@ -228,7 +228,9 @@ def test_one_node_asks_for_no_efa() -> None:
     [
         ("p5.48xlarge", {"nvidia.com/gpu": 8, "vpc.amazonaws.com/efa": 32, "hugepages-2Mi": "5120Mi"}, 8),
         ("g5.xlarge", {"nvidia.com/gpu": 1}, 1),
-        ("trn1.32xlarge", {"aws.amazon.com/neuron": 16, "vpc.amazonaws.com/efa": 8, "hugepages-2Mi": "5120Mi"}, 16),
+        ("trn1.32xlarge", {"aws.amazon.com/neuron": 16, "vpc.amazonaws.com/efa": 8, "hugepages-2Mi": "5120Mi"}, 32),
+        # A process has a logical core, of two cores from Trainium2 on.
+        ("trn2.48xlarge", {"aws.amazon.com/neuron": 16, "vpc.amazonaws.com/efa": 16, "hugepages-2Mi": "5120Mi"}, 64),
         ("hpc7a.48xlarge", {"vpc.amazonaws.com/efa": 2, "hugepages-2Mi": "5120Mi"}, 1),
     ],
 )
@@ -290,6 +292,11 @@ def test_pyxis_separates_the_registry_by_a_hash(reference: str, as_pyxis_writes_
         ("slrm fsdp --instance-type c5n.large", 2, "did you mean 'slurm'?"),
         ("slurm fsdp --instance-type p5.4xlarge --nodes 0", 2, "--nodes: 0 is not a number of nodes"),
         ("slurm fsdp --instance-type p5.47xlarge", 2, "p5.48xlarge"),
+        (
+            "slurm fsdp --instance-type trn3.48xlarge",
+            2,
+            "no source has vcpus, memory_mib, devices, efa of trn3.48xlarge",
+        ),
         ("kubernetes fsdp --instance-type c5n.large --bare", 2, "kubernetes always runs a container"),
         ("slurm fsdp --instance-type c5n.large --bare --container a/b:1", 2, "exclude each other"),
         ("slurm cpu-ddp --instance-type c5n.large --checkpoints /c", 2, "does not write checkpoints"),

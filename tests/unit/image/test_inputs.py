@@ -163,7 +163,7 @@ def test_a_changed_suite_judges_the_same_disk_again(local: Local, machine: Machi
     again = local()
     assert (machine.judged, machine.builds) == (["docker", "ssh"], 1)
     assert (machine.folder / "disk.raw").read_text() == disk
-    assert {key for key in report if again[key] != report[key]} <= {"suite_sha256", "files", "seconds"}
+    assert {key for key in report if again[key] != report[key]} <= {"finished", "suite_sha256", "files", "seconds"}
     assert local() == {**again, "unchanged": True}
 
 
