@@ -53,6 +53,8 @@ REFERENCES = (
         (
             "autoscaling:DescribeAutoScalingGroups",
             "autoscaling:DescribeLaunchConfigurations",
+            "batch:DescribeComputeEnvironments",
+            "ec2:DescribeImageReferences",
             "ec2:DescribeInstances",
             "ec2:DescribeLaunchTemplates",
             "ec2:DescribeLaunchTemplateVersions",

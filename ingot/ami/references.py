@@ -1,4 +1,5 @@
-"""References to AMIs in a region: channels, launch templates, auto scaling groups, node groups, instances, accounts.
+"""References to AMIs in a region: channels and other parameters, launch templates, auto scaling groups, node groups,
+compute environments of AWS Batch, recipes of Image Builder, instances, accounts.
 
 A reference is text that says where it is, for the reasons to keep an AMI.
 """
@@ -14,6 +15,13 @@ from ingot.sources.aws import Region, at_once, tolerated
 
 SSM = "resolve:ssm:"
 LIVES = ["pending", "running", "stopping", "stopped"]
+# What EC2 is asked for, and its name for people. It knows launch templates and instances as well, but no more of those
+# than is read here: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html
+ASKED = {
+    "ssm:Parameter": "parameter",
+    "imagebuilder:ImageRecipe": "Image Builder recipe",
+    "imagebuilder:ContainerRecipe": "Image Builder container recipe",
+}
 
 
 @dataclass
@@ -28,9 +36,11 @@ class Templates:
     def image(self, specification: Mapping[str, Any]) -> str:
         """The image of a specified version; empty if there is no such version."""
         ids = {name: key for key, name in self.names.items()}
-        name = specification.get("LaunchTemplateName") or specification.get("name") or ""
-        key = specification.get("LaunchTemplateId") or specification.get("id") or ids.get(name, "")
-        version = str(specification.get("Version") or specification.get("version") or "$Default")
+        # EC2 Auto Scaling, EKS and AWS Batch each write the keys in a way of their own.
+        said = {key.lower().removeprefix("launchtemplate"): value for key, value in specification.items()}
+        name = said.get("name") or ""
+        key = said.get("id") or ids.get(name, "")
+        version = str(said.get("version") or "$Default")
         number = {"$Default": self.defaults.get(key), "$Latest": self.latest.get(key)}.get(version, version)
         return self.images.get((key, int(number)), "") if number else ""
 
@@ -48,9 +58,12 @@ def references(region: Region, amis: Sequence[str], *, without: Iterable[str] = 
         lambda: region.all("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups"),
         lambda: region.all("autoscaling", "describe_launch_configurations", "LaunchConfigurations"),
         lambda: node_groups(region),
+        lambda: region.all("batch", "describe_compute_environments", "computeEnvironments"),
         lambda: _instances(region, amis),
+        lambda: _asked(region, amis),
     ]
-    channels_of, launch_templates, groups, configurations, nodes, instances = at_once(lambda part: part(), parts)
+    answers = at_once(lambda part: part(), parts)
+    channels_of, launch_templates, groups, configurations, nodes, environments, instances, asked = answers
 
     def note(image: str, reference: str) -> None:
         if image in ours and reference not in references_of.setdefault(image, []):
@@ -61,6 +74,7 @@ def references(region: Region, amis: Sequence[str], *, without: Iterable[str] = 
             note(image, f"channel {name}")
     images = [*launch_templates.images.values(), *(configuration["ImageId"] for configuration in configurations)]
     images += [image for group in groups for image in _overrides(group)]
+    images += [image for environment in environments for image in _of_batch(environment, launch_templates)]
     resolved = aliases(region, images)
     for (key, number), image in launch_templates.images.items():
         note(resolved.get(image, image), f"launch template {launch_templates.names[key]} version {number}")
@@ -75,6 +89,16 @@ def references(region: Region, amis: Sequence[str], *, without: Iterable[str] = 
         # The release version of a node group with a custom AMI is that AMI.
         for image in (launch_templates.image(node.get("launchTemplate") or {}), node.get("releaseVersion", "")):
             note(resolved.get(image, image), f"EKS node group {node['clusterName']}/{node['nodegroupName']}")
+    for environment in environments:
+        for image in _of_batch(environment, launch_templates):
+            note(
+                resolved.get(image, image), f"compute environment {environment['computeEnvironmentName']} of AWS Batch"
+            )
+    for answer in asked:
+        kind, name = answer["ResourceType"], _name(answer["Arn"])
+        # Channels are parameters too, and have been named.
+        if not name.startswith(channels.ROOT):
+            note(answer["ImageId"], f"{ASKED.get(kind, kind)} {name}")
     for instance in instances:
         if instance["InstanceId"] not in without:
             note(instance["ImageId"], f"instance {instance['InstanceId']}, {instance['State']['Name']}")
@@ -146,6 +170,37 @@ def node_groups(region: Region) -> list[dict[str, Any]]:
         return answer
 
     return at_once(one, pairs)
+
+
+def _asked(region: Region, amis: Sequence[str]) -> list[dict[str, str]]:
+    """What EC2 itself knows to refer to `amis`, of the kinds in ASKED."""
+    parts = [list(amis[start : start + MOST_VALUES]) for start in range(0, len(amis), MOST_VALUES)]
+    kinds = [{"ResourceType": kind} for kind in ASKED]
+    answers = at_once(
+        lambda part: region.all(
+            "ec2", "describe_image_references", "ImageReferences", ImageIds=part, ResourceTypes=kinds
+        ),
+        parts,
+    )
+    return [answer for part in answers for answer in part]
+
+
+def _name(arn: str) -> str:
+    """`/team/ami` of a parameter's ARN, `ami` of one without folders, `train/1.0.0` of a recipe's."""
+    kind, slash, name = arn.split(":", 5)[-1].partition("/")
+    return f"/{name}" if kind == "parameter" and "/" in name else name if slash else kind
+
+
+def _of_batch(environment: Mapping[str, Any], launch_templates: Templates) -> list[str]:
+    """The images of a compute environment: its own, those of its kinds of images, and those of its launch templates."""
+    resources: Mapping[str, Any] = environment.get("computeResources") or {}
+    template = resources.get("launchTemplate") or {}
+    images = [
+        resources.get("imageId"),
+        *(kind.get("imageIdOverride") for kind in resources.get("ec2Configuration", [])),
+    ]
+    images += [launch_templates.image(each) for each in (template, *template.get("overrides", [])) if each]
+    return [image for image in images if image]
 
 
 def _instances(region: Region, amis: Sequence[str]) -> list[dict[str, Any]]:

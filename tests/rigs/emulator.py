@@ -1,9 +1,10 @@
 """What moto lacks of EC2, Parameter Store and KMS, added to its own backends: the product's calls stay as they are.
 
-EC2: deprecation; images of instances, with their snapshots' tags, and of snapshots; copies with tags, encryption and a
-time in which they are pending; pages of images; an index of tags, for moto searches all tags of a region for each
-resource; the request of a spot instance. Parameter Store: a parameter of AMIs takes only those there are, and says
-nothing of others. KMS: a grant that is asked for again by its name is the same one.
+EC2: deprecation; images of instances, with their snapshots' tags, and of snapshots; copies with tags, encryption and
+a time in which they are pending; pages of images; which parameters and recipes refer to images; an index of tags, for
+moto searches all tags of a region for each resource; the request of a spot instance. Parameter Store: a parameter of
+AMIs takes only those there are, and says nothing of others. KMS: a grant that is asked for again by its name is the
+same one.
 """
 
 import threading
@@ -27,10 +28,13 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 from moto.kms.models import KmsBackend
 from moto.ssm.models import Parameter, ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
+from moto.ssm.utils import parameter_arn
 
 # How long a copy is pending, in seconds.
 copying = 0.0
 PAGE = 400
+# Recipes of Image Builder, which moto does not have: image and ARN.
+recipes: list[tuple[str, str]] = []
 
 _create_image = AmiBackend.create_image
 _copy_image = AmisResponse.copy_image
@@ -121,6 +125,15 @@ def _deprecated(self: Any) -> ActionResult:
     return ActionResult({"Return": True})
 
 
+def _referring(self: Any) -> ActionResult:
+    ours, kinds = self._get_param("ImageIds"), {each["ResourceType"] for each in self._get_param("ResourceTypes")}
+    parameters = ssm_backends[self.current_account][self.region]._parameters.values()
+    found = [(each[-1].value, parameter_arn(self.current_account, self.region, each[-1].name)) for each in parameters]
+    answer = [("ssm:Parameter", *each) for each in found] + [("imagebuilder:ImageRecipe", *each) for each in recipes]
+    listed = [{"ResourceType": kind, "ImageId": image, "Arn": arn} for kind, image, arn in answer if image in ours]
+    return ActionResult({"ImageReferences": [each for each in listed if each["ResourceType"] in kinds]})
+
+
 def _written(self: Any) -> ActionResult:
     images = ec2_backends[self.current_account][self.region].amis
     if self._get_param("DataType") == "aws:ec2:image" and self._get_param("Value") not in images:
@@ -148,6 +161,7 @@ MENDED: list[tuple[Any, str, Any]] = [
     (AmisResponse, "copy_image", _copied),
     (AmisResponse, "describe_images", _pages),
     (AmisResponse, "register_image", _registered),
+    (AmisResponse, "describe_image_references", _referring),
     (AmisResponse, "enable_image_deprecation", _deprecated),
     (SpotInstanceRequest, "launch_instance", _bought),
     (SimpleSystemManagerResponse, "put_parameter", _written),
@@ -175,5 +189,6 @@ def mended() -> Iterator[None]:
 @contextmanager
 def emulated() -> Iterator[None]:
     """AWS in this process, with nothing in it."""
+    recipes.clear()
     with mended(), mock_aws():
         yield

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from moto.batch.models import batch_backends
 
 from tests.aws.names import ACCOUNT, OTHER, REGION, STABLE, WORDS
 from tests.aws.world import (
@@ -21,6 +22,7 @@ from tests.aws.world import (
     template,
 )  # fmt: skip
 from tests.commandline import ingot
+from tests.rigs import emulator
 
 pytestmark = pytest.mark.usefixtures("aws")
 KEEP_ONE = ["ami", "gc", "--keep", "1", "--json"]
@@ -103,6 +105,36 @@ def node_group_of_a_later_version(made: str) -> None:
     node_group(made, key, "2")
 
 
+def parameter_of_others(made: str) -> None:
+    hold("/team/ami", made)
+
+
+def recipe(made: str) -> None:
+    emulator.recipes.append((made, f"arn:aws:imagebuilder:{REGION}:{ACCOUNT}:image-recipe/train/1.0.0"))
+
+
+def compute_environment(**resources: Any) -> None:
+    """A compute environment of AWS Batch as it is described, for moto makes machines for each."""
+    backends = batch_backends[ACCOUNT][REGION]
+    shown = {"computeEnvironmentName": "gpus", "computeResources": resources}
+    setattr(backends, "describe_compute_environments", lambda *_, **__: [shown])  # noqa: B010
+
+
+def batch_image(made: str) -> None:
+    compute_environment(imageId=made)
+
+
+def batch_kind_of_image(made: str) -> None:
+    compute_environment(ec2Configuration=[{"imageType": "ECS_AL2023_NVIDIA", "imageIdOverride": made}])
+
+
+def batch_template(made: str) -> None:
+    template("ami-other")
+    template(made, "gpus")
+    overrides = [{"launchTemplateName": "gpus", "version": "$Latest", "targetInstanceTypes": ["p5.48xlarge"]}]
+    compute_environment(launchTemplate={"launchTemplateName": "web", "version": "$Default", "overrides": overrides})
+
+
 def shared(made: str) -> None:
     client("ec2").modify_image_attribute(ImageId=made, LaunchPermission={"Add": [{"UserId": "111122223333"}]})
 
@@ -126,6 +158,11 @@ REFERRERS: list[tuple[Callable[[str], object], str]] = [
     (group_by_mix, "auto scaling group workers"),
     (node_group, "EKS node group train/gpus"),
     (node_group_of_a_later_version, "EKS node group train/gpus"),
+    (parameter_of_others, "parameter /team/ami"),
+    (recipe, "Image Builder recipe train/1.0.0"),
+    (batch_image, "compute environment gpus of AWS Batch"),
+    (batch_kind_of_image, "compute environment gpus of AWS Batch"),
+    (batch_template, "compute environment gpus of AWS Batch"),
     (instance, "running"),
     (stopped_instance, "stopped"),
     (shared, "shared with 111122223333"),
@@ -145,6 +182,23 @@ def test_what_is_referred_to_is_kept_and_the_verdict_names_what_refers(
     assert why in "; ".join(verdicts[made]["why"])
     assert not verdicts[free]["keep"]
     assert "number 1 of the 1 newest" in verdicts[newest]["why"][0]
+
+
+@pytest.mark.parametrize("operation", ["DescribeImageReferences", "DescribeComputeEnvironments"])
+def test_nothing_is_deleted_where_aws_does_not_say_what_refers_to_it(operation: str) -> None:
+    made, newest = ami(), ami()
+    with calls(refusing(operation, "AccessDeniedException")):
+        done = ingot(*KEEP_ONE)
+    assert done.returncode == 1
+    assert "ingot ami policy gc" in done.stderr
+    assert {made, newest} <= amis()
+
+
+def test_a_channel_is_named_once() -> None:
+    made, _ = ami(), ami()
+    hold(STABLE, made)
+    verdicts = {each["id"]: each for each in answer(ingot(*KEEP_ONE))}
+    assert verdicts[made]["why"] == ["channel stable:parallelcluster/al2023/x86_64"]
 
 
 def test_what_ran_once_is_no_reference() -> None:
