@@ -150,8 +150,9 @@ def summaries(types: InstanceTypes) -> dict[str, str]:
 def unknown_facts(catalog: Path = paths.CATALOG) -> dict[str, str]:
     """By type, and by family, the facts that no source has."""
     families = read_families(catalog)
-    rows = {**families.families, **families.types}
-    return {name: ", ".join(row.unknown) for name, row in rows.items() if row.unknown}
+    rows = [(name, row.unknown) for name, row in families.families.items()]
+    rows += [(name, row.unknown) for name, row in families.types.items()]
+    return {name: ", ".join(unknown) for name, unknown in rows if unknown}
 
 
 def services(nvswitch: str, catalog: Path = paths.CATALOG) -> list[str]:
