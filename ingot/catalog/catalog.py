@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ingot.errors import UsageError
+from ingot.model.advisory import Advisories
 from ingot.model.component import Component
 from ingot.model.container import Container, ContainerSystem
 from ingot.model.image import Image
@@ -34,6 +35,7 @@ class Catalog:
     container_systems: dict[Accelerator, ContainerSystem] = field(default_factory=dict)
     own: Path | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
+    advisories: Sequence[Advisories] = ()
 
     def operating_system(self, name: str) -> OperatingSystem:
         """The operating system `name`; UsageError with the known names if there is none."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ingot.catalog.advisories import deciding
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.rules import Context, holding
 from ingot.model.component import Component, Offer
@@ -31,6 +32,7 @@ def digest_of(catalog: Catalog, target: Target) -> str:
         # The resolver decides in this order.
         "pins": [[name, _pin(pin, os_name)] for name, pin in stack.pins.items()],
         "components": components,
+        "advisories": [advisory for name in stack.pins for advisory in deciding(catalog.advisories, name)],
         "system": system.model_copy(update={"architectures": [arch]}),
         **_repositories(catalog, components, target),
     }

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ingot import paths
 from ingot.catalog.addresses import address
+from ingot.catalog.advisories import check_accepted, known, read_advisories
+from ingot.catalog.advisories import files_of as advisory_files
 from ingot.catalog.catalog import Catalog, files_named
 from ingot.catalog.names import check_names
 from ingot.catalog.systems import (
@@ -79,8 +81,22 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
     )
     stacks = {name: extended(name, written, files) for name in written}
     builders = [load(file, BuildersFile).builders for file in files_named(folders, "builders.yml")][-1]
+    advisories = read_advisories(advisory_files(folders), components)
+    for name, stack in written.items():
+        check_accepted(stack, files[f"stacks/{name}"], known(advisories))
     catalog = Catalog(
-        path, components, systems, images, stacks, repositories, builders, containers, container_systems, own, files
+        path,
+        components,
+        systems,
+        images,
+        stacks,
+        repositories,
+        builders,
+        containers,
+        container_systems,
+        own,
+        files,
+        advisories,
     )
     check_names(catalog)
     catalog = _settled(catalog)
@@ -162,6 +178,7 @@ def extended(name: str, written: Mapping[str, Stack], files: Mapping[str, Path],
         update={
             "pins": below.pins | stack.pins,
             "accept": below.accept | stack.accept,
+            "accepts": below.accepts | stack.accepts,
             "systems": stack.systems or below.systems,
         }
     )

@@ -43,14 +43,17 @@ def lock(
 def check(os_name: SystemOption = "", arch: ArchOption = "", stack: StackOption = "", every: AllOption = False) -> None:
     """Check offline that locks match the catalog.
 
-    Exits with 1 if one does not.
+    Exits with 1 if one does not, or if its stack accepts an advisory until a day that has passed.
     """
+    from ingot.catalog.advisories import require_current
     from ingot.console import out
     from ingot.lock import file as locks
     from ingot.lock import images
 
     whole = catalog()
     stacks = _stacks(whole, stack, every)
+    for name in stacks:
+        require_current(whole, whole.stack(name))
     for target in locks.targets(whole, stacks, os_name, arch):
         locks.check_file(locks.path_of(target), whole)
     for name in stacks:

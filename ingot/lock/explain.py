@@ -49,7 +49,7 @@ def explained(world: World, wishes: Sequence[Need]) -> IngotError:
     lines = [str(wish) for wish in needed if wish.spec != "*" or wish.facts]
     listed_rules: set[str] = set()
     for name in core.candidates:
-        lines += [core.useless(candidate) for candidate in core.candidates[name] if core.useless(candidate)][:LISTED]
+        lines += _useless(core, name, [wish for wish in needed if wish.component == name])
         for candidate in core.of(name):
             if all(wish.allows(candidate) for wish in needed if wish.component == name):
                 lines += [str(need) for need in core.needs(candidate) if need.rule not in listed_rules]
@@ -59,8 +59,33 @@ def explained(world: World, wishes: Sequence[Need]) -> IngotError:
         more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
         lines.append(f"{name} is available as {', '.join(texts[:LISTED]) or 'nothing'}{more}")
     accept = f"; or accept {', '.join(rules)} in the stack, with a reason" if rules else ""
+    if faults := _faults(core, needed):
+        accept += f"; or accept {', '.join(faults)} under `accepts` in the stack, with a reason and an end"
     hint = _nearest(world, wishes, needed) + accept
     return IngotError("no set of versions fits:\n  " + "\n  ".join(lines), hint=hint)
+
+
+def _useless(core: World, name: str, wishes: Sequence[Need]) -> list[str]:
+    """Why versions cannot be taken: all that a rule forbids, and of those that an advisory refuses, the wished ones."""
+    told = [
+        core.useless(candidate)
+        for candidate in core.candidates[name]
+        if core.forbids(candidate) or all(wish.allows(candidate) for wish in wishes)
+    ]
+    return [*dict.fromkeys(filter(None, told))][:LISTED]
+
+
+def _faults(core: World, needed: Sequence[Need]) -> list[str]:
+    """The advisories, or their bulletins, without which the wishes would fit; none if they are not the reason."""
+    faults = [
+        fault
+        for name in core.candidates
+        for candidate in core.candidates[name]
+        if all(wish.allows(candidate) for wish in needed if wish.component == name)
+        for fault in core.faults(candidate)
+    ]
+    names = list(dict.fromkeys(fault["bulletin"] or fault["id"] for fault in faults))
+    return names if names and _fits(core.accepting([*core.accepted, *names]), needed) else []
 
 
 def _nearest(world: World, wishes: Sequence[Need], needed: Sequence[Need]) -> str:

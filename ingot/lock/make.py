@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
+from ingot.catalog.advisories import deciding, plain, require_current
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.digest import digest_of
 from ingot.catalog.rules import Context, Need, contains
@@ -113,6 +114,7 @@ def world_of(
 ) -> tuple[World, dict[str, str]]:
     """The candidates for each component of the stack, and the left-out components with the reason."""
     stack, os_name = catalog.stack(target.stack), target.os
+    require_current(catalog, stack)
     candidates: dict[str, list[Candidate]] = {}
     left_out: dict[str, str] = {}
     system = catalog.operating_system(os_name)
@@ -128,7 +130,8 @@ def world_of(
             left_out[name] = f"there is none for {target.arch}"
         else:
             candidates[name] = _candidates(name, offers, target, archive)
-    return World(candidates, catalog.components, context, stack.accept), left_out
+    advisories = {name: plain(deciding(catalog.advisories, name)) for name in candidates}
+    return World(candidates, catalog.components, context, {*stack.accept, *stack.accepts}, advisories), left_out
 
 
 def _closure(

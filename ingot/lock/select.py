@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ingot.catalog.advisories import require_current
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.names import lineage
 from ingot.errors import IngotError, UsageError
@@ -17,14 +18,16 @@ from ingot.model.types import LOCAL_ARCH
 def image(catalog: Catalog, target: Target, name: str, *, stale: bool = False) -> ImageSelection:
     """The image `name` for a target, from the committed lock.
 
-    Raises UsageError on an unknown name or a missing lock, and IngotError on a lock that is older than the catalog
-    unless `stale`: a finished image is inspected with the lock that it was built from.
+    Raises UsageError on an unknown name or a missing lock. Raises IngotError on a lock that is older than the catalog,
+    and on a stack that accepts an advisory until a day that has passed, unless `stale`: a finished image is inspected
+    with the lock that it was built from.
     """
     catalog.image(name)
     path = path_of(target)
     lock = load(path)
     if not stale:
         check(lock, catalog)
+        require_current(catalog, catalog.stack(target.stack))
     return image_of_lock(catalog, target, name, lock)
 
 
@@ -58,6 +61,7 @@ def container(
     path = path_of(target)
     lock = load(path)
     check(lock, catalog)
+    require_current(catalog, catalog.stack(target.stack))
     chain = [(candidate, catalog.container(candidate)) for candidate in reversed(lineage(name, catalog))]
     return ContainerSelection(name, chain, variant, target, lock, path)
 

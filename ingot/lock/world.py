@@ -1,11 +1,12 @@
 """The candidates of a resolution, and the search for a set of versions that satisfies every rule."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 
+from ingot.catalog.advisories import Plain, engine, refusals
 from ingot.catalog.rules import Context, Need, Part, forbidden, holding, needs_of
 from ingot.errors import IngotError
 from ingot.model.component import Component, Offer, Release
@@ -21,6 +22,24 @@ class Candidate(Part):
     exact: str
     offer: Offer
     release: Release | None = None
+
+    @property
+    def source(self) -> str:
+        """Where its packages come from, as a lock names it."""
+        if self.offer.repository:
+            return self.offer.repository.name
+        return "debian" if self.offer.apt else "pypi" if self.offer.wheels else "download"
+
+    @property
+    def thing(self) -> Plain:
+        """What advisories judge."""
+        return {
+            "kind": "component",
+            "name": self.component,
+            "version": self.text,
+            "source": self.source,
+            "facts": self.facts,
+        }
 
 
 @dataclass(frozen=True)
@@ -38,31 +57,56 @@ class _Known:
     rules: dict[str, list[Rule]] = field(default_factory=dict)
     needs: dict[int, list[Need]] = field(default_factory=dict)
     forbidden: dict[int, list[Rule]] = field(default_factory=dict)
+    faults: dict[int, list[Plain]] = field(default_factory=dict)
     clashes: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class World:
-    """The input of a resolution: candidates, best first, in the order of decisions; their rules; and the context."""
+    """The input of a resolution: candidates, best first, in the order of decisions; their rules; and the context.
+
+    `accepted` are rules, advisories and bulletins that may be broken; `advisories` are those that refuse versions, by
+    component.
+    """
 
     candidates: Mapping[str, Sequence[Candidate]]
     components: Mapping[str, Component]
     context: Context
     accepted: Collection[str] = ()
+    advisories: Mapping[str, Sequence[Plain]] = field(default_factory=dict)
     known: _Known = field(default_factory=_Known)
 
     def of(self, name: str) -> Iterator[Candidate]:
-        """The candidates of a component that no rule forbids."""
+        """The candidates of a component that no rule forbids and no advisory refuses."""
         return (candidate for candidate in self.candidates[name] if not self.useless(candidate))
 
-    def useless(self, candidate: Candidate) -> str:
-        """The reason if a rule forbids a candidate, else empty."""
+    def forbids(self, candidate: Candidate) -> list[Rule]:
+        """The rules that forbid a candidate and that are not accepted."""
         forbidding = self.known.forbidden.get(id(candidate))
         if forbidding is None:
             forbidding = list(forbidden(candidate, self._rules(candidate.component)))
             self.known.forbidden[id(candidate)] = forbidding
-        rules = [rule for rule in forbidding if rule.id not in self.accepted]
-        return f"{candidate} cannot be: {rules[0].reason} [{rules[0].id}]" if rules else ""
+        return [rule for rule in forbidding if rule.id not in self.accepted]
+
+    def useless(self, candidate: Candidate) -> str:
+        """The reason if a rule forbids or an advisory refuses a candidate, else empty."""
+        if rules := self.forbids(candidate):
+            return f"{candidate} cannot be: {rules[0].reason} [{rules[0].id}]"
+        faults = self.faults(candidate)
+        if not faults:
+            return ""
+        worst, others = faults[0], sorted({fault["id"] for fault in faults[1:]})
+        fix = f"fixed in {worst['fixed']}" if worst["fixed"] else "no fixed version is known"
+        more = f"; {len(others)} more: {', '.join(others)}" if others else ""
+        return f"{candidate} cannot be: {worst['summary']}, {engine().rated(worst)}, {fix} [{worst['id']}]{more}"
+
+    def faults(self, candidate: Candidate) -> list[Plain]:
+        """The advisories that refuse a candidate and that are not accepted, worst first."""
+        found = self.known.faults.get(id(candidate))
+        if found is None:
+            found = refusals(self.advisories, candidate.thing)
+            self.known.faults[id(candidate)] = found
+        return [fault for fault in found if not {fault["id"], fault["bulletin"]} & set(self.accepted)]
 
     def _rules(self, name: str) -> list[Rule]:
         if name not in self.known.rules:
@@ -96,11 +140,11 @@ class World:
     def without(self, name: str) -> "World":
         """This world without a component."""
         rest = {other: listed for other, listed in self.candidates.items() if other != name}
-        return World(rest, self.components, self.context, self.accepted, self.known)
+        return replace(self, candidates=rest)
 
     def accepting(self, rules: Collection[str]) -> "World":
-        """This world with exactly these rules accepted."""
-        return World(self.candidates, self.components, self.context, rules, self.known)
+        """This world with exactly these rules and advisories accepted."""
+        return replace(self, accepted=rules)
 
 
 def _possible(world: World, wishes: Sequence[Need]) -> dict[str, list[Candidate]]:

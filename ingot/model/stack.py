@@ -31,11 +31,19 @@ class Pin(Strict):
         return self.by_os.get(os_name, PinOnSystem(version=self.version, why=self.why))
 
 
+class Acceptance(Strict):
+    """Why a stack takes versions with a known fault, and until which day."""
+
+    why: Annotated[str, UNLOCKED]
+    until: Annotated[date, UNLOCKED]
+
+
 class Stack(Strict):
     """A dated set of pins, in the order in which the resolver decides them.
 
     `extends` names the stack whose pins come first; the pins here replace or follow them. `accept` maps the rules that
-    may be broken to the reason. `systems` are the operating systems that it has locks for, or all if empty.
+    may be broken to the reason, `accepts` the advisories, or bulletins with all of theirs, to reason and end. `systems`
+    are the operating systems that it has locks for, or all if empty.
     """
 
     stack: str
@@ -44,3 +52,4 @@ class Stack(Strict):
     systems: Annotated[list[str], UNLOCKED] = []
     pins: dict[str, Pin]
     accept: dict[str, str] = {}
+    accepts: dict[str, Acceptance] = {}

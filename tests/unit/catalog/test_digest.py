@@ -13,6 +13,7 @@ from ingot import paths
 from ingot.catalog.digest import decisive, digest_of
 from ingot.catalog.read import read_catalog
 from ingot.lock.file import targets
+from ingot.model.advisory import Advisories
 from ingot.model.component import Component
 from ingot.model.repository import Repositories
 from ingot.model.stack import Stack
@@ -21,6 +22,10 @@ from ingot.model.system import OperatingSystem
 STACK = read_catalog().newest_stack
 # What locks depend on, by model. A field that stands in neither is marked UNLOCKED: decide which, for every new one.
 DECISIVE = {
+    "Acceptance": set(),
+    "Advisories": {"component", "python", "fact", "backported", "not_from", "advisories"},
+    "Advisory": {"id", "kind", "bulletin", "summary", "facts", "severity", "score", "affected"},
+    "Affected": {"versions", "fixed"},
     "AptOffer": {"version_of", "packages", "follow"},
     "Base": {"suite", "components", "packages"},
     "Brought": {"version", "note"},
@@ -50,12 +55,15 @@ DECISIVE = {
     "Rule": {"id", "when", "facts", "where", "requires", "refuses", "needs", "forbidden", "severity", "reason"},
     "SourcedBaseImage": {"owner", "name", "ssm", "brings", "fails", "cleanup"},
     "SourcedContainerImage": {"image"},
-    "Stack": {"stack", "pins", "accept"},
+    "Stack": {"stack", "pins", "accept", "accepts"},
     "VendorRepository": {"kind", "key", "url", "urls", "arch", "suite", "components", "signs"},
     "WheelOffer": {"version_of", "packages", "tools", "spec"},
     "Where": {"os", "arch", "platform", "accelerator", "generation", "family", "nvswitch"},
 }  # fmt: skip
 UNLOCKED = {
+    "Acceptance": {"why", "until"},
+    "Advisories": {"packages"},
+    "Advisory": {"note", "unknown", "source", "published", "checked"},
     "Component": {"summary"},
     "Key": {"source", "checked"},
     "Offer": {"source", "checked"},
@@ -81,7 +89,9 @@ def models(annotation: object) -> set[type[BaseModel]]:
 
 @pytest.mark.parametrize(
     "model",
-    sorted({m for root in (Component, OperatingSystem, Repositories, Stack) for m in models(root)}, key=str),
+    sorted(
+        {m for root in (Advisories, Component, OperatingSystem, Repositories, Stack) for m in models(root)}, key=str
+    ),
     ids=lambda model: model.__name__,
 )
 def test_every_field_is_decided_on(model: type[BaseModel]) -> None:

@@ -216,3 +216,55 @@ def test_it_answers_with_the_best_that_brute_force_finds_or_explains(made: World
     else:
         assert best is not None
         assert list(chosen.values()) == list(best)
+
+
+ADVISORY = {
+    "id": "CVE-2026-1", "bulletin": "VENDOR-1", "kind": "vulnerability", "summary": "it breaks", "note": "",
+    "severity": "high", "score": 7.8, "facts": {}, "affected": [{"versions": "<12.5", "fixed": "12.5.0"}],
+    "unknown": [], "source": "https://example.org/1", "published": "2026-11-01",
+}  # fmt: skip
+
+
+def advised(*advisories: dict[str, Any], **kwargs: Any) -> dict[str, list[dict[str, Any]]]:
+    about = {"component": "cuda", "python": "", "fact": "", "packages": {}, "backported": False, "not_from": []}
+    return {"cuda": [{**about, **kwargs, "advisories": list(advisories)}]}
+
+
+CUDAS = {"cuda": versions("cuda", "13.0", "12.4")}
+OLD = [Need("cuda", "<13", "stack: old")]
+
+
+def test_a_version_with_a_grave_fault_is_refused_with_the_fix_unless_the_stack_accepts_it() -> None:
+    world = World(CUDAS, COMPONENTS, Context(), advisories=advised(ADVISORY))
+    assert texts(resolve(world, [])) == {"cuda": "13.0"}
+    with pytest.raises(IngotError) as caught:
+        resolve(world, OLD)
+    assert "cuda 12.4 cannot be: it breaks, high 7.8, fixed in 12.5.0 [CVE-2026-1]" in caught.value.message
+    assert "accept VENDOR-1 under `accepts` in the stack, with a reason and an end" in caught.value.hint
+    for name in ("CVE-2026-1", "VENDOR-1"):
+        accepting = World(CUDAS, COMPONENTS, Context(), [name], advised(ADVISORY))
+        assert texts(resolve(accepting, OLD)) == {"cuda": "12.4"}
+
+
+def test_a_refused_version_that_nobody_wished_is_no_part_of_the_explanation() -> None:
+    world = World(
+        CUDAS, COMPONENTS, Context(), advisories=advised({**ADVISORY, "affected": [{"versions": ">=13", "fixed": ""}]})
+    )
+    assert texts(resolve(world, [])) == {"cuda": "12.4"}
+    with pytest.raises(IngotError) as caught:
+        resolve(world, [Need("cuda", "<12", "stack: older")])
+    assert "CVE-2026-1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("advisory", "about"),
+    [
+        ({"affected": [{"versions": "<12", "fixed": ""}], "unknown": ["<12.5"]}, {}),
+        ({"facts": {"edition": "enterprise"}}, {}),
+        ({}, {"backported": True}),
+        ({}, {"not_from": ["debian"]}),
+    ],
+)
+def test_what_is_not_certain_refuses_nothing(advisory: dict[str, Any], about: dict[str, Any]) -> None:
+    world = World(CUDAS, COMPONENTS, Context(), advisories=advised({**ADVISORY, **advisory}, **about))
+    assert texts(resolve(world, OLD)) == {"cuda": "12.4"}
