@@ -14,6 +14,7 @@ from ingot.cli import (
     ami_build,
     ami_channels,
     ami_collect,
+    audit,
     catalog,
     check,
     container,
@@ -58,7 +59,7 @@ def _main(
         os.environ["INGOT_CATALOG"] = str(own)
 
 
-for room in (image, plan, container, launch, check, catalog, mirror):
+for room in (image, plan, audit, container, launch, check, catalog, mirror):
     app.add_typer(room.app)
 for part in (ami_build, ami_channels, ami_collect):
     ami.app.add_typer(part.app)

@@ -66,6 +66,7 @@ def _print_plan(data: dict[str, Any], unfit: bool) -> None:
         out.print(f"\n{data['packages']} packages, {size:.2f} GB to download, {installed:.2f} GB installed.")
     for rule, reason in data["accepted"].items():
         out.print(f"\naccepted: {rule}: {reason}", markup=False)
+    _print_advisories(data["advisories"])
     for finding in data["findings"]:
         rule = f" [{finding['rule']}]" if finding.get("rule") else ""
         out.print(f"\n{finding['severity']}: {finding['message']}{rule}", markup=False)
@@ -78,6 +79,19 @@ def _print_plan(data: dict[str, Any], unfit: bool) -> None:
             out.print(f"  {name:27}{parts}", markup=False)
     if data["instance_type"]:
         out.print(f"\n{data['image']} {'does not fit' if unfit else 'fits'} {data['instance_type']}.", markup=False)
+
+
+def _print_advisories(findings: list[dict[str, Any]]) -> None:
+    """What is accepted with its reason and end, then what is open, worst first."""
+    from ingot.catalog.advisories import engine
+    from ingot.console import out
+
+    for line in engine().accepted(findings):
+        out.print(f"\n{line}", markup=False)
+    for finding in findings:
+        if engine().is_open(finding):
+            out.print(f"\nadvisory: {engine().sentence(finding)}", markup=False, soft_wrap=True)
+            out.print(f"  source: {finding['source']}", markup=False)
 
 
 @app.command(epilog="Example: ingot solve --want 'nccl==2.27.*' --instance-type p6-b200.48xlarge --os al2023")
@@ -107,6 +121,7 @@ def solve(
     for name, entry in data["components"].items():
         facts = ", ".join(f"{key}={value}" for key, value in entry["facts"].items())
         out.print(f"{name:26}{entry['version'] or 'unresolved':16}{facts}", markup=False, soft_wrap=True)
+    _print_advisories(data["advisories"])
 
 
 @app.command(epilog="Example: ingot diff 2025.11 2026.11 --os ubuntu2404   ·   ingot diff OLD.yml NEW/manifest.json")

@@ -11,6 +11,7 @@ from ingot.lock.grade import Pin, counts, grades
 from ingot.model.lock import LockedComponent
 from ingot.model.target import ImageSelection, Target
 from ingot.model.types import BASE_IMAGE
+from ingot.plan.audit import of_plan
 from ingot.plan.fit import findings
 from ingot.plan.solve import context_of, relock
 
@@ -38,6 +39,7 @@ def of_selection(selection: ImageSelection, catalog: Catalog, instance_type: str
         "installed_bytes": sum(package.installed for package in lock.packages.values()) * 1024 if resolved else None,
         "instance_type": instance_type or None,
         "findings": _findings(selection, catalog, instance_type),
+        "advisories": of_plan(selection, catalog),
     }
 
 

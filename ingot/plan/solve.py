@@ -17,6 +17,7 @@ from ingot.model.image import Image
 from ingot.model.lock import Lock
 from ingot.model.target import Target
 from ingot.model.types import Facts
+from ingot.plan.audit import Subject, judge
 from ingot.plan.fit import driver_needs
 from ingot.yamlfile import nearest
 
@@ -112,6 +113,7 @@ def solve(catalog: Catalog, target: Target, wants: Iterable[str], instance_type:
         "instance_type": instance_type or None,
         "components": {name: _summary(candidate) for name, candidate in chosen.items()},
         "left_out": left_out,
+        "advisories": judge(Subject("", [each.thing for each in chosen.values()], target.stack), catalog)["findings"],
     }
 
 

@@ -26,6 +26,7 @@ TESTED_BY = {
     "cli/mirror": "tests/unit/mirror/test_mirror.py",
     "cli/nccl": "tests/unit/export/test_nccl.py",
     "cli/options": "tests/unit/cli/test_main.py",
+    "cli/audit": "tests/unit/plan/test_audit.py",
     "cli/catalog": "tests/unit/lock/test_hygiene.py",
     "cli/check": "tests/unit/plan/test_check.py",
     "cli/lock": "tests/unit/container/test_requirements.py",
