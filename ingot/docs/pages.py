@@ -1,13 +1,14 @@
 """Every page with generated parts: the support matrix, the containers, the rules on variables, files of roles.
 
 In handwritten pages, generated parts are between two marks. A role's `meta/main.yml` and `README.md` are fully
-generated. The rules also go to the role `doctor`, whose program applies them.
+generated. The rules and the advisories also go to the role `doctor`, whose program applies them.
 """
 
 import json
 from pathlib import Path
 
 from ingot import paths
+from ingot.catalog import advisories
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.settings import plain, read_settings
 from ingot.docs.containers import containers
@@ -16,7 +17,7 @@ from ingot.docs.roles import meta, read_roles, readme
 from ingot.docs.settings import rules
 from ingot.errors import IngotError
 
-DOCTOR = paths.ROOT / "roles" / "doctor" / "files" / "settings.json"
+DOCTOR = paths.ROOT / "roles" / "doctor" / "files"
 BEGIN = "<!-- {}: written by `make docs` -->"
 END = "<!-- /{} -->"
 
@@ -37,7 +38,10 @@ def pages(catalog: Catalog) -> dict[Path, str]:
         "settings": ("rules", rules(read_settings())),
         "containers": ("containers", containers(catalog)),
     }
-    texts = {DOCTOR: json.dumps(plain(read_settings()), indent=1) + "\n"}
+    texts = {
+        DOCTOR / "settings.json": json.dumps(plain(read_settings()), indent=1) + "\n",
+        DOCTOR / "advisories.json": json.dumps(advisories.everything(catalog), indent=1) + "\n",
+    }
     for page, (name, content) in parts.items():
         path = paths.ROOT / "docs" / f"{page}.md"
         texts[path] = replaced(path.read_text(), name, content)

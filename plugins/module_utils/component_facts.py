@@ -149,6 +149,15 @@ def _wheel(root: str | Path, name: str) -> str | None:
     return _in_name(root, rf"^{name}(?:_cu\d+)?-(\d+(?:\.\d+)*)\.dist-info$", *depths)
 
 
+def python_packages(root: str | Path = "/") -> list[tuple[str, str, Path]]:
+    """The Python packages in the usual places: (name, version, folder), by the names of their dist-info folders."""
+    homes = ("usr", "usr/local", "opt/*", "opt/*/*", "root/*", "home/*/*", "fsx/*", "fsx/*/*")
+    folders = [f"{home}/lib/python3*/{kind}-packages" for home in homes for kind in ("site", "dist")]
+    found = _files(root, "usr/lib/python3/dist-packages/*.dist-info", *(f"{name}/*.dist-info" for name in folders))
+    parts = ((path, path.name[: -len(".dist-info")].rpartition("-")) for path in found)
+    return [(name, version, path.parent) for path, (name, _, version) in parts if name]
+
+
 def _library(root: str | Path, name: str) -> str | None:
     """The full version of a shared library, from the name of the file that its links point to."""
     return _in_name(root, rf"^{name}\.so\.(\d+\.\d+\.\d+)$", *(f"{folder}/{name}.so.*" for folder in LIBRARIES))

@@ -58,6 +58,7 @@ def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     loader.exec_module(module)
     monkeypatch.setattr(module, "SETTINGS", str(FILES / "settings.json"))
+    monkeypatch.setattr(module, "ADVISORIES", str(FILES / "advisories.json"))
     monkeypatch.setattr(module, "LOCK", str(tmp_path / "lock.json"))
     return module
 
@@ -373,3 +374,42 @@ def test_variables_are_judged_for_the_accelerator_whose_driver_the_base_image_br
     found = doctor.judged(lock, observed, {}, {"NCCL_PROTO": "LL128"})
     assert [each["rule"] for each in found] == ["proto-simple-needed"]
     assert doctor.judged({**lock, "brought": {}}, observed, {}, {"NCCL_PROTO": "LL128"}) == []
+
+
+def machine(doctor: ModuleType, monkeypatch: pytest.MonkeyPatch, observed: dict[str, str], **packages: str) -> None:
+    """A machine with these versions."""
+    monkeypatch.setattr(doctor.component_facts, "everything", lambda _: (observed, {}, packages))
+    monkeypatch.setattr(doctor.component_facts, "python_packages", lambda _: [("Hydra_core", "1.3.2", Path("/opt/x"))])
+
+
+def test_an_audit_judges_what_is_found_and_heeds_what_the_stack_accepts(
+    doctor: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "lock.json").write_text(json.dumps(LOCK))
+    found = {"nvidia_driver": "580.126.20", "aws_ofi_nccl": "1.18.0", "nvidia_container_toolkit": "1.17.6-1"}
+    machine(doctor, monkeypatch, found, runc="1.1.5+ds1-1")
+    status, out, _ = said(doctor, capsys, "--audit", "--json")
+    report = json.loads(out)
+    states = {finding["id"]: finding["state"] for finding in report["findings"]}
+    assert status == 1
+    assert states["CVE-2025-23266"] == states["aws-ofi-nccl-broadcast-hang"] == states["CVE-2026-68508"] == "open"
+    assert states["CVE-2026-24187"] == "accepted"
+    assert states["CVE-2025-31133"] == "unknown"
+    status, out, _ = said(doctor, capsys, "--audit")
+    assert status == 1
+    assert "open: nvidia_container_toolkit 1.17.6-1: CVE-2025-23266 (critical 9" in out
+    assert "fixed in 1.17.8" in out
+    assert "accepted until" in out
+
+
+def test_an_audit_without_a_lock_accepts_nothing_and_without_advisories_is_wrong_use(
+    doctor: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    machine(doctor, monkeypatch, {"nvidia_driver": "580.126.20"})
+    status, out, _ = said(doctor, capsys, "--audit")
+    assert status == 1
+    assert "open: nvidia_driver 580.126.20: CVE-2026-24187" in out
+    monkeypatch.setattr(doctor, "ADVISORIES", str(tmp_path / "absent.json"))
+    status, _, err = said(doctor, capsys, "--audit")
+    assert status == 2
+    assert "cannot read the advisories" in err
