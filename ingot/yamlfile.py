@@ -3,7 +3,7 @@
 import difflib
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,12 +11,94 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ingot.errors import IngotError
+from ingot.textfile import read_text
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Model = TypeVar("Model", bound=BaseModel)
 Where = tuple[str | int, ...]
 # Plain text that YAML reads as a boolean or null.
 RESERVED = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+
+
+# Deeper than anything that a person writes; Python's own stack holds many times as much.
+DEEPEST = 100
+# What aliases may grow to: a few lines of them can stand for more than a machine's memory holds.
+MOST_NODES = 500_000
+# What YAML does not allow in a text, and a Latin-1 file or a log may have.
+UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def documents(text: str, path: Path, first: int = 1) -> Iterator[yaml.Node]:
+    """The documents of a text that begins on line `first` of `path`, as nodes, of bounded depth and size.
+
+    IngotError if it is not valid YAML, or nested too deeply, or its aliases grow too large or are in themselves.
+    """
+    loader = Loader(UNPRINTABLE.sub(" ", text))
+    try:
+        yield from _composed(loader, path, first)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + first}" if mark else str(path)
+        raise IngotError(f"not valid YAML: {getattr(error, 'problem', None) or error}", place=place) from None
+    finally:
+        loader.dispose()
+
+
+def _composed(loader: Any, path: Path, first: int) -> Iterator[yaml.Node]:
+    """The documents of a loader's events. libyaml composes by recursion, and has no bounds."""
+    anchors: dict[str, tuple[yaml.Node, int]] = {}
+    # The collections around, with the key that waits for its value and the anchor.
+    around: list[tuple[Any, list[Any], str | None]] = []
+    # How many nodes each collection around has, aliases unfolded.
+    sizes, grown = [0], 0
+    while loader.check_event():
+        event = loader.get_event()
+        node: Any = None
+        anchor = getattr(event, "anchor", None)
+        where = f"{path}:{event.start_mark.line + first}"
+        if isinstance(event, yaml.ScalarEvent):
+            tag = event.tag or loader.resolve(yaml.ScalarNode, event.value, event.implicit)
+            node = yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark, event.style)
+            size = 1
+        elif isinstance(event, yaml.AliasEvent):
+            if any(name == anchor for _, _, name in around):
+                raise IngotError(f"the alias *{anchor} is inside of what it stands for", place=where)
+            if anchor not in anchors:
+                raise IngotError(f"not valid YAML: found undefined alias {anchor!r}", place=where)
+            node, size = anchors[anchor]
+            grown += size
+            if grown > MOST_NODES:
+                raise IngotError(f"its aliases stand for more than {MOST_NODES} values", place=where)
+        elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
+            kind = yaml.MappingNode if isinstance(event, yaml.MappingStartEvent) else yaml.SequenceNode
+            tag = event.tag or loader.resolve(kind, None, event.implicit)
+            if len(around) >= DEEPEST:
+                raise IngotError(f"nested more than {DEEPEST} levels deep", place=where, hint="make it flatter")
+            around.append((kind(tag, [], event.start_mark, event.end_mark, event.flow_style), [], anchor))
+            sizes.append(1)
+            continue
+        elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            node, _, anchor = around.pop()
+            size = sizes.pop()
+        elif isinstance(event, yaml.DocumentStartEvent):
+            anchors.clear()
+            sizes, grown = [0], 0
+            continue
+        else:
+            continue
+        if anchor is not None and not isinstance(event, yaml.AliasEvent):
+            anchors[anchor] = (node, size)
+        sizes[-1] += size
+        if not around:
+            yield node
+            continue
+        parent, waiting, _ = around[-1]
+        if isinstance(parent, yaml.SequenceNode):
+            parent.value.append(node)
+        elif waiting:
+            parent.value.append((waiting.pop(), node))
+        else:
+            waiting.append(node)
 
 
 def _index(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -> None:
@@ -29,6 +111,8 @@ def _index(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -
         seen: set[str] = set()
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise IngotError("a key must be text", place=f"{path}:{line}", hint="quote it")
             if key.value in seen:
                 raise IngotError(f"duplicate key {key.value!r}", place=f"{path}:{line}", hint="remove one of them")
             seen.add(key.value)
@@ -36,29 +120,25 @@ def _index(node: yaml.Node, where: Where, lines: dict[Where, int], path: Path) -
             lines[(*where, key.value)] = line
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        raise IngotError("there is no such file", place=str(path)) from None
-
-
 def read(path: Path) -> tuple[Any, dict[Where, int]]:
     """The data in `path` and the line of each key; IngotError when it is missing or not valid YAML."""
-    return parse(path, _text(path))
+    return parse(path, read_text(path))
 
 
 def parse(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
     """The data in `text`, read from `path`, and the line of each key; IngotError when it is not valid YAML."""
-    loader = Loader(text)
+    lines: dict[Where, int] = {}
+    nodes = list(documents(text, path))
+    if not nodes:
+        return None, lines
+    if len(nodes) > 1:
+        place = f"{path}:{nodes[1].start_mark.line + 1}"
+        raise IngotError("not valid YAML: expected a single document in the stream", place=place)
+    _index(nodes[0], (), lines, path)
+    loader = Loader("")
     try:
-        node = loader.get_single_node()
-        lines: dict[Where, int] = {}
-        if node is None:
-            return None, lines
-        _index(node, (), lines, path)
-        return loader.construct_document(node), lines
-    except yaml.YAMLError as error:
+        return loader.construct_document(nodes[0]), lines
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise IngotError(f"not valid YAML: {getattr(error, 'problem', error)}", place=place) from None
@@ -116,7 +196,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def load(path: Path, model: type[Model]) -> Model:
     """The file `path` as `model`; a wrong key or value is one error with file, line, key and the nearest name."""
-    result: Model = _load(path, _text(path), model)
+    result: Model = _load(path, read_text(path), model)
     return result
 
 

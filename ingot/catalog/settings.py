@@ -1,6 +1,7 @@
 """Turns `catalog/settings.yml` into checked rules about environment variables; loads the engine that applies them."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,12 +37,17 @@ def _pattern(text: str) -> str:
 Range = Annotated[str, AfterValidator(_range)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Accelerator = Literal["nvidia", "neuron", "cpu"]
+Feature = Literal["nvidia", "neuron", "efa", "rdma", "nvlink"]
 Url = Annotated[str, Field(pattern=r"^https://[^\s/]+/\S+$")]
 
 
 class When(Strict):
-    """The conditions of a rule, all of which must hold; in `any_version` one version is enough."""
+    """The conditions of a rule, all of which must hold; in `any_version` one version is enough.
 
+    `has` names features of the machine; without an instance type they are assumed to be there.
+    """
+
+    has: list[Feature] = Field(default_factory=list)
     versions: dict[str, Range] = Field(default_factory=dict)
     any_version: dict[str, Range] = Field(default_factory=dict)
     instance_types: list[str] = Field(default_factory=list)
@@ -111,6 +117,17 @@ def read_settings(path: Path = FILE) -> list[SettingRule]:
             raise IngotError(f"duplicate rule {rule.id!r}", place=place, hint="give it another id")
         seen.add(rule.id)
     return rules
+
+
+def features(facts: Mapping[str, Any]) -> dict[str, bool]:
+    """Which features an instance type has, with `facts` from `describe`; a feature that nobody knows is left out.
+
+    `rdma`: its EFA reads remote memory, which GPUDirect RDMA needs; `nvlink`: its GPUs have an NVSwitch.
+    """
+    known = {"efa": bool(facts["efa"]), "nvlink": bool(facts["nvswitch"])}
+    known |= {accelerator: facts["accelerator"] == accelerator for accelerator in ("nvidia", "neuron")}
+    read = (facts["efa_device"] or {}).get("read") if facts["efa"] else False
+    return known if read is None else {**known, "rdma": read}
 
 
 def plain(rules: list[SettingRule]) -> list[dict[str, Any]]:

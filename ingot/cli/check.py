@@ -14,7 +14,7 @@ app = typer.Typer(rich_markup_mode=None)
 def check(
     files: Annotated[
         list[Path] | None,
-        typer.Option("--file", help="Job script, Dockerfile or Kubernetes manifest; may be repeated."),
+        typer.Option("--file", help="Job script, Dockerfile, YAML or JSON of any kind, systemd unit; may be repeated."),
     ] = None,
     env: Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE of the job; may be repeated.")] = None,
     manifest: Annotated[
@@ -39,7 +39,9 @@ def check(
 ) -> None:
     """Check a job's environment for EFA and NCCL.
 
-    With --manifest, also checks the versions in an image. Exits with 1 on errors, with 0 on warnings and info.
+    With --manifest, also checks the versions in an image. Without --instance-type, a machine with EFA is assumed.
+    Exits with 1 on errors, with 3 if a file names such a variable and nothing in it was understood, with 0 on
+    warnings and info.
     """
     from ingot.console import out
     from ingot.errors import UsageError
@@ -56,4 +58,4 @@ def check(
         versions = checks.of_manifest(manifest, whole) if manifest else versions
     report = checks.check(files or [], env or [], versions, whole, instance_type or None)
     print_json(report) if as_json else out.print(checks.render(report), markup=False)
-    raise typer.Exit(1 if checks.failed(report) else 0)
+    raise typer.Exit(checks.status(report))

@@ -27,7 +27,8 @@ def _demand(rule: SettingRule) -> str:
 
 def _where(rule: SettingRule) -> str:
     when = rule.when
-    parts = [f"{name} {text}" for name, text in when.versions.items()]
+    parts = [f"has {' and '.join(when.has)}"] if when.has else []
+    parts += [f"{name} {text}" for name, text in when.versions.items()]
     parts += [" or ".join(f"{name} {text}" for name, text in when.any_version.items())] if when.any_version else []
     parts += [" ".join(f"`{glob}`" for glob in when.instance_types)] if when.instance_types else []
     return "; ".join(parts + ([when.accelerator] if when.accelerator else [])) or "everywhere"

@@ -12,13 +12,13 @@ from jinja2 import Environment
 from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import check_name, describe
-from ingot.catalog.settings import engine, plain, read_settings
+from ingot.catalog.settings import engine, features, plain, read_settings
 from ingot.errors import IngotError, UsageError
 from ingot.export.program import Program, of_catalog, of_user
 from ingot.export.scheduling import KUBERNETES, Scheduling, mounts_of
 from ingot.lock.file import load, path_of
 from ingot.model.target import Target, container_tag
-from ingot.plan.check import assignments, efa_parts
+from ingot.plan.check import assignments, of_lock
 from ingot.templates import environment
 from ingot.yamlfile import nearest
 
@@ -89,7 +89,7 @@ def settings_of(
     """
     wanted = assignments(environment)
     rules = plain(read_settings())
-    context = (versions, instance_type, accelerator)
+    context = (versions, instance_type, accelerator, features(describe(instance_type)))
     findings = engine().evaluate(rules, [asdict(variable) for variable in wanted], *context)
     required = {rule["id"]: rule["must"] for rule in rules if rule["must"]}
     missing = [
@@ -132,9 +132,7 @@ def environment_of(
 
     Raises IngotError if one of the user's variables breaks a rule of severity `error`.
     """
-    lock = load(path_of(target))
-    components = {part: entry.version for part, entry in lock.components.items() if entry.version}
-    versions = efa_parts(components, lock.components["efa"].source if "efa" in components else None)
+    versions = of_lock(load(path_of(target)).components)
     settings, findings = settings_of(environment, versions, facts["name"], facts["accelerator"])
     errors = [finding for finding in findings if finding["severity"] == "error"]
     if errors:

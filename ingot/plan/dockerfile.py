@@ -1,15 +1,18 @@
 """Reads which environment variables a Dockerfile sets in the image that it builds."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from ingot.plan.script import Found, pairs
+from ingot.plan.script import ALL, Found, How, assigned, pairs, script
 from ingot.plan.shell import Word, words
 
 FROM = re.compile(r"\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 NAMED = re.compile(r"\s*(ARG|ENV)\s+", re.IGNORECASE)
+STARTS = re.compile(r"\s*(?:CMD|ENTRYPOINT)\s+", re.IGNORECASE)
+RUNS = re.compile(r"\s*RUN\s", re.IGNORECASE)
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?[^}]*\})")
 # https://docs.docker.com/reference/dockerfile/#here-documents
 TAKES_HEREDOCS = re.compile(r"\s*(?:RUN|COPY|ADD)\s", re.IGNORECASE)
@@ -24,28 +27,54 @@ class _Stage:
     found: list[Found] = field(default_factory=list)
 
 
-def dockerfile(text: str) -> Iterator[Found]:
-    """The variables that ENV sets in the last stage and in the stages that it is based on."""
+def dockerfile(text: str, first: int = 1, how: How = ALL) -> Iterator[Found]:
+    """The variables that ENV, CMD and ENTRYPOINT set in the last stage and in the stages that it is based on."""
     stages = [_Stage([])]
     numbers: dict[str, int] = {}
     defaults: dict[str, str] = {}
-    for parts, line in _instructions(text):
+    understood: list[int] = []
+    for parts, number in _instructions(text):
+        line = number + first - 1
         if match := FROM.match(" ".join(part.removesuffix("\\") for part in parts)):
             stages.append(_Stage(_below(match[1].strip("\"'"), numbers, defaults)))
             if match[2]:
                 numbers[match[2].lower()] = len(stages) - 1
         elif match := NAMED.match(parts[0]):
-            arguments = words("\n".join([parts[0][match.end() :], *parts[1:]]), line)
+            whole = "\n".join([parts[0][match.end() :], *parts[1:]])
             if match[1].upper() == "ENV":
-                stages[-1].found += _env(arguments)
+                stages[-1].found += _env(words(whole, line)) if how.reads(whole) else []
             else:
+                arguments = words(whole, line)
                 defaults |= {one.name: one.value for word in arguments for one in pairs(word) if one.value}
+        elif match := STARTS.match(parts[0]):
+            stages[-1].found += _started("\n".join([parts[0][match.end() :], *parts[1:]]), line, how)
+        elif how.wanted and RUNS.match(parts[0]) and not any(">" in part or "tee" in part for part in parts):
+            # What a step of the build exports ends with it.
+            understood += range(line, line + len(parts))
     waiting, kept = [len(stages) - 1], set[int]()
     while waiting:
         if (number := waiting.pop()) not in kept:
             kept.add(number)
             waiting += stages[number].below
             yield from stages[number].found
+    for number, stage in enumerate(stages):
+        if how.wanted and number not in kept:
+            understood += (one.line for one in stage.found)
+    yield from (Found("", None, line, sets=False) for line in understood)
+
+
+def _started(text: str, line: int, how: How) -> Iterator[Found]:
+    """The variables that CMD or ENTRYPOINT sets: a list of words, or text of a shell."""
+    if not how.reads(text):
+        return
+    try:
+        listed = json.loads(text.replace("\\\n", " "))
+    except (ValueError, RecursionError):
+        listed = None
+    if isinstance(listed, list):
+        yield from assigned([Word(word, line) for word in listed if isinstance(word, str)], how)
+    else:
+        yield from script(text, line, how)
 
 
 def _below(image: str, numbers: dict[str, int], defaults: dict[str, str]) -> list[int]:

@@ -1,19 +1,40 @@
-"""Reads the environment variables that job scripts, Dockerfiles and Kubernetes manifests set, with file and line."""
+"""Reads the environment variables that a job's files set, with file and line, and says where nothing was understood.
+
+A file is a shell script, a Dockerfile, YAML or JSON of any kind, a systemd unit, or settings line by line: by its name,
+else by its first line.
+"""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-
-import yaml
 
 from ingot.errors import IngotError
 from ingot.plan.dockerfile import dockerfile
-from ingot.plan.script import Found, assigned, script
-from ingot.plan.shell import Word
-from ingot.yamlfile import Loader
+from ingot.plan.loose import loosely
+from ingot.plan.script import Found, How, pairs, script
+from ingot.plan.shell import words
+from ingot.plan.structured import structured
+from ingot.textfile import read_text
 
-DOCKERFILE = re.compile(r"(?:docker|container)file(?:\..*)?|.*\.(?:docker|container)file", re.IGNORECASE)
+DOCKERFILE = re.compile(r"(?:^|.*[._-])(?:docker|container)file(?:[._-].*)?", re.IGNORECASE)
+# What a template's name ends in: job.yaml.j2, job.yaml-template.
+TEMPLATE = re.compile(
+    r"(?:[._-](?:templ(?:ate)?|tmpl|tpl|j2|jinja2?|in|dist|example|sample|gotmpl|erb|envsubst|bak|orig|txt))+$", re.I
+)
+STRUCTURED = {"yaml", "yml", "json", "jsonc", "json5"}
+SCRIPTS = {"sh", "bash", "zsh", "ksh", "sbatch", "slurm", "job", "env", "csh", "pbs", "lsf"}
+LOOSE = {"py", "toml", "tf", "tfvars", "hcl", "ini", "cfg", "conf", "properties", "mk", "lua", "nomad", "jsonnet"}
+LOOSE |= {"libsonnet", "js", "ts", "go", "rs", "rb", "xml", "groovy", "ipynb", "service", "cue", "nix", "r", "jl"}
+SHEBANG = re.compile(r"#!\s*\S*?(?:env\s+(?:-\S+\s+)*)?(\w+)[\d.]*\s*(?:\s.*)?$")
+UNIT = re.compile(r"^\[(?:Service|Manager)\]\s*$", re.MULTILINE)
+# The first line that is neither empty nor a comment, of YAML and of a Dockerfile.
+KEY = re.compile(r"(?:-\s+)?[\"']?[\w./-]+[\"']?\s*:(?:\s|$)|-\s+\w")
+FROM = re.compile(r"(?:FROM|ARG)\s+\S", re.IGNORECASE)
+# What a name is followed by where something sets it.
+SETS = re.compile(r"[\"'\])]*\s*(?:[:?+]?=|:|,)")
+COMMENT = re.compile(r"\s*(?:#|//)|.*\s#\s")
 
 
 @dataclass(frozen=True)
@@ -25,69 +46,122 @@ class Setting:
     place: str
 
 
+@dataclass(frozen=True)
+class JobFile:
+    """What a file sets, in order; `unclear` is the first place that names a variable where nothing was understood."""
+
+    path: Path
+    text: str
+    kind: str
+    settings: list[Setting] = field(default_factory=list)
+    unclear: tuple[str, str] | None = None
+
+
 def settings(path: Path) -> list[Setting]:
-    """The variables that the file sets, in order; IngotError if it is unreadable. An unknown kind is a shell script."""
+    """The variables that the file sets, in order; IngotError if it is unreadable."""
+    return job_file(path).settings
+
+
+def job_file(path: Path, wanted: re.Pattern[str] | None = None) -> JobFile:
+    """What the file sets of the variables that matter: those whose names `wanted` finds, or all.
+
+    IngotError if it is unreadable, or YAML or JSON that is not valid.
+    """
+    text = read_text(path)
+    kind = kind_of(path.name, text)
     try:
-        text = path.read_text()
-    except FileNotFoundError:
-        raise IngotError("there is no such file", place=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise IngotError(f"cannot be read: {reason}", place=str(path)) from None
-    if DOCKERFILE.fullmatch(path.name):
-        variables = dockerfile(text)
-    elif path.suffix in (".yml", ".yaml", ".json"):
-        variables = _manifest(text, path)
-    else:
-        variables = script(text)
-    return [
+        found = [*_of_kind(kind, text, 1, How(wanted=wanted, embedded=partial(_embedded, path)), path)]
+    except RecursionError:
+        raise IngotError("cannot be read: nested too deeply", place=str(path)) from None
+    set_here = [one for one in found if one.sets]
+    variables = [
         Setting(one.name, one.value, f"{path}:{one.line}")
-        for one in sorted(dict.fromkeys(variables), key=lambda one: one.line)
+        for one in sorted(dict.fromkeys(set_here), key=lambda one: one.line)
+        if not wanted or wanted.search(one.name)
     ]
+    unclear = _unclear(kind, text, wanted, {one.line for one in found}) if wanted and not variables else None
+    return JobFile(path, text, kind, variables, unclear and (unclear[0], f"{path}:{unclear[1]}"))
 
 
-def _manifest(text: str, path: Path) -> Iterator[Found]:
-    """The variables that any list of variables, `command` or `args` sets, in documents of any kind."""
+def kind_of(name: str, text: str) -> str:
+    """`dockerfile`, `structured`, `unit`, `loose`, `script`, or `text`, which may have commands in it."""
+    name = TEMPLATE.sub("", name)
+    suffix = name.rpartition(".")[2].lower() if "." in name else ""
+    if suffix in STRUCTURED:
+        return "structured"
+    if DOCKERFILE.fullmatch(name) and suffix not in SCRIPTS:
+        return "dockerfile"
+    if suffix in SCRIPTS:
+        return "script"
+    if UNIT.search(text):
+        return "unit"
+    if suffix in LOOSE or name.lower() in ("makefile", "gnumakefile"):
+        return "loose"
+    kind = _kind_within(text)
+    return "text" if kind == "script" and suffix and not SHEBANG.match(text.partition("\n")[0]) else kind
+
+
+def _kind_within(text: str) -> str:
+    """The kind of a text without a name, by its first lines."""
+    if match := SHEBANG.match(text.partition("\n")[0]):
+        return "loose" if match[1].startswith("python") else "script"
+    lines = (line.strip() for line in text.split("\n", 200)[:200])
+    lines = (line for line in lines if line and not line.startswith(("#", "---", "{{", "{%", "//")))
+    first, second = next(lines, ""), next(lines, "")
+    if FROM.match(first) and (first[:4].upper() == "FROM" or FROM.match(second)):
+        return "dockerfile"
+    if KEY.match(first) or (first[:1] in ("{", "[") and (first[1:2] in ('"', "{", "[") or second[:1] in ('"', "{"))):
+        return "structured"
+    return "unit" if UNIT.search(text) else "script"
+
+
+def _of_kind(kind: str, text: str, line: int, how: How, path: Path) -> Iterator[Found]:
+    if kind == "structured":
+        return structured(text, path, line, how)
+    reader = {"dockerfile": dockerfile, "unit": _unit, "loose": loosely}.get(kind, script)
+    return reader(text, line, how)
+
+
+def _embedded(path: Path, text: str, line: int, how: How) -> Iterator[Found]:
+    """The variables of a text inside another one: a here-document, a block of YAML; what is not valid is a script."""
+    kind = _kind_within(text)
+    if not how.reads(text):
+        return
     try:
-        for document in yaml.compose_all(text, Loader):
-            if document is not None:
-                yield from _below(document)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise IngotError(f"not valid YAML: {getattr(error, 'problem', error)}", place=place) from None
+        found = [*_of_kind(kind, text, line, how, path)]
+    except IngotError:
+        found = [*loosely(text, line, how)] if kind == "structured" else []
+    yield from found
 
 
-def _below(node: yaml.Node) -> Iterator[Found]:
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _below(item)
-    elif isinstance(node, yaml.MappingNode):
-        keys = {key.value: value for key, value in node.value}
-        # Kubernetes uses the first name, AWS Batch and ECS the second.
-        for key in ("env", "environment"):
-            if isinstance(keys.get(key), yaml.SequenceNode):
-                for item in keys[key].value:
-                    yield from _variable(item)
-        command = [word for key in ("command", "args") for word in _scalars(keys.get(key))]
-        yield from assigned(command)
-        for value in keys.values():
-            yield from _below(value)
+def _unit(text: str, first: int, how: How) -> Iterator[Found]:
+    """The variables of a systemd unit, in which a backslash joins lines."""
+    lines = text.split("\n")
+    at = 0
+    while at < len(lines):
+        begin, joined = at, [lines[at]]
+        while joined[-1].endswith("\\") and at + 1 < len(lines):
+            at += 1
+            joined.append(lines[at])
+        at += 1
+        key, _, value = "\n".join(joined).partition("=")
+        if key.strip() in ("Environment", "DefaultEnvironment") and how.reads(value):
+            yield from (one for word in words(value, first + begin) for one in pairs(word))
+        elif key.strip().startswith("Exec"):
+            yield from script(value.strip().lstrip("@-:+!"), first + begin, how.deeper)
 
 
-def _variable(node: yaml.Node) -> Iterator[Found]:
-    """One entry {name, value} of an `env` list; with `valueFrom` only the cluster knows the value."""
-    if isinstance(node, yaml.MappingNode):
-        keys = {key.value: value for key, value in node.value}
-        name, value = keys.get("name"), keys.get("value")
-        if isinstance(name, yaml.ScalarNode):
-            text = value.value if isinstance(value, yaml.ScalarNode) else None if "valueFrom" in keys else ""
-            yield Found(name.value, text, name.start_mark.line + 1)
-
-
-def _scalars(node: yaml.Node | None) -> list[Word]:
-    """The words of a command that is a list; the text of a block scalar begins on the line after its indicator."""
-    if not isinstance(node, yaml.SequenceNode):
-        return []
-    items = [item for item in node.value if isinstance(item, yaml.ScalarNode)]
-    return [Word(item.value, item.start_mark.line + 1 + (item.style in ("|", ">"))) for item in items]
+def _unclear(kind: str, text: str, wanted: re.Pattern[str], understood: set[int]) -> tuple[str, int] | None:
+    """The first variable that matters and is named where nothing was understood, and its line."""
+    for match in wanted.finditer(text):
+        begin = text.rfind("\n", 0, match.start()) + 1
+        before, after = text[begin : match.start()], text[match.end() : match.end() + 40]
+        if not match[0][0].isalpha() or before.endswith(("$", "${", "{")) or COMMENT.match(before):
+            continue
+        # A script that names a variable without a value reads it or passes it on.
+        if kind in ("script", "dockerfile") and not SETS.match(after):
+            continue
+        line = text.count("\n", 0, match.start()) + 1
+        if line not in understood:
+            return match[0], line
+    return None

@@ -25,6 +25,8 @@ TOKEN = re.compile(
 ESCAPED = re.compile(r"\\(?:\n|([$`\"\\]))")
 # The parser's error recovery takes time quadratic in the length of the text.
 LONGEST = 1 << 14
+# Text without quotes, expansions of commands and ends of lines.
+PLAIN = re.compile(r"(?:[\w ./:=,^@%+~!-]|\$\w)*")
 CUT = re.compile(rb"[\s;&|()]")
 
 
@@ -124,8 +126,10 @@ def _words(data: bytes, nodes: Iterable[Node], line: int) -> Iterator[Word]:
 
 def words(text: str, line: int = 1) -> list[Word]:
     """The words of one command."""
+    if PLAIN.fullmatch(text):
+        return [Word(word, line) for word in text.split()]
     data = encoded(text)
-    whole = nodes_of(Parser(BASH).parse(data).root_node).whole
+    whole = nodes_of(parsed(data)).whole
     return [word for word in _words(data, whole, line) if word.line]
 
 
@@ -142,22 +146,28 @@ def commands(data: bytes, nodes: Nodes, line: int) -> Iterator[list[Word]]:
         yield command
 
 
-def pieces(data: bytes) -> Iterator[tuple[bytes, Node]]:
-    """Text and its tree, in pieces of about LONGEST bytes, cut between commands where possible."""
-    while len(data) > LONGEST:
-        end = data.rfind(b"\n", 0, LONGEST) + 1
+def parsed(data: bytes) -> Node:
+    return Parser(BASH).parse(data).root_node
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """A text in pieces of about LONGEST bytes, cut between commands where possible."""
+    begin = 0
+    while len(data) - begin > LONGEST:
+        end = data.rfind(b"\n", begin, begin + LONGEST) + 1
         if not end:
-            cut = CUT.search(data, LONGEST)
+            cut = CUT.search(data, begin + LONGEST)
             end = cut.end() if cut else len(data)
-        root = Parser(BASH).parse(data[:end]).root_node
-        # The rest of an incomplete command, or of the last one, may follow in the next piece.
-        parts = (node for node in root.children if node.has_error or not (node.is_named or node.type in "\n;;&"))
-        last = next(
-            (node for node in parts if node.start_byte > end // 8), root.children[-1] if root.children else root
-        )
-        if begin := data.rfind(b"\n", 0, last.start_byte) + 1:
-            end = begin
-            root = Parser(BASH).parse(data[:end]).root_node
-        yield data[:end], root
-        data = data[end:]
-    yield data, Parser(BASH).parse(data).root_node
+        piece = data[begin:end]
+        if end < len(data):
+            root = parsed(piece)
+            # The rest of an incomplete command, or of the last one, may follow in the next piece.
+            parts = (node for node in root.children if node.has_error or not (node.is_named or node.type in "\n;;&"))
+            last = next(
+                (node for node in parts if node.start_byte > len(piece) // 8),
+                root.children[-1] if root.children else root,
+            )
+            piece = piece[: piece.rfind(b"\n", 0, last.start_byte) + 1] or piece
+        yield piece
+        begin += len(piece)
+    yield data[begin:]

@@ -14,6 +14,8 @@ from typing import Any
 
 SEVERITIES = ("error", "warning", "info")
 COMPARISON = re.compile(r"(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)(\.\*)?")
+# Variables that hold lists, which a job adds to: LD_LIBRARY_PATH=/opt/lib:$LD_LIBRARY_PATH.
+LISTS = ("PATH", "PRELOAD")
 OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
@@ -59,8 +61,11 @@ def _conditions(
     versions: Mapping[str, str | None],
     instance_type: str | None,
     accelerator: str | None,
+    machine: Mapping[str, bool],
 ) -> Iterator[tuple[bool | None, str]]:
     """(holds, unknown fact) for each condition of a rule; holds is None if it cannot be decided."""
+    # A job that is checked for EFA and NCCL has what they need, as long as nobody says otherwise.
+    yield all(machine.get(feature, True) for feature in when.get("has", ())), ""
     for name, text in when.get("versions", {}).items():
         yield _version_holds(name, text, versions)
     if when.get("any_version"):
@@ -87,21 +92,25 @@ def applies(
     versions: Mapping[str, str | None],
     instance_type: str | None,
     accelerator: str | None,
+    machine: Mapping[str, bool],
 ) -> tuple[bool | None, list[str]]:
     """(True, []) or (False, []) if that is certain, else (None, unknown facts)."""
-    results = list(_conditions(when, versions, instance_type, accelerator))
+    results = list(_conditions(when, versions, instance_type, accelerator, machine))
     if any(result[0] is False for result in results):
         return False, []
     unknown = [what for holds, what in results if holds is None]
     return (None, unknown) if unknown else (True, [])
 
 
-def _breaks(rule: Mapping[str, Any], value: str | None) -> bool | None:
+def _breaks(rule: Mapping[str, Any], name: str, value: str | None) -> bool | None:
     """Whether a value breaks the rule; None if only the running job knows."""
     if rule.get("never"):
         return True
     if value is not None and rule.get("never_values") and _among(value, rule["never_values"]):
         return True
+    if value is not None and rule.get("never_values") and name.endswith(LISTS):
+        # The other entries of the list are what they were.
+        return False
     if value is None or "$" in value:
         return None
     if rule.get("only_values"):
@@ -128,7 +137,7 @@ def _finding(
 
 def _judge(rule: Mapping[str, Any], setting: Mapping[str, Any], unknown: Sequence[str]) -> dict[str, Any] | None:
     """The finding for one setting under a rule that holds or may hold, or None."""
-    breaks = _breaks(rule, setting["value"])
+    breaks = _breaks(rule, setting["name"], setting["value"])
     if breaks is False:
         return None
     doubts = list(unknown) + (["only the running job knows its value"] if breaks is None else [])
@@ -145,16 +154,18 @@ def evaluate(
     versions: Mapping[str, str | None],
     instance_type: str | None = None,
     accelerator: str | None = None,
+    machine: Mapping[str, bool] | None = None,
 ) -> list[dict[str, Any]]:
     """The findings of the rules in an environment, worst first.
 
     `environment` is a list of {name, value, place}; a value of None is known only to the running job, an empty one
-    counts as not set. `versions` maps components to versions; one that is missing or None is unknown.
+    counts as not set. `versions` maps components to versions; one that is missing or None is unknown. `machine` says
+    which features it has (`efa`, `rdma`, `nvlink`, `nvidia`, `neuron`); one that is missing is assumed to be there.
     """
     findings: list[dict[str, Any]] = []
     settings = [setting for setting in environment if setting["value"] != ""]
     for rule in rules:
-        holds, unknown = applies(rule.get("when") or {}, versions, instance_type, accelerator)
+        holds, unknown = applies(rule.get("when") or {}, versions, instance_type, accelerator, machine or {})
         if holds is False:
             continue
         matching = [setting for setting in settings if _matches(setting["name"], rule["variables"])]

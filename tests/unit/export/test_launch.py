@@ -243,7 +243,7 @@ def test_resources_are_those_of_the_instance_type(instance_type: str, limits: di
 
 
 def test_a_variable_that_a_rule_wants_is_set_with_the_reason() -> None:
-    old = {"aws_ofi_nccl": "1.5.0", "nccl": "2.19.3", "efa_installer": "1.29.0"}
+    old = {"aws_ofi_nccl": "1.5.0", "nccl": "2.19.3", "efa_installer": "1.28.0"}
     found, remarks = settings_of([], old, "p4d.24xlarge", "nvidia")
     assert {each["name"]: each["value"] for each in found} == {
         "NCCL_PROTO": "simple",

@@ -40,7 +40,7 @@ def test_an_error_exits_1_and_is_told_with_place_reason_fix_and_source(tmp_path:
     first, *rest = done.stdout.splitlines()
     assert first == f"error: {job}:3: RDMAV_FORK_SAFE=1 [rdmav]"
     assert rest[1:3] == [
-        "  fix: Remove it.",
+        "  fix: Remove it; libfabric has FI_EFA_FORK_SAFE, which kernels from 5.15 on do not need.",
         "  source: https://github.com/aws/aws-ofi-nccl/blob/master/doc/efa-env-var.md",
     ]
     assert rest[-1].startswith("1 error, 0 warning, 1 info (2 variables, no image")
@@ -95,7 +95,7 @@ def test_on_debian_the_component_efa_is_libfabric_and_elsewhere_the_installer(tm
     words = ("--env", "FI_EFA_USE_DEVICE_RDMA=1", "--manifest")
     debian = manifest(tmp_path, {"aws_ofi_nccl": "1.21.1", "efa": "1.17.0"}, source="debian")
     assert findings(*words, debian) == {}
-    vendor = manifest(tmp_path, {"nccl": "2.19.3", "efa": "1.29.0"})
+    vendor = manifest(tmp_path, {"nccl": "2.19.3", "efa": "1.28.0"})
     assert findings(*words, vendor)["sync-memops"][:2] == ("error", "")
 
 
@@ -139,6 +139,100 @@ def test_a_wrong_command_exits_2_and_says_why(words: tuple[str, ...], said: str)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "severity"),
+    [
+        ("NCCL_NET=Socket", "error"),
+        ("NCCL_NET_PLUGIN=none", "error"),
+        ("NCCL_NET_PLUGIN=spcx", "error"),
+        ("FI_PROVIDER=tcp", "error"),
+        ("FI_EFA_USE_DEVICE_RDMA=0", "error"),
+        ("NCCL_NET_GDR_LEVEL=LOC", "error"),
+        ("OFI_NCCL_PROTOCOL=SENDRECV", "warning"),
+        ("NCCL_P2P_DISABLE=1", "warning"),
+        ("NCCL_SHM_DISABLE=1", "warning"),
+    ],
+)
+def test_what_takes_the_network_away_is_an_error_and_what_costs_speed_a_warning(setting: str, severity: str) -> None:
+    found = findings("--env", setting, "--instance-type", "p5.48xlarge")
+    assert severity in {each[0] for each in found.values()}
+    # A type without EFA and NVLink has neither to lose.
+    if setting != "NCCL_SHM_DISABLE=1":
+        lost = findings("--env", setting, "--instance-type", "g5.xlarge")
+        assert {each[0] for each in lost.values()} <= {"info"}
+
+
+def test_a_variable_is_judged_for_the_accelerator_of_the_instance_type() -> None:
+    setting = ("--env", "FI_EFA_USE_DEVICE_RDMA=1", "--os", "ubuntu2404", "--image", "ec2-neuron")
+    assert findings(*setting, "--instance-type", "trn1.32xlarge") == {}
+    assert findings("--env", "FI_EFA_USE_DEVICE_RDMA=1", "--instance-type", "trn1.32xlarge") == {}
+
+
+def test_what_the_lock_knows_of_efa_s_parts_is_known() -> None:
+    severity, _, message = findings("--env", "FI_EFA_USE_DEVICE_RDMA=1", "--os", "ubuntu2404", "--image", "ec2")[
+        "device-rdma-default"
+    ]
+    assert (severity, "not decided" in message) == ("info", False)
+
+
+@pytest.mark.parametrize(
+    ("value", "rule", "fix"),
+    [
+        ("/usr/local/cuda/compat:$LD_LIBRARY_PATH", "library-path-compat", "do not add it to the system's"),
+        ("/usr/local/cuda/lib64/stubs", "library-path-stubs", "LIBRARY_PATH or -L"),
+        ("/opt/amazon/efa/lib", "library-path", "/etc/ld.so.conf.d"),
+        ("/opt/rocm/lib:$LD_LIBRARY_PATH", "", ""),
+    ],
+)
+def test_the_advice_depends_on_the_value(value: str, rule: str, fix: str) -> None:
+    report = json.loads(ingot("--env", f"LD_LIBRARY_PATH={value}", "--json").stdout)
+    assert [each["rule"] for each in report["findings"]] == ([rule] if rule else [])
+    assert all(fix in each["fix"] for each in report["findings"])
+
+
+@pytest.mark.parametrize("name", ["ml.p5.48xlarge", "zz9.32xlarge"])
+def test_a_type_of_sagemaker_or_one_that_nobody_knows_is_no_wrong_command(name: str) -> None:
+    done = ingot("--env", "NCCL_NET=Socket", "--instance-type", name)
+    assert done.returncode == 1
+    assert ("is not in the catalog" in done.stdout) == name.startswith("zz9")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("train.md", "Set the variable\nNCCL_DEBUG to see more.\n"),
+        ("train.sh", "#!/bin/bash\npython -c \"import os; os.environ['NCCL_DEBUG']='INFO'\"\n"),
+        ("main.yaml", "set:\n  - how to set NCCL_DEBUG\n"),
+    ],
+)
+def test_a_file_that_names_a_variable_and_was_not_understood_is_no_clean_verdict(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    done = ingot("--file", tmp_path / name)
+    assert done.returncode == 3
+    assert f"not understood: {tmp_path / name}:2: it names NCCL_DEBUG" in done.stdout
+    # An error weighs more.
+    assert ingot("--file", tmp_path / name, "--env", "RDMAV_FORK_SAFE=1").returncode == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unset NCCL_DEBUG\nsrun x\n",
+        'echo "NCCL_DEBUG=$NCCL_DEBUG"\n',
+        "cat <<EOF\nset NCCL_DEBUG=INFO\nEOF\n",
+        "# NCCL_DEBUG=INFO\nsrun x\n",
+        'if [ "${NCCL_DEBUG:-}" = INFO ]; then srun x; fi\n',
+        "mpirun -x NCCL_DEBUG x\n",
+        "export NCCL_DEBUG\n",
+    ],
+)
+def test_a_script_that_names_a_variable_and_sets_none_is_understood(tmp_path: Path, text: str) -> None:
+    (tmp_path / "job.sh").write_text(text)
+    assert ingot("--file", tmp_path / "job.sh").returncode == 0
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -3,12 +3,11 @@
 import pytest
 
 from ingot.plan.dockerfile import dockerfile
-from ingot.plan.script import Found
 
 
-def found(text: str) -> list[Found]:
+def found(text: str) -> list[tuple[str, str | None, int]]:
     """What `text` sets, in the order of its lines."""
-    return sorted(dockerfile(text), key=lambda one: one.line)
+    return sorted(((one.name, one.value, one.line) for one in dockerfile(text) if one.sets), key=lambda one: one[2])
 
 
 def test_a_dockerfile_sets_what_is_in_its_last_stage() -> None:

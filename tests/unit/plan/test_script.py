@@ -4,12 +4,13 @@ import time
 
 import pytest
 
-from ingot.plan.script import Found, script
+from ingot.plan.script import EXPORTED, script
 
 
-def found(text: str) -> list[Found]:
+def found(text: str) -> list[tuple[str, str | None, int]]:
     """What `text` sets, in the order of its lines."""
-    return sorted(dict.fromkeys(script(text)), key=lambda one: one.line)
+    variables = (one for one in script(text) if one.sets and one.name != EXPORTED)
+    return sorted(dict.fromkeys((one.name, one.value, one.line) for one in variables), key=lambda one: one[2])
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,25 @@ def found(text: str) -> list[Found]:
         ("ID=$(sbatch --export=ALL,A=1 job.sh)", [("A", "1", 1), ("ID", "$(sbatch --export=ALL,A=1 job.sh)", 1)]),
         ("ID=`sbatch\\\n --export=A=1 x`", [("ID", "`sbatch\\\n --export=A=1 x`", 1), ("A", "1", 2)]),
         ('bash -c "export A=\\"b c\\""', [("A", "b c", 1)]),
+        # Launchers wherever they are, and their other options.
+        ("$(which mpirun) -x A=1 x", [("A", "1", 1)]),
+        ("$(command -v mpirun) -x A=1 x", [("A", "1", 1)]),
+        ("$MPIRUN -x A=1 x", [("A", "1", 1)]),
+        ("${MPI_HOME}/bin/mpirun -x A=1 x", [("A", "1", 1)]),
+        ('"$LAUNCHER" -x A=1 x', [("A", "1", 1)]),
+        ("horovodrun -np 8 --mpi-args='-x A=1' x", [("A", "1", 1)]),
+        ("mpiexec.hydra -genv A 1 -genv B=2 x", [("A", "1", 1), ("B", "2", 1)]),
+        ("deepspeed --launcher_args='-x A=1' x", [("A", "1", 1)]),
+        ("deepspeed --launcher_args '-x A=1' x", [("A", "1", 1)]),
+        ("export APPTAINERENV_A=1 SINGULARITYENV_B=2", [("A", "1", 1), ("B", "2", 1)]),
+        ("apptainer exec --env A=1,B=2 x.sif x", [("A", "1", 1), ("B", "2", 1)]),
+        ("docker run -eA=1 image", [("A", "1", 1)]),
+        ("ARGS=(-x A=1 -x B=2)", [("ARGS", "", 1), ("A", "1", 1), ("B", "2", 1)]),
+        ('ARGS="-x A=1"', [("ARGS", "-x A=1", 1), ("A", "1", 1)]),
+        ("setenv A 1", [("A", "1", 1)]),
+        ("ssh node 'export A=1; x'", [("A", "1", 1)]),
+        ("echo 'A=1' >> /etc/environment", [("A", "1", 1)]),
+        ("echo 'A=1' 2>/dev/null", []),
         # What is not valid shell, or not yet, hides nothing after it.
         ("fi\n}\nexport A={{ a }}\nexport B=1", [("A", "{{", 3), ("B", "1", 4)]),
         ("if true; then\nexport A=1", [("A", "1", 2)]),
@@ -135,3 +155,15 @@ def test_a_long_script_is_read_whole() -> None:
     lines = block.count("\n")
     expected = [item for at in range(10) for item in (("A", "'1", at * lines + 3), ("C", "3", at * lines + lines - 1))]
     assert found(block * 10) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("srun --export=A=1 x", ["A=1"]),
+        ("srun --export ALL,A=1 x", ["ALL,A=1"]),
+        ("sbatch --export=A=1 x", []),
+    ],
+)
+def test_what_srun_hands_to_its_tasks_is_seen(text: str, expected: list[str]) -> None:
+    assert [one.value for one in script(text) if one.name == EXPORTED] == expected
