@@ -83,26 +83,35 @@ def report(
 ) -> None:
     """Show and check bus bandwidth by message size.
 
-    Exits with 1 if results are wrong, a run did not finish, or its best bus bandwidth is below the floor.
+    Each run in a log has its own verdict. Exits with 1 if one of them has wrong results, did not finish, did not use
+    EFA between nodes as the log says, or has its best bus bandwidth below the floor, or if a file has no run.
     """
+    import math
+
     from ingot.catalog.instance_types import check_name
     from ingot.console import err
     from ingot.errors import IngotError, UsageError
     from ingot.export import nccl
+    from ingot.textfile import read_text
 
+    if not math.isfinite(floor):
+        raise UsageError(f"not a bandwidth: {floor}", place="--floor", hint="give GB/s, for example 250")
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", hint="give one of them")
     if on:
         check_name(on)
-    runs = {}
+    runs, unread = {}, []
     for path in files:
         try:
-            runs[str(path)] = nccl.parse(path.read_text(errors="replace"), str(path))
-        except OSError as error:
-            raise IngotError(f"cannot read the file: {error.strerror}", place=str(path)) from None
+            runs |= nccl.named(str(path), nccl.read(read_text(path), str(path)))
+        except IngotError as error:
+            if len(files) == 1:
+                raise
+            unread.append((str(path), error.message))
     verdicts = {name: nccl.judge(run, on, floor) for name, run in runs.items()}
     if as_json:
-        print_json({name: {**nccl.as_data(run), **asdict(verdicts[name])} for name, run in runs.items()})
+        judged = {name: {**nccl.as_data(run), **asdict(verdicts[name])} for name, run in runs.items()}
+        print_json(judged | {name: {"faults": [message]} for name, message in unread})
     elif as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(nccl.csv(runs))
     else:
@@ -113,8 +122,10 @@ def report(
     for name, verdict in verdicts.items():
         notes = [f"note: {verdict.remark}"] if verdict.remark else []
         for message in [*notes, *verdict.faults]:
-            err.print(f"{name}: {message}", markup=False)
-    raise typer.Exit(1 if any(verdict.faults for verdict in verdicts.values()) else 0)
+            err.print(f"{name}: {message}", markup=False, soft_wrap=True)
+    for name, message in unread:
+        err.print(f"{name}: {message}", markup=False, soft_wrap=True)
+    raise typer.Exit(1 if unread or any(verdict.faults for verdict in verdicts.values()) else 0)
 
 
 @app.command(epilog="Example: ingot nccl messages job-17-rank0.sqlite")

@@ -8,6 +8,7 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe
 from ingot.errors import IngotError, UsageError
 from ingot.export.launch import Job, environment_of, node_facts, templates
+from ingot.export.nccl_log import Run, runs
 from ingot.yamlfile import nearest
 
 # The programs of nccl-tests without `_perf`: the folder src of https://github.com/NVIDIA/nccl-tests
@@ -47,102 +48,13 @@ def render(catalog: Catalog, collective: str, job: Job, *, largest: str = "16G")
     return text, remarks
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One measurement of a size: time in microseconds, bandwidths in GB/s, number of wrong elements if checked."""
-
-    time: float
-    algbw: float
-    busbw: float
-    wrong: float | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """The two measurements of one size in bytes, out of place and in place."""
-
-    size: int
-    count: int
-    type: str
-    redop: str
-    out_of_place: Measured
-    in_place: Measured
-
-    @property
-    def busbw(self) -> float:
-        """The better one of the two bus bandwidths."""
-        return max(self.out_of_place.busbw, self.in_place.busbw)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a program; `collective` and `version` are empty for releases that do not print them."""
-
-    collective: str
-    version: str
-    hosts: list[str]
-    ranks: int
-    rows: list[Row]
-    out_of_bounds: int | None
-    average: float | None
-
-    @property
-    def peak(self) -> float:
-        """The best bus bandwidth of all sizes."""
-        return max(row.busbw for row in self.rows)
-
-
-def _first(pattern: str, text: str) -> str:
-    match = re.search(pattern, text, re.MULTILINE)
-    return match[1] if match else ""
-
-
-def parse(text: str, place: str) -> Run:
-    """The run in a log, which may have other lines; IngotError if there is none.
-
-    Columns are read by the heading, since they differ by release and option: src/util.cu and, of older releases,
-    src/common.cu of https://github.com/NVIDIA/nccl-tests
-    """
-    heading: list[str] = []
-    rows = []
-    for line in text.splitlines():
-        if re.match(r"#\s+size\s+count\s+type\b", line):
-            heading = line.strip("#").split()
-        elif heading and re.match(r"\s*\d+\s+\d+\s+[a-z]", line):
-            rows.append(_row(heading, line.split(), place))
-    if not rows:
+def read(text: str, place: str) -> list[Run]:
+    """The runs in a log, which may have other lines; IngotError if there is none."""
+    found = runs(text)
+    if not found:
         hint = "give the log of a run, with the output of nccl-tests"
         raise IngotError("no results of nccl-tests in this file", place=place, hint=hint)
-    placed = re.findall(r"^#\s+Rank\s+\d+ .*?\bon\s+(\S+) device", text, re.MULTILINE)
-    wrong = _first(r"^# Out of bounds values : (\d+)", text)
-    average = _first(r"^# Avg bus bandwidth\s+: (\S+)", text)
-    return Run(
-        collective=_first(r"^# Collective test starting: (?:\S*/)?(\w+)_perf", text),
-        version=_first(r"^# nccl-tests version (\S+)", text),
-        hosts=sorted(set(placed)),
-        ranks=len(placed),
-        rows=rows,
-        out_of_bounds=int(wrong) if wrong else None,
-        average=float(average) if average else None,
-    )
-
-
-def _row(heading: list[str], fields: list[str], place: str) -> Row:
-    """A line of numbers by its heading, which repeats the columns of a measurement."""
-    times = [at for at, name in enumerate(heading) if name in ("time", "cputime")]
-    try:
-        named = dict(zip(heading[: times[0]], fields, strict=False))
-        first, second = (_measured(heading[at:], fields[at:]) for at in times)
-        return Row(int(named["size"]), int(named["count"]), named["type"], named.get("redop", ""), first, second)
-    except (IndexError, KeyError, ValueError):
-        raise IngotError(f"cannot read the line {' '.join(fields)!r}", place=place) from None
-
-
-def _measured(heading: list[str], fields: list[str]) -> Measured:
-    """The four columns from `time`; the last is `#wrong`, or `error` in older releases, which is not a count."""
-    time, algbw, busbw = map(float, fields[:3])
-    wrong = float(fields[3]) if heading[3] == "#wrong" and fields[3] != "N/A" else None
-    return Measured(time, algbw, busbw, wrong)
+    return found
 
 
 def floor_of(instance_type: str, run: Run) -> tuple[float, str]:
@@ -185,14 +97,16 @@ def judge(run: Run, instance_type: str = "", floor: float = 0) -> Verdict:
 
 def faults(run: Run, floor: float) -> list[str]:
     """The faults of a run, one sentence each."""
-    messages = []
+    # A run on one node sends nothing by the network.
+    messages = [f"{fault}: {line}" for fault, line in run.evidence.items()] if len(run.hosts) != 1 else []
     wrong = [row.size for row in run.rows if (row.out_of_place.wrong or 0) + (row.in_place.wrong or 0) > 0]
     if wrong or run.out_of_bounds:
         sizes = ", ".join(map(human, wrong)) or "unnamed sizes"
         messages.append(f"wrong results at {sizes}")
     if run.average is None:
-        messages.append(f"the run did not finish; its last size is {human(run.rows[-1].size)}")
-    if run.peak < floor:
+        last = f"its last size is {human(run.rows[-1].size)}" if run.rows else "it has no result"
+        messages.append(f"the run did not finish; {last}" + (f"; {run.death}" if run.death else ""))
+    if run.rows and run.peak < floor:
         messages.append(f"the best bus bandwidth is {run.peak:g} GB/s, below {floor:g}")
     return messages
 
@@ -211,12 +125,17 @@ def as_data(run: Run) -> dict[str, Any]:
     return {**asdict(run), "peak_busbw": run.peak}
 
 
-def csv(runs: dict[str, Run]) -> list[list[Any]]:
+def named(path: str, found: list[Run]) -> dict[str, Run]:
+    """The runs of a file by name: the file's, with the line on which each begins if there are several."""
+    return {path if len(found) == 1 else f"{path}:{run.line}": run for run in found}
+
+
+def csv(named_runs: dict[str, Run]) -> list[list[Any]]:
     """The rows of a CSV table: a heading, then one row per size and file."""
     parts = ("time_us", "algbw_gbs", "busbw_gbs", "wrong")
     heading = ["file", "collective", "nodes", "ranks", "size", "count", "type", "redop"]
     rows: list[list[Any]] = [[*heading, *parts, *(f"in_place_{part}" for part in parts)]]
-    for name, run in runs.items():
+    for name, run in named_runs.items():
         for row in run.rows:
             both = [value for half in (row.out_of_place, row.in_place) for value in asdict(half).values()]
             rows.append(

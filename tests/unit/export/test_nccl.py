@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from ingot.errors import IngotError
-from ingot.export.nccl import floor_of, parse
+from ingot.export.nccl import floor_of, read
 from tests.commandline import ingot
 
 DATA = Path(__file__).parents[1] / "data"
@@ -36,7 +35,8 @@ def test_what_is_rendered_is_what_was_reviewed() -> None:
         ("run all_reduce --instance-type p5.47xlarge", 2, "p5.48xlarge"),
         ("run all_reduce --instance-type p5.48xlarge --largest 16GB", 2, "not a size: '16GB'"),
         ("run all_reduce --instance-type p5.48xlarge --env RDMAV_FORK_SAFE=1", 1, "--env [rdmav]"),
-        ("report /nowhere.log", 1, "No such file"),
+        ("report /nowhere.log", 1, "there is no such file"),
+        (f"report {LOG} --floor inf", 2, "not a bandwidth"),
         (f"report {LOG} --json --csv", 2, "exclude each other"),
         (f"report {LOG} --instance-type p5.47xlarge", 2, "p5.48xlarge"),
         (f"report {DATA / 'README.md'}", 1, "no results of nccl-tests in this file"),
@@ -48,31 +48,6 @@ def test_what_cannot_be_is_refused_and_nothing_printed(words: str, status: int, 
     done = ingot("nccl", *words.split())
     assert (done.returncode, done.stdout) == (status, "")
     assert said in " ".join(done.stderr.split())
-
-
-def test_a_run_is_read_with_what_else_stands_in_the_log() -> None:
-    run = parse(LOG.read_text(), "log")
-    assert (run.collective, run.version, run.hosts, run.ranks) == ("all_reduce", "2.19.6", ["node-1", "node-2"], 16)
-    assert [row.size for row in run.rows] == [8, 1024, 1 << 20, 1 << 26, 1 << 30]
-    assert run.rows[-1].out_of_place.time == 5000
-    assert (run.rows[-1].out_of_place.wrong, run.out_of_bounds, run.average) == (0, 0, 100.5)
-    assert run.peak == 402.65
-
-
-def test_columns_are_found_by_their_heading() -> None:
-    old = parse((DATA / "nccl" / "old.log").read_text(), "log")
-    assert (old.collective, old.ranks, old.peak) == ("", 2, 11)
-    assert (old.rows[1].redop, old.rows[1].in_place.time, old.rows[1].in_place.wrong) == ("sum", 90000, None)
-    heading = "# size count type redop root time algbw busbw #wrong i_min i_max i_p99 i_cv% "
-    heading += "cputime algbw busbw #wrong i_min i_max i_p99 i_cv%"
-    new = parse(f"{heading}\n 8 2 half sum -1 1.5 2 3 N/A 9 9 9 9 2.5 3 4 1 9 9 9 9\n", "log")
-    assert (new.rows[0].out_of_place.wrong, new.rows[0].in_place.wrong, new.peak) == (None, 1, 4)
-
-
-def test_a_line_that_cannot_be_read_is_shown() -> None:
-    heading = "# size count type redop root time algbw busbw #wrong time algbw busbw #wrong"
-    with pytest.raises(IngotError, match="cannot read the line '8 2 float sum -1"):
-        parse(f"{heading}\n 8 2 float sum -1 1.0\n", "log")
 
 
 def altered(tmp_path: Path, *changes: tuple[str, str]) -> Path:
@@ -118,7 +93,7 @@ def test_a_run_is_judged(tmp_path: Path, changes: list[tuple[str, str]], options
 def test_the_floor_is_the_highest_that_the_network_can_reach(
     tmp_path: Path, instance_type: str, changes: list[tuple[str, str]], floor: float, remark: str
 ) -> None:
-    run = parse(altered(tmp_path, *changes).read_text(), "log")
+    run = read(altered(tmp_path, *changes).read_text(), "log")[0]
     found = floor_of(instance_type, run)
     assert found[0] == floor
     assert remark in found[1]
