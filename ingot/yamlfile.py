@@ -52,7 +52,7 @@ def _composed(loader: Any, path: Path, first: int) -> Iterator[yaml.Node]:
     # How many nodes each collection around has, aliases unfolded.
     sizes, grown = [0], 0
     while loader.check_event():
-        event = loader.get_event()
+        event: Any = loader.get_event()
         node: Any = None
         anchor = getattr(event, "anchor", None)
         where = f"{path}:{event.start_mark.line + first}"

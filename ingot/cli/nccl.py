@@ -100,7 +100,8 @@ def report(
         raise UsageError("--json and --csv exclude each other", hint="give one of them")
     if on:
         check_name(on)
-    runs, unread = {}, []
+    runs: dict[str, nccl.Run] = {}
+    unread: list[tuple[str, str]] = []
     for path in files:
         try:
             runs |= nccl.named(str(path), nccl.read(read_text(path), str(path)))

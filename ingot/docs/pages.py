@@ -10,7 +10,8 @@ from pathlib import Path
 from ingot import paths
 from ingot.catalog import advisories
 from ingot.catalog.catalog import Catalog
-from ingot.catalog.settings import plain, read_settings
+from ingot.catalog.instance_types import describe, read_types
+from ingot.catalog.settings import features, plain, read_settings
 from ingot.docs.containers import containers
 from ingot.docs.matrix import matrix
 from ingot.docs.roles import meta, read_roles, readme
@@ -31,6 +32,16 @@ def replaced(text: str, name: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"
 
 
+def machines() -> str:
+    """What each instance type must have, as JSON with a line per type, for the role `doctor`."""
+    rows = {}
+    for name in read_types().types:
+        facts = describe(name)
+        kept = ("accelerator", "device", "devices", "efa")
+        rows[name] = {**{key: facts[key] for key in kept}, "features": features(facts)}
+    return "{\n" + ",\n".join(f" {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items()) + "\n}\n"
+
+
 def pages(catalog: Catalog) -> dict[Path, str]:
     """The text of every page with a generated part."""
     parts = {
@@ -40,6 +51,7 @@ def pages(catalog: Catalog) -> dict[Path, str]:
     }
     texts = {
         DOCTOR / "settings.json": json.dumps(plain(read_settings()), indent=1) + "\n",
+        DOCTOR / "machines.json": machines(),
         DOCTOR / "advisories.json": json.dumps(advisories.everything(catalog), indent=1) + "\n",
     }
     for page, (name, content) in parts.items():

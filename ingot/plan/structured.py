@@ -99,7 +99,7 @@ def _below(node: yaml.Node, key: str, first: int, how: How, seen: set[int]) -> I
         yield from _scalar(_text(node), key, line + block, how, block)
     elif isinstance(node, yaml.SequenceNode):
         yield from _sequence(node, key, first, how, seen)
-    else:
+    elif isinstance(node, yaml.MappingNode):
         yield from _mapping(node, key, first, how, seen)
 
 

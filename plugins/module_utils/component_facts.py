@@ -222,6 +222,17 @@ def nvidia_trees(root: str | Path = "/") -> dict[str, str]:
     return {path.parent.name: path.read_text().strip() for path in trees if path.is_file()}
 
 
+def nvidia_libraries(root: str | Path = "/") -> list[str]:
+    """The versions of the driver's libraries below `root`, oldest first; those for older drivers do not count."""
+    folders = (*LIBRARIES[2:], "usr/lib/*-linux-gnu/nvidia/current")
+    names = ("libcuda.so.*", "libnvidia-ml.so.*")
+    found = [
+        re.search(r"\.so\.(\d+\.\d+[\d.]*)$", path.name)
+        for path in _files(root, *(f"{folder}/{name}" for folder in folders for name in names))
+    ]
+    return sorted({match.group(1) for match in found if match}, key=order)
+
+
 def _gdrcopy(root: str | Path, built: list[dict[str, Any]]) -> str | None:
     """The version that its role has noted, else that of its module: the newest kernel's, or that of an EKS image's
     trees."""
@@ -367,6 +378,7 @@ def _details(root: str | Path, packages: dict[str, str], built: list[dict[str, A
         "kernel_releases": releases(root),
         "modules": built,
         "nvidia_trees": nvidia_trees(root),
+        "nvidia_libraries": nvidia_libraries(root),
     }
 
 

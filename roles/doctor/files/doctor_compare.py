@@ -14,18 +14,34 @@ from typing import Any
 OWN = {"hostname", "huge_pages_free"}
 
 
-def documents(path: str) -> list[dict[str, Any]]:
-    """The JSON documents in a file, one after the other, as `srun` writes those of its tasks; ValueError if not."""
-    text, reader, at, found = Path(path).read_text().strip(), json.JSONDecoder(), 0, []
-    while at < len(text):
-        document, end = reader.raw_decode(text, at)
-        if not isinstance(document, dict) or "facts" not in document.get("pytorch", {}):
-            raise ValueError("it is not what ingot-doctor --pytorch --json says")
-        found.append(document)
-        at = end + len(text[end:]) - len(text[end:].lstrip())
-    if not found:
-        raise ValueError("it is empty")
-    return found
+def documents(path: str) -> tuple[list[dict[str, Any]], str]:
+    """The JSON documents in a file, one after the other, as `srun` writes those of its tasks, and what is wrong with
+    the rest of it, empty if nothing is."""
+    found: list[dict[str, Any]] = []
+    try:
+        text, reader, at = Path(path).read_text(encoding="utf-8-sig").strip(), json.JSONDecoder(), 0
+        while at < len(text):
+            document, end = reader.raw_decode(text, at)
+            found.append(checked(document, path))
+            at = end + len(text[end:]) - len(text[end:].lstrip())
+    except (OSError, ValueError, RecursionError) as error:
+        return found, str(error)
+    return found, "" if found else "it is empty"
+
+
+def checked(document: Any, path: str) -> dict[str, Any]:
+    """A document whose shape is what is compared of it; ValueError if it is none."""
+    about = document.get("pytorch") if isinstance(document, dict) else None
+    facts = about.get("facts") if isinstance(about, dict) else None
+    if not isinstance(facts, dict):
+        raise ValueError("it is not what ingot-doctor --pytorch --json says")
+    assert isinstance(document, dict) and isinstance(about, dict)
+    parts = {"observed": document.get("observed") or {}, "environment": about.get("environment") or {}}
+    for name, part in parts.items():
+        if not isinstance(part, dict):
+            raise ValueError(f"its {name} is not a mapping")
+    facts = {**facts, "hostname": str(facts.get("hostname") or Path(path).name)}
+    return {"observed": parts["observed"], "pytorch": {**about, "facts": facts, "environment": parts["environment"]}}
 
 
 def named(all_documents: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

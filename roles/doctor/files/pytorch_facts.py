@@ -41,8 +41,9 @@ def _limit(name: int) -> int | str:
 
 def _meminfo(root: Path) -> dict[str, int]:
     """/proc/meminfo as numbers: kB, or pieces where it counts pieces."""
-    lines = (line.split(":") for line in (_text(root / "proc/meminfo") or "").splitlines())
-    return {name: int(value.split()[0]) for name, value in lines}
+    return {
+        name: int(value) for name, value in re.findall(r"(?m)^([^:\n]+):\s*(\d+)", _text(root / "proc/meminfo") or "")
+    }
 
 
 def _shm_mib(root: Path) -> int | None:
@@ -66,7 +67,16 @@ def _gpus(root: Path) -> list[str]:
     return [found.group(1).strip() for text in texts for found in [re.search(r"Model:(.*)", text)] if found]
 
 
-def _efa_devices(root: Path) -> list[str]:
+def _on_bus(root: Path, vendor: str, kind: str) -> int:
+    """How many PCI devices of a vendor are there whose class or device begins with `kind`, driver or not."""
+    found = 0
+    for path in root.glob("sys/bus/pci/devices/*"):
+        texts = [_text(path / name) or "" for name in ("class", "device")]
+        found += _text(path / "vendor") == vendor and any(text.startswith(kind) for text in texts)
+    return found
+
+
+def efa_devices(root: Path = Path("/")) -> list[str]:
     """The names of the RDMA devices that the module efa drives."""
     devices = sorted(root.glob("sys/class/infiniband/*"))
     return [path.name for path in devices if (path / "device/driver").resolve().name == "efa"]
@@ -74,7 +84,7 @@ def _efa_devices(root: Path) -> list[str]:
 
 def of_node(root: Path = Path("/")) -> dict[str, Any]:
     """What files and limits say: hardware, drivers that run, and room."""
-    memory, gpus, devices = _meminfo(root), _gpus(root), _efa_devices(root)
+    memory, gpus, devices = _meminfo(root), _gpus(root), efa_devices(root)
     usable = len(os.sched_getaffinity(0))
     return {
         "hostname": socket.gethostname(),
@@ -89,6 +99,9 @@ def of_node(root: Path = Path("/")) -> dict[str, Any]:
         "open_files": _limit(resource.RLIMIT_NOFILE),
         "gpus": len(gpus),
         "gpu_models": sorted(set(gpus)),
+        # Class 03 is a display controller; EFA's devices are efa0, efa1 …
+        "gpus_on_bus": _on_bus(root, "0x10de", "0x03"),
+        "efa_on_bus": _on_bus(root, "0x1d0f", "0xefa"),
         "nvidia_driver_loaded": _driver_version(root),
         "gdrdrv_loaded": _text(root / "sys/module/gdrdrv/version"),
         "efa_devices": len(devices),
@@ -107,7 +120,10 @@ def probed(python: str, about: str) -> dict[str, Any]:
         last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
         return {f"{about}_error": f"{python}: {last}"}
     # A library may print while it is loaded; the answer comes last.
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    try:
+        answer: dict[str, Any] = json.loads((done.stdout.splitlines() or [""])[-1])
+    except ValueError:
+        return {f"{about}_error": f"{python}: no answer"}
     return answer
 
 
@@ -140,20 +156,47 @@ def expected(lock: dict[str, Any], found: dict[str, Any]) -> dict[str, str]:
     efa = components.get("efa", {}).get("facts") or {}
     wanted = {name: version(name) for name in ("cuda", "nccl", "aws_ofi_nccl", "gdrcopy")}
     wanted["nccl_of_loader"] = version("nccl")
-    if found["gpus"]:
+    if found["gpus"] or found.get("gpus_on_bus"):
         wanted["nvidia_driver_loaded"] = version("nvidia_driver")
         wanted["gdrdrv_loaded"] = version("gdrcopy")
-    if found["efa_devices"]:
+    if found["efa_devices"] or found.get("efa_on_bus"):
         wanted["efa_loaded"] = efa.get("efa_kmod")
     # An installer's libfabric says 2.6.0amzn1.0, the file on disk 2.6.0.
     wanted["libfabric"] = (re.match(r"\d+(?:\.\d+)*", efa.get("libfabric", "")) or [None])[0]
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def faults(lock: dict[str, Any], found: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
-    """Sentences on the facts that will stop or slow training."""
+def hardware_faults(found: dict[str, Any], machine: Mapping[str, Any]) -> list[str]:
+    """Sentences on devices that the instance type or the PCI bus has and no driver drives."""
+    said = []
+    name = found.get("instance_type") or "this machine"
+    gpus = machine.get("devices", 0) if machine.get("accelerator") == "nvidia" else 0
+    # A container may have been given some of them.
+    given = os.environ.get("NVIDIA_VISIBLE_DEVICES", "all") in ("all", "") or not found["gpus"]
+    if given and found["gpus"] < max(gpus, found.get("gpus_on_bus") or 0):
+        source = f"{name} has {gpus}" if gpus else f"the PCI bus has {found['gpus_on_bus']}"
+        loaded = "" if found.get("nvidia_driver_loaded") else "; no driver is loaded"
+        said.append(f"{source} GPUs, the driver has {found['gpus']}{loaded}")
+    on_bus = found.get("efa_on_bus") or 0
+    if found["efa_devices"] < on_bus:
+        said.append(f"the PCI bus has {on_bus} EFA devices, the module efa drives {found['efa_devices']}")
+    elif machine.get("efa") and not found["efa_devices"]:
+        said.append(f"{name} can have {machine['efa']} EFA interfaces, this one has none: NCCL uses TCP between nodes")
+    if machine.get("accelerator") == "neuron" and found.get("neuron_devices", 0) < machine["devices"]:
+        said.append(f"{name} has {machine['devices']} Neuron devices, the driver has {found.get('neuron_devices', 0)}")
+    return said
+
+
+def faults(
+    lock: dict[str, Any],
+    found: dict[str, Any],
+    environment: Mapping[str, str],
+    machine: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Sentences on the facts that will stop or slow training; `machine` is what the instance type must have."""
     wanted = expected(lock, found)
-    said = [
+    said = hardware_faults(found, machine or {})
+    said += [
         f"{name} is {found.get(name) or 'absent'}, declared is {value}"
         for name, value in wanted.items()
         if found.get(name) != value
@@ -172,7 +215,9 @@ def faults(lock: dict[str, Any], found: dict[str, Any], environment: Mapping[str
             f"only {found['processors_usable']} of {found['processors']} processors may be used: see --cpu-bind"
         )
     if found["efa_devices"] and wanted.get("aws_ofi_nccl") and not found.get("plugin_path"):
-        said.append("the loader finds no libnccl-net.so: NCCL would use TCP instead of EFA")
+        reason = found.get("plugin_reason")
+        what = f"the loader cannot open {found.get('plugin_name') or 'libnccl-net.so'}: {reason}" if reason else ""
+        said.append(f"{what or 'the loader finds no libnccl-net.so'}: NCCL would use TCP instead of EFA")
     if found.get("torch") and found.get("torch_cuda") and not environment.get("CUDA_VISIBLE_DEVICES"):
         if found["torch_gpus"] != found["gpus"]:
             said.append(f"torch sees {found['torch_gpus']} GPUs, the driver has {found['gpus']}")
@@ -192,6 +237,7 @@ def examine(
     observed: dict[str, str | None],
     instance_type: str | None,
     python: str,
+    machine: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Facts, what they should be, the environment and what is wrong, as data."""
     found = gathered(python, instance_type, details, observed)
@@ -200,7 +246,7 @@ def examine(
         "expected": expected(lock, found),
         "environment": watched(os.environ),
         "rank": os.environ.get("SLURM_PROCID") or os.environ.get("RANK"),
-        "faults": faults(lock, found, os.environ),
+        "faults": faults(lock, found, os.environ, machine),
     }
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,24 +36,45 @@ def nccl_version(path: str) -> str | None:
     return f"{major}.{rest // 100}.{rest % 100}"
 
 
-def loaded(names: Iterable[str]) -> tuple[str | None, str | None]:
-    """The first of the libraries that the loader finds, as (name, path)."""
+def loaded(names: Iterable[str]) -> tuple[str | None, str | None, str | None]:
+    """The first of the libraries that the loader finds, as (name, path, None), or why it opens none.
+
+    The reason is the loader's own sentence; one about a library that another one needs says more than that there is
+    none of the name.
+    """
+    reasons: dict[str, str] = {}
     for name in names:
         try:
             ctypes.CDLL(name)
-        except OSError:
+        except OSError as error:
+            reasons[name] = str(error)
             continue
-        return name, opened(name)
-    return None, None
+        return name, opened(Path(name).name), None
+    name = next((name for name, why in reasons.items() if not why.startswith(name)), next(iter(reasons), None))
+    return name, None, reasons.get(name) if name else None
+
+
+def plugins(environment: Mapping[str, str]) -> list[str]:
+    """The names by which NCCL opens its network plugin: those of NCCL_NET_PLUGIN alone where it is set.
+
+    https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html
+    """
+    named = environment.get("NCCL_NET_PLUGIN", "")
+    if not named:
+        return list(PLUGINS)
+    return [named] if "/" in named or ".so" in named else [f"libnccl-net-{named}.so", named]
 
 
 def of_loader() -> dict[str, Any]:
     """What a program finds by the loader's own paths and LD_LIBRARY_PATH."""
-    name, path = loaded(["libnccl.so.2"])
+    name, path, reason = loaded(["libnccl.so.2"])
+    plugin, plugin_path, plugin_reason = loaded(plugins(os.environ))
     return {
-        "nccl_of_loader": nccl_version(name) if name else None,
+        "nccl_of_loader": nccl_version(name) if name and not reason else None,
         "nccl_path": path,
-        "plugin_path": loaded(PLUGINS)[1],
+        "plugin_path": plugin_path,
+        "plugin_name": plugin,
+        "plugin_reason": plugin_reason,
     }
 
 

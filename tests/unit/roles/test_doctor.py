@@ -59,6 +59,7 @@ def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     loader.exec_module(module)
     monkeypatch.setattr(module, "SETTINGS", str(FILES / "settings.json"))
     monkeypatch.setattr(module, "ADVISORIES", str(FILES / "advisories.json"))
+    monkeypatch.setattr(module, "MACHINES", str(FILES / "machines.json"))
     monkeypatch.setattr(module, "LOCK", str(tmp_path / "lock.json"))
     return module
 
@@ -257,6 +258,149 @@ def test_a_python_that_is_not_there_is_a_fault(doctor: ModuleType, capsys: pytes
 def test_variables_that_matter_are_told_and_secrets_are_not(doctor: ModuleType) -> None:
     environment = {"NCCL_DEBUG": "INFO", "LD_LIBRARY_PATH": "/x", "HF_TOKEN": "s", "AWS_SECRET_ACCESS_KEY": "s"}
     assert list(doctor.pytorch_facts.watched(environment)) == ["LD_LIBRARY_PATH", "NCCL_DEBUG"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "faults"),
+    [
+        ("p5.48xlarge", {}, []),
+        (
+            "p5.48xlarge",
+            {"gpus": 0, "nvidia_driver_loaded": None, "efa_devices": 0},
+            ["p5.48xlarge has 8 GPUs, the driver has 0; no driver is loaded", "p5.48xlarge can have 32 EFA interfaces"],
+        ),
+        ("p5.48xlarge", {"gpus": 7}, ["p5.48xlarge has 8 GPUs, the driver has 7"]),
+        # A machine may have been given fewer interfaces than it can have.
+        ("p5.48xlarge", {"efa_devices": 16, "efa_on_bus": 16}, []),
+        (
+            "p5.48xlarge",
+            {"efa_devices": 31, "efa_on_bus": 32},
+            ["the PCI bus has 32 EFA devices, the module efa drives 31"],
+        ),
+        (
+            "trn1.32xlarge",
+            {"gpus": 0, "neuron_devices": 15},
+            ["trn1.32xlarge has 16 Neuron devices, the driver has 15"],
+        ),
+        # Not a machine of EC2: the bus says what there is.
+        (None, {"gpus": 0, "gpus_on_bus": 2}, ["the PCI bus has 2 GPUs, the driver has 0"]),
+        (None, {"gpus": 0, "efa_devices": 0}, []),
+    ],
+)
+def test_the_instance_type_and_the_bus_say_what_must_be_there(
+    doctor: ModuleType, name: str | None, change: dict[str, Any], faults: list[str]
+) -> None:
+    found = {**right(), "instance_type": name, **change}
+    said = doctor.pytorch_facts.hardware_faults(found, doctor.machine_of(name))
+    assert [each[: len(fault)] for each, fault in zip(said, faults, strict=True)] == faults
+
+
+def test_devices_are_counted_on_the_bus(tmp_path: Path, doctor: ModuleType) -> None:
+    for number, (vendor, device, kind) in enumerate(
+        [("0x10de", "0x2330", "0x030200"), ("0x1d0f", "0xefa2", "0x020000"), ("0x1d0f", "0xec20", "0x020000")]
+    ):
+        path = tmp_path / f"sys/bus/pci/devices/0000:0{number}:00.0"
+        path.mkdir(parents=True)
+        for key, value in (("vendor", vendor), ("device", device), ("class", kind)):
+            (path / key).write_text(f"{value}\n")
+    found = doctor.pytorch_facts.of_node(tmp_path)
+    assert (found["gpus_on_bus"], found["efa_on_bus"]) == (1, 1)
+
+
+def test_a_kernel_that_lacks_a_module_of_an_older_one_is_a_fault(doctor: ModuleType) -> None:
+    modules = [
+        {"file": f"/lib/{name}.ko.xz", "release": "6.8.0-9", "version": "1", "vermagic": None}
+        for name in ("efa", "nvidia")
+    ]
+    details: dict[str, Any] = {"modules": modules, "kernel_releases": ["6.8.0-9", "6.8.0-10"]}
+    assert [each[:37] for each in doctor.kernel_faults(LOCK, details, "6.8.0-9")] == [
+        "kernel 6.8.0-10 has no module efa, wh", "kernel 6.8.0-10 has no module nvidia,",
+    ]  # fmt: skip
+    modules += [{**module, "release": "6.8.0-10"} for module in modules]
+    assert doctor.kernel_faults(LOCK, details, "6.8.0-9") == []
+
+
+def test_libraries_and_module_of_the_driver_must_be_of_one_version(doctor: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "usr/lib/x86_64-linux-gnu"
+    folder.mkdir(parents=True)
+    for name in ("libcuda.so.535.183.01", "libnvidia-ml.so.535.183.01", "libcuda.so.1"):
+        (folder / name).touch()
+    assert doctor.component_facts.nvidia_libraries(tmp_path) == ["535.183.01"]
+    module = {"file": "/nvidia.ko", "release": "6.8", "version": "535.161.07", "vermagic": None}
+    details = {"modules": [module], "kernel_releases": ["6.8"], "nvidia_libraries": ["535.183.01"]}
+    assert doctor.driver_faults(details) == [
+        "the libraries of nvidia_driver are 535.183.01, its kernel module is 535.161.07: they must be the same"
+    ]
+    # What runs counts more than what is on disk, which is all that a container has of its host.
+    assert doctor.driver_faults(details, "535.183.01") == []
+    assert doctor.driver_faults({**details, "modules": []}, "535.161.07") != []
+
+
+@pytest.mark.parametrize(
+    ("environment", "names"),
+    [
+        ({}, ["libnccl-net.so", "libnccl-net-ofi.so"]),
+        ({"NCCL_NET_PLUGIN": "ofi"}, ["libnccl-net-ofi.so", "ofi"]),
+        ({"NCCL_NET_PLUGIN": "/opt/x/libnccl-net.so"}, ["/opt/x/libnccl-net.so"]),
+    ],
+)
+def test_the_plugin_that_is_asked_for_is_looked_for(
+    doctor: ModuleType, environment: dict[str, str], names: list[str]
+) -> None:
+    import pytorch_probe
+
+    assert pytorch_probe.plugins(environment) == names
+
+
+def test_the_loader_says_itself_why_it_opens_no_plugin(doctor: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pytorch_probe
+
+    missing = "libhwloc.so.15: cannot open shared object file: No such file or directory"
+
+    def opening(name: str) -> None:
+        raise OSError(missing if name == "libnccl-net.so" else f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", opening)
+    assert pytorch_probe.loaded(["libnccl-net-ofi.so", "libnccl-net.so"]) == ("libnccl-net.so", None, missing)
+    found = {**right(), "plugin_path": None, "plugin_name": "libnccl-net.so", "plugin_reason": missing}
+    assert doctor.pytorch_facts.faults(LOCK, found, {}) == [
+        f"the loader cannot open libnccl-net.so: {missing}: NCCL would use TCP instead of EFA"
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[" * 100_000, "[]", '{"schema": 1, "components": null}', '{"schema": 1, "components": {"nccl": {}}}',
+        '{"schema": 1, "components": [], "left_out": {}}', '{"schema": 1, "brought": {"a": 1}}', "\xff\xfe",
+    ],
+)  # fmt: skip
+def test_a_lock_of_another_shape_is_named(
+    doctor: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "lock.json").write_bytes(text.encode("latin-1"))
+    status, out, err = said(doctor, capsys)
+    assert (status, out) == (2, "")
+    assert f"cannot read the lock {tmp_path / 'lock.json'}" in err
+
+
+def test_a_node_that_said_nothing_hides_no_other(
+    doctor: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    names = []
+    for name, text in (
+        ("a", json.dumps(document("a", gpus=8))),
+        ("b", json.dumps(document("b", gpus=7))),
+        *(("c", ""), ("d", "[" * 10_000)),
+        ("e", json.dumps({"pytorch": {"facts": {"gpus": 8}}})),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(text)
+        names.append(str(tmp_path / name))
+    status, out, err = said(doctor, capsys, "--compare", *names)
+    assert status == 1
+    assert "7  b" in out
+    assert out.splitlines()[-2:] == [f"no answer of a node in {tmp_path / name}" for name in "cd"]
+    assert f"cannot read {tmp_path / 'c'}: it is empty" in err
 
 
 @pytest.mark.parametrize(("code", "version"), [(23102, "2.31.2"), (2804, "2.8.4"), (21001, "2.10.1")])
