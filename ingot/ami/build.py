@@ -185,7 +185,7 @@ def _build(
         "dir": str(folder),
     }
     files = (verdict.MANIFEST, verdict.SBOM, verdict.NOTES)
-    return conclude(folder, report, {name: verdict.identity(folder / name) for name in files})
+    return conclude(folder, report, {name: verdict.identity(folder / name) for name in files}, catalog.budgets)
 
 
 def _contents(selection: ImageSelection, folder: Path) -> dict[str, Any]:

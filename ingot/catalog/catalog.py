@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from ingot.errors import UsageError
 from ingot.model.advisory import Advisories
+from ingot.model.budget import Budgets
 from ingot.model.component import Component
 from ingot.model.container import Container, ContainerSystem
 from ingot.model.image import Image
@@ -36,6 +37,7 @@ class Catalog:
     own: Path | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
     advisories: Sequence[Advisories] = ()
+    budgets: Budgets = field(default_factory=Budgets)
 
     def operating_system(self, name: str) -> OperatingSystem:
         """The operating system `name`; UsageError with the known names if there is none."""

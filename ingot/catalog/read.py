@@ -21,6 +21,7 @@ from ingot.catalog.systems import (
     unoffered,
 )
 from ingot.errors import IngotError, UsageError
+from ingot.model.budget import BudgetsFile
 from ingot.model.component import Brought, Component
 from ingot.model.container import Container, Containers, ContainerSystem
 from ingot.model.image import Image, Images
@@ -81,6 +82,7 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
     )
     stacks = {name: extended(name, written, files) for name in written}
     builders = [load(file, BuildersFile).builders for file in files_named(folders, "builders.yml")][-1]
+    budgets = [load(file, BudgetsFile).budgets for file in files_named(folders, "budgets.yml")][-1]
     advisories = read_advisories(advisory_files(folders), components)
     for name, stack in written.items():
         check_accepted(stack, files[f"stacks/{name}"], known(advisories))
@@ -97,6 +99,7 @@ def read_catalog(path: Path = paths.CATALOG, own: Path | None = None) -> Catalog
         own,
         files,
         advisories,
+        budgets,
     )
     check_names(catalog)
     catalog = _settled(catalog)

@@ -5,6 +5,7 @@ from typing import Any
 from ingot.catalog.systems import MERGED, OWN
 from ingot.errors import UsageError
 from ingot.model.advisory import Advisories
+from ingot.model.budget import BudgetsFile
 from ingot.model.component import Component
 from ingot.model.container import Containers
 from ingot.model.image import Images
@@ -18,6 +19,7 @@ from ingot.yamlfile import nearest
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SHAPES: dict[str, type[Strict]] = {
     "advisories": Advisories,
+    "budgets": BudgetsFile,
     "builders": BuildersFile,
     "component": Component,
     "containers": Containers,

@@ -51,6 +51,9 @@ def local(
     stack: StackOption = "",
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even if no input has changed.")] = False,
     frozen: FrozenOption = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if the build breaks a budget of catalog/budgets.yml.")
+    ] = False,
     as_json: BuildJsonOption = False,
 ) -> None:
     """Build, boot and verify an image on this machine.
@@ -58,12 +61,15 @@ def local(
     First records what it lacks in its lock. Skips an image whose inputs have not changed since its last build.
     """
     from ingot.console import Progress, out
+    from ingot.image import budgets
     from ingot.image.build import local
     from ingot.image.report import render
 
     catalog, selection = select_image(image, os_name, arch, stack, local=True)
     report = local(selection, catalog, Progress(events=as_json), rebuild=rebuild, frozen=frozen)
     print_json(report) if as_json else out.print(render(report))
+    if strict:
+        budgets.insist(report.get("over_budget", []), str(selection.dir))
 
 
 @app.command(epilog="Example: ingot report parallelcluster --os debian12")

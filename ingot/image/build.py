@@ -20,6 +20,7 @@ from ingot.catalog.catalog import Catalog
 from ingot.console import Progress
 from ingot.errors import IngotError
 from ingot.image import history, verdict
+from ingot.image.bare import Bare
 from ingot.image.base import ensure_base
 from ingot.image.disk import disk_containers, make_disk, require_space
 from ingot.image.events import Converge, Follower
@@ -159,13 +160,15 @@ def local(
     select.require_bootable(selection)
     with paths.alone(selection.dir, f"another build is using {selection.dir}"):
         (selection.dir / LOG).write_text("")
-        if old and current and (judged := _judge_again(selection, old, progress)):
+        if old and current and (judged := _judge_again(selection, old, catalog, progress)):
             return judged
         selection = fill(selection, lambda it: it.lock, catalog, progress, frozen=frozen)
         return _build(selection, catalog, progress, frozen)
 
 
-def _judge_again(selection: ImageSelection, old: dict[str, Any], progress: Progress) -> dict[str, Any] | None:
+def _judge_again(
+    selection: ImageSelection, old: dict[str, Any], catalog: Catalog, progress: Progress
+) -> dict[str, Any] | None:
     """The report `old` with the verdict of a suite that has changed; None if Docker no longer has the image."""
     folder, log = selection.dir, selection.dir / LOG
     with progress.phase("set-up"):
@@ -179,7 +182,9 @@ def _judge_again(selection: ImageSelection, old: dict[str, Any], progress: Progr
     with progress.phase("suite on the image"):
         seen = look(selection, old["docker_image"], _own_containers(selection), inputs.sha256, progress, log)
     judged, files = _judge(selection, seen.result, inputs, progress, log)
-    return conclude(folder, {**old, **judged, "seconds": old["seconds"] | _rounded(progress.seconds)}, files)
+    return conclude(
+        folder, {**old, **judged, "seconds": old["seconds"] | _rounded(progress.seconds)}, files, catalog.budgets
+    )
 
 
 def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, frozen: bool) -> dict[str, Any]:
@@ -187,6 +192,7 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
     log, disk_path = folder / LOG, folder / verdict.DISK
     own = _own_containers(selection)
     progress.expect(history.expected(folder))
+    bare = Bare(folder)
     require_space(folder, FREE_GIB[selection.image.accelerator])
     with progress.phase("set-up"):
         ensure_docker()
@@ -241,6 +247,7 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
         "timeline": timeline(progress, converge, "converge"),
         "space": seen.space,
         "packages": seen.packages,
+        "stated_bytes": sum(package.installed for package in locked.packages.values()) * 1024,
         "size": {"disk_bytes": disk.apparent_bytes, "disk_allocated_bytes": disk.allocated_bytes},
         **judged,
         "paths": {
@@ -251,7 +258,8 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
             "report": str(folder / verdict.PAGE),
         },
     }
-    return conclude(folder, report, files)
+    bare.again()
+    return conclude(folder, {**report, "bare": bare.seconds}, files, catalog.budgets)
 
 
 def _judge(
@@ -286,13 +294,8 @@ def _judge(
         "suite_sha256": inputs.suite_sha256,
         "boot": boot_facts,
         "suite": {
-            place: {
-                "passed": result.passed,
-                "skipped": result.skipped,
-                "skips": result.skips,
-                "seconds": round(result.seconds, 1),
-            }
-            for place, result in (("image", on_image), ("machine", in_machine))
+            place: {key: facts[key] for key in ("passed", "skipped", "skips", "seconds")}
+            for place, facts in (("image", asdict(on_image)), ("machine", asdict(in_machine)))
         },
     }
     return judged, files.result()

@@ -7,8 +7,10 @@ from typing import Any
 from ingot import paths
 from ingot.console import clock
 from ingot.image import history, verdict
+from ingot.image.budgets import complaints, judge
 from ingot.image.space import largest, squarified
 from ingot.image.timeline import critical, end_of, of_kind
+from ingot.model.budget import Budgets
 from ingot.templates import environment
 
 TEMPLATE = "page.html.j2"
@@ -20,10 +22,14 @@ MAP_SHAPE = 1.6
 SECONDS, BYTES = 2.0, 1 << 20
 
 
-def conclude(folder: Path, report: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Write a finished build's page, its report with the identity of `files`, and keep it in the history."""
-    before = history.reports(folder)[-1:]
-    paths.write_text(folder / verdict.PAGE, render(report, before[0] if before else None))
+def conclude(
+    folder: Path, report: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]], limits: Budgets
+) -> dict[str, Any]:
+    """Judge a finished build by its budgets, write its page and its report with the identity of `files`, and keep it in
+    the history."""
+    earlier = history.reports(folder)
+    report = {**report, "budgets": judge(report, limits), "over_budget": complaints(report, limits, earlier)}
+    paths.write_text(folder / verdict.PAGE, render(report, earlier[-1] if earlier else None))
     whole = verdict.write(folder, report, files)
     history.keep(folder, whole)
     return whole

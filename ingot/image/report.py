@@ -43,6 +43,7 @@ def render(report: Mapping[str, Any]) -> RenderableType:
         ("boot", f"{report['boot']['wall_seconds']} s to ssh; {report['boot']['systemd']}"),
         *(("suite", line) for line in suites),
         *(("refreshed", line) for line in report["refreshed"]),
+        *(("over budget", line) for line in report.get("over_budget", [])),
         *report["paths"].items(),
     ]
     parts: list[RenderableType] = [

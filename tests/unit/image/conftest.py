@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     for name in ("ensure_docker", "ensure_local_tools", "ensure_packer", "require_space", "forget", "_take_over"):
         monkeypatch.setattr(build, name, lambda *_: None)
     monkeypatch.setattr(build, "Archive", lambda *_: None)
+    monkeypatch.setattr(build, "Bare", lambda _: SimpleNamespace(again=lambda: None, seconds={}))
     monkeypatch.setattr(build, "refresh", lambda selection, *_, **__: (selection, []))
     monkeypatch.setattr(build, "fetch", lambda *_, **__: Fetched(tmp_path, tmp_path, 0))
     monkeypatch.setattr(build, "ensure_base", lambda *_, **__: Base("ingot/base:x", "mmdebstrap"))

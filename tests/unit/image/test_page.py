@@ -9,6 +9,7 @@ import pytest
 from ingot import paths
 from ingot.image import history, verdict
 from ingot.image.page import conclude, render, size
+from ingot.model.budget import Budgets
 from tests.commandline import ingot
 from tests.unit.image.reports import ROLES, report
 
@@ -73,8 +74,8 @@ def test_sizes_are_for_people(count: int, text: str) -> None:
 
 
 def test_a_finished_build_leaves_its_page_report_and_history(tmp_path: Path) -> None:
-    conclude(tmp_path, report(), {})
-    whole = conclude(tmp_path, report(seconds={**report()["seconds"], "boot": 90.0}), {})
+    conclude(tmp_path, report(), {}, Budgets())
+    whole = conclude(tmp_path, report(seconds={**report()["seconds"], "boot": 90.0}), {}, Budgets())
     assert verdict.read(tmp_path, []) == whole
     assert [each["seconds"]["boot"] for each in history.reports(tmp_path)] == [50.0, 90.0]
     assert "To build 1 of" in (tmp_path / verdict.PAGE).read_text()
@@ -87,7 +88,7 @@ def test_the_newer_page_of_a_local_build_and_an_ami_is_opened(tmp_path: Path, mo
     missing = ingot("report", "ec2-cpu", "--os", "debian12")
     assert missing.returncode == 1
     assert "make local-ec2-cpu OS=debian12" in missing.stderr
-    conclude(tmp_path / "ami", report(), {})
+    conclude(tmp_path / "ami", report(), {}, Budgets())
     assert ingot("report", "ec2-cpu").stdout == f"{tmp_path / 'ami' / verdict.PAGE}\n"
-    conclude(tmp_path, report(), {})
+    conclude(tmp_path, report(), {}, Budgets())
     assert ingot("report", "ec2-cpu").stdout == f"{tmp_path / verdict.PAGE}\n"
