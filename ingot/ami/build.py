@@ -213,9 +213,10 @@ def _contents(selection: ImageSelection, folder: Path) -> dict[str, Any]:
 def require_base(selection: ImageSelection) -> None:
     """IngotError if the lock has no base image in EC2."""
     if not selection.base:
-        lock = selection.lock
+        lock, platform = selection.lock, selection.image.platform
+        why = f": {lock.left_out[platform]}" if platform in lock.left_out else ""
         raise IngotError(
-            f"no base image of {selection.image.platform} for {lock.os}",
+            f"no base image of {platform} for {lock.os}{why}",
             place=f"operating_systems/{lock.os}.yml: base_images",
             hint=f"platforms with a base image: {', '.join(lock.base_images) or 'none'}",
         )
