@@ -9,7 +9,6 @@ import json
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,13 +24,12 @@ from ingot.image.base import ensure_base
 from ingot.image.disk import disk_containers, make_disk, require_space
 from ingot.image.events import Converge, Follower
 from ingot.image.inputs import Inputs, inputs_digest, inputs_of, suite_digest
+from ingot.image.judge import FILES, judge
 from ingot.image.look import look
-from ingot.image.machine import boot
 from ingot.image.packer import packer_build, target_variables, wait_for_killed
 from ingot.image.page import conclude
 from ingot.image.setup import ensure_docker, ensure_local_tools, ensure_packer
 from ingot.image.timeline import timeline
-from ingot.image.verify import Result, verify
 from ingot.lock import file as locks
 from ingot.lock import images, select
 from ingot.lock.fill import fill
@@ -47,8 +45,6 @@ from ingot.sources.fetch import Fetched, fetch, forget
 # Neuron, which no system that is built locally supports.
 FREE_GIB = {"cpu": 6, "nvidia": 15, "neuron": 15}
 LOG = "build.log"
-# What the report speaks of.
-FILES = (verdict.DISK, verdict.MANIFEST, verdict.SBOM)
 
 
 def _containers_of(selection: ImageSelection) -> str:
@@ -134,15 +130,6 @@ def _converge(
     raise follower.converge.explained(log) or failed
 
 
-def _insist(result: Result, where: str, log: Path) -> None:
-    if result.failed:
-        lines = [
-            f"{test}: {message.strip().splitlines()[-1] if message.strip() else ''}"
-            for test, message in result.failures
-        ]
-        raise IngotError(f"{result.failed} tests fail {where}\n  " + "\n  ".join(lines[:15]), hint=f"full log: {log}")
-
-
 def local(
     selection: ImageSelection, catalog: Catalog, progress: Progress, *, rebuild: bool = False, frozen: bool = False
 ) -> dict[str, Any]:
@@ -181,7 +168,7 @@ def _judge_again(
     verdict.drop(folder)
     with progress.phase("suite on the image"):
         seen = look(selection, old["docker_image"], _own_containers(selection), inputs.sha256, progress, log)
-    judged, files = _judge(selection, seen.result, inputs, progress, log)
+    judged, files = judge(selection, seen.result, inputs, progress, log)
     return conclude(
         folder, {**old, **judged, "seconds": old["seconds"] | _rounded(progress.seconds)}, files, catalog.budgets
     )
@@ -224,7 +211,7 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
         with progress.part("disk"):
             disk = make_disk(image, disk_path, kernel_release=release, log=log)
         seen = looking.result()
-    judged, files = _judge(selection, seen.result, inputs, progress, log)
+    judged, files = judge(selection, seen.result, inputs, progress, log)
     manifest = json.loads((folder / verdict.MANIFEST).read_text())
     locked = lock.of(selection.image.roles)
     report = {
@@ -260,45 +247,6 @@ def _build(selection: ImageSelection, catalog: Catalog, progress: Progress, froz
     }
     bare.again()
     return conclude(folder, {**report, "bare": bare.seconds}, files, catalog.budgets)
-
-
-def _judge(
-    selection: ImageSelection, on_image: Result, inputs: Inputs, progress: Progress, log: Path
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Boot the disk and run the suite in the machine: what the report says of it, and the identity of each file.
-
-    `on_image` is the suite's result before the boot. Raises IngotError if either has failures.
-    """
-    folder = selection.dir
-    _insist(on_image, "on the image", log)
-    with ExitStack() as stack:
-        # Meanwhile, as the machine only reads the disk.
-        files = stack.enter_context(ThreadPoolExecutor(1)).submit(
-            lambda: {name: verdict.identity(folder / name) for name in FILES}
-        )
-        with progress.phase("boot"):
-            machine = stack.enter_context(boot(folder / verdict.DISK, log=log))
-        with progress.phase("suite in the machine"):
-            in_machine = verify(
-                f"ssh://{machine.host}",
-                lock_path=selection.lock_path,
-                image=selection.name,
-                log=log,
-                ssh_config=machine.ssh_config,
-                on_progress=lambda done, total: progress.tell(f"{done} of {total} tests"),
-            )
-            boot_facts = {"wall_seconds": round(machine.wall_seconds, 1), **machine.boot_facts}
-    _insist(in_machine, "in the machine", log)
-    judged = {
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "suite_sha256": inputs.suite_sha256,
-        "boot": boot_facts,
-        "suite": {
-            place: {key: facts[key] for key in ("passed", "skipped", "skips", "seconds")}
-            for place, facts in (("image", asdict(on_image)), ("machine", asdict(in_machine)))
-        },
-    }
-    return judged, files.result()
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:

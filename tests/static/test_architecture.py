@@ -49,6 +49,7 @@ TESTED_BY = {
     "image/base": "tests/e2e/test_local_build.py",
     "image/disk": "tests/e2e/test_local_build.py",
     "image/events": "tests/unit/image/test_timeline.py",
+    "image/judge": "tests/unit/image/test_verdict.py",
     "image/look": "tests/unit/image/test_verdict.py",
     "image/qemu": "tests/unit/image/test_machine.py",
     "image/report": "tests/e2e/test_local_build.py",

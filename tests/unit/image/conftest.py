@@ -11,7 +11,7 @@ import pytest
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.console import Progress
-from ingot.image import build, look
+from ingot.image import build, judge, look
 from ingot.image.base import Base
 from ingot.lock import select
 from ingot.sources.fetch import Fetched
@@ -32,9 +32,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     monkeypatch.setattr(look, "container", lambda _, name: nullcontext(name))
     monkeypatch.setattr(build, "packer_build", made.converge)
     monkeypatch.setattr(build, "make_disk", made.disk)
-    monkeypatch.setattr(build, "boot", made.boot)
-    for module in (build, look):
+    monkeypatch.setattr(judge, "boot", made.boot)
+    for module in (judge, look):
         monkeypatch.setattr(module, "verify", made.verify)
+    for module in (build, look):
         monkeypatch.setattr(module, "run", made.run)
     return made
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingot.errors import IngotError
-from ingot.image import build, verdict
+from ingot.image import build, judge, verdict
 from tests.commandline import ingot
 from tests.unit.image.steps import Killed, Machine
 
@@ -74,7 +74,7 @@ def test_a_rebuild_whose_roles_fail_leaves_the_disk_and_its_verdict(
     assert local() == {**report, "unchanged": True}
 
 
-@pytest.mark.parametrize("name", build.FILES)
+@pytest.mark.parametrize("name", judge.FILES)
 def test_a_file_that_is_another_or_gone_has_no_verdict(
     local: Callable[..., dict[str, Any]], machine: Machine, name: str
 ) -> None:
@@ -82,11 +82,11 @@ def test_a_file_that_is_another_or_gone_has_no_verdict(
     path = machine.folder / name
     content = path.read_bytes()
     path.write_bytes(content[::-1])
-    assert verdict.read(machine.folder, build.FILES) is None
+    assert verdict.read(machine.folder, judge.FILES) is None
     path.write_bytes(content)
-    assert verdict.read(machine.folder, build.FILES) is not None
+    assert verdict.read(machine.folder, judge.FILES) is not None
     path.unlink()
-    assert verdict.read(machine.folder, build.FILES) is None
+    assert verdict.read(machine.folder, judge.FILES) is None
 
 
 def test_a_disk_that_has_not_passed_is_booted_with_a_note(
@@ -104,4 +104,4 @@ def test_a_disk_that_has_not_passed_is_booted_with_a_note(
 
 def test_a_report_of_an_earlier_version_that_names_no_file_is_none(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps({"inputs_sha256": "A", "paths": {}}))
-    assert verdict.read(tmp_path, build.FILES) is None
+    assert verdict.read(tmp_path, judge.FILES) is None
