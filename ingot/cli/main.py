@@ -15,6 +15,7 @@ from ingot.cli import (
     ami_channels,
     ami_collect,
     audit,
+    cache,
     catalog,
     check,
     container,
@@ -66,6 +67,7 @@ for part in (ami_build, ami_channels, ami_collect):
 app.add_typer(lock.app, name="lock")
 app.add_typer(catalog.listing, name="list")
 app.add_typer(catalog.files, name="catalog")
+app.add_typer(cache.app, name="cache")
 app.add_typer(ami.app, name="ami")
 app.add_typer(export.app, name="export")
 app.add_typer(nccl.app, name="nccl")

@@ -113,7 +113,6 @@ def _converge(
         "apt_archives": str(fetched.archives),
         "wheels": str(fetched.wheels),
         "events": str(events),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs_sha256": inputs.sha256,
         "git_commit": inputs.git_commit,
         **origins.packer_variables(lock.repositories["debian"].suites, lock.archive.components, selection.dir),

@@ -19,6 +19,7 @@ TESTED_BY = {
     "cli/ami_collect": "tests/aws/ami/test_gc.py",
     "cli/ami_options": "tests/aws/ami/test_ami.py",
     "cli/ami_build": "tests/rigs/test_ami.py",
+    "cli/cache": "tests/unit/image/test_cache.py",
     "cli/container": "tests/unit/cli/test_main.py",
     "cli/export": "tests/unit/export/test_pcluster.py",
     "cli/image": "tests/unit/cli/test_main.py",

@@ -1,11 +1,13 @@
 """What stands in for the steps of a local build, so that only what it decides is its own."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from ingot import paths
 from ingot.errors import IngotError
 from ingot.image.disk import Disk
 from ingot.image.verify import Result
@@ -13,6 +15,10 @@ from ingot.image.verify import Result
 PASSED = Result(passed=49, failed=0, skipped=0, failures=[], skips=[], seconds=1.0)
 BOOT: dict[str, Any] = {"systemd": "", "stages": {}, "chain": [], "slow": {}, "failed": []}
 FAILED = Result(passed=48, failed=1, skipped=0, failures=[("test_efa.py::test_a", "no")], skips=[], seconds=1.0)
+
+DECLARED = set(
+    re.findall(r'^variable "(\w+)"', (paths.ROOT / "packer" / "variables.pkr.hcl").read_text(), re.MULTILINE)
+)
 
 
 class Killed(BaseException):
@@ -34,6 +40,7 @@ class Machine:
         return len(self.containers)
 
     def converge(self, _: str, variables: dict[str, str], **__: object) -> None:
+        assert set(variables) <= DECLARED
         self.containers.append(variables["container_name"])
         if self.fails == "roles":
             raise IngotError("a role fails")
