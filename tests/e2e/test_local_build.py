@@ -14,6 +14,7 @@ from ingot.image import secure_boot
 from ingot.image.build import FREE_GIB
 from ingot.image.machine import boot
 from ingot.image.qemu import Firmware
+from ingot.image.timeline import critical
 from ingot.lock import file as locks
 from ingot.model.lock import Lock
 from ingot.model.target import Target
@@ -57,6 +58,19 @@ def test_seconds_are_reported_for_every_role_of_the_image(report: dict[str, Any]
     from ingot.catalog.read import read_catalog
 
     assert set(read_catalog().images["parallelcluster"].roles) <= set(report["role_seconds"])
+
+
+def test_the_report_says_where_time_and_space_went_and_what_the_boot_waited_for(report: dict[str, Any]) -> None:
+    from ingot.catalog.read import read_catalog
+
+    ran = {span["name"] for span in report["timeline"] if span["kind"] == "role"}
+    assert set(read_catalog().images["parallelcluster"].roles) <= ran
+    whole = sum(report["seconds"].values())
+    assert sum(step["seconds"] for step in critical(report["timeline"])) == pytest.approx(whole, rel=0.1)
+    assert report["space"]["kernel"]
+    assert sum(sum(parts.values()) for parts in report["space"].values()) > 1 << 30
+    assert report["boot"]["chain"]
+    assert report["boot"]["stages"]["userspace"] > 0
 
 
 def test_disk_manifest_sbom_and_log_lie_where_the_report_says(report: dict[str, Any], lock: Lock) -> None:

@@ -77,7 +77,8 @@ def test_every_text_of_the_page_is_easy_to_read(reader: Browser, page: Path, wid
 def test_the_page_fits_the_width_and_shows_every_role(reader: Browser, page: Path, width: int) -> None:
     reader.open(f"file:///pages/{page.name}", width=width)
     sizes: dict[str, Any] = reader.run("return {page: document.documentElement.scrollWidth, window: innerWidth}")
-    assert sizes == {"page": width, "window": width}
+    # A bar for scrolling down takes a little.
+    assert sizes["page"] <= sizes["window"] == width
     assert set(ROLES) <= set(reader.run(VISIBLE))
 
 
