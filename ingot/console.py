@@ -71,6 +71,10 @@ class Progress:
         """Show that a phase is running, and how long it took once it is done."""
         began = self._phase_start = time.monotonic()
         self._phase, self._doing = name, {}
+        if name in self._expected:
+            # What came before it last time, and does not this time, is not to come.
+            names = list(self._expected)
+            self._expected = {later: self._expected[later] for later in names[names.index(name) :]}
         over = threading.Event()
         if self._events:
             self._event("begin", left_seconds=self._left_seconds())

@@ -63,6 +63,13 @@ def test_what_takes_longer_than_in_the_last_build_leaves_the_phases_to_come() ->
         assert progress.left() == pytest.approx(50.0)
 
 
+def test_what_the_last_build_did_before_and_this_one_does_not_is_not_left() -> None:
+    progress = console.Progress(quiet=True)
+    progress.expect({"record": 300.0, "base": 5.0, "converge": 100.0})
+    with progress.phase("base"):
+        assert progress.left() == pytest.approx(105.0, abs=1)
+
+
 def test_programs_get_every_step_as_a_line_of_json(log: io.StringIO) -> None:
     progress = console.Progress(events=True)
     progress.expect({"converge": 100.0})
