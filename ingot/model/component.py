@@ -141,7 +141,7 @@ class Brought(Strict):
 
 
 class Component(Strict):
-    """A component file: its offers, its rules, and why it is left out on some systems.
+    """A component file: its offers, its rules, and why it, or a part of it, is left out on some systems, with the source.
 
     `brings` are the components that the base images of the platform of this name already have, and `cleanup` is the
     program that these images have to prepare a machine for an AMI.
@@ -156,3 +156,5 @@ class Component(Strict):
     rules: list[Rule] = []
     left_out: dict[str, str] = {}
     parts_left_out: dict[str, dict[str, str]] = {}
+    left_out_source: Annotated[str, UNLOCKED] = ""
+    left_out_checked: Annotated[date | None, UNLOCKED] = None

@@ -31,6 +31,15 @@ def test_the_catalog_of_the_checkout_is_valid() -> None:
     assert set(catalog.stacks[catalog.newest_stack].pins) == set(catalog.components)
 
 
+def test_what_is_left_out_has_a_source() -> None:
+    components = read_catalog().components.values()
+    assert [
+        each.component
+        for each in components
+        if (each.left_out or each.parts_left_out) and not (each.left_out_source and each.left_out_checked)
+    ] == []
+
+
 def test_a_misspelt_key_is_named_with_file_line_and_nearest_name(catalog_copy: Path) -> None:
     file = catalog_copy / "components" / "kernel.yml"
     line = spoil(file, "facts_from_package:", "facts_from_packge:")

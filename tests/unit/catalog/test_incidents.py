@@ -6,7 +6,6 @@ from packaging.version import Version
 from ingot.catalog.instance_types import describe
 from ingot.catalog.read import read_catalog
 from ingot.catalog.rules import Broken, Context, Part, broken, release_facts
-from ingot.errors import IngotError
 from ingot.model.types import Facts
 from ingot.plan.fit import driver_needs
 from ingot.plan.solve import solve
@@ -56,12 +55,14 @@ def test_3_a_fabric_manager_of_another_version_than_the_driver(component: str) -
 
 
 def test_4_an_efa_installer_that_is_too_old_for_nccl() -> None:
-    # https://github.com/aws/aws-ofi-nccl/issues/203 and 278
-    with pytest.raises(IngotError, match=r"1\.29\.0") as caught:
-        solve(CATALOG, CATALOG.target(CATALOG.newest_stack, "ubuntu2404", "x86_64"), ["efa==1.29.0", "nccl>=2.19"])
-    assert "would fit" in caught.value.hint
+    # https://github.com/aws/aws-ofi-nccl/issues/584, which has the way around it
     facts: dict[str, Facts] = {"efa": {"installer": True}}
-    assert errors({"efa": "1.29.1", "nccl": "2.19.3"}, facts) == ""
+    (problem,) = found({"efa": "1.26.0", "nccl": "2.19.3", "kernel": "6.1.51"}, facts)[:1]
+    assert (problem.severity, problem.rule) == ("warning", "efa-1.29.0-for-nccl-2.19")
+    assert "FI_EFA_SET_CUDA_SYNC_MEMOPS=0" in problem.message
+    assert errors({"efa": "1.29.0", "nccl": "2.27.7"}, facts) == ""
+    target = CATALOG.target(CATALOG.newest_stack, "al2023", "x86_64")
+    assert solve(CATALOG, target, ["efa==1.29.0", "nccl==2.27.7"])["components"]["efa"]["version"] == "1.29.0"
 
 
 def test_6_a_kernel_that_has_no_lustre_client() -> None:

@@ -43,7 +43,10 @@ def with_driver(version: str, flavour: str) -> Lock:
         ("g7e.8xlarge", "580.126.20", "closed", "needs the open kernel module"),
         ("p3dn.24xlarge", "580.126.20", "open", "V100 needs the closed kernel module, the image has the open one"),
         ("p3dn.24xlarge", "595.71.05", "closed", "V100 needs nvidia_driver <581, the image has 595.71.05"),
-        ("p6-b300.48xlarge", "570.211.01", "open", "B300 needs nvidia_driver >=580, the image has 570.211.01"),
+        ("g7e.48xlarge", "570.211.01", "open", "needs nvidia_driver >=575.57.08, the image has 570.211.01"),
+        ("g7.48xlarge", "580.126.20", "open", "RTX PRO 4500 needs nvidia_driver >=595, the image has 580.126.20"),
+        ("p5en.48xlarge", "535.274.02", "open", "H200 needs nvidia_driver >=550.90.07, the image has 535.274.02"),
+        ("p6-b300.48xlarge", "570.211.01", "open", "B300 needs nvidia_driver >=580.82.07, the image has 570.211.01"),
     ],
 )
 def test_a_driver_that_does_not_drive_the_gpu_is_an_error(type_: str, version: str, flavour: str, said: str) -> None:
@@ -115,3 +118,49 @@ def test_the_plan_exits_by_what_it_finds() -> None:
     assert fits.returncode == 0
     assert {each["severity"] for each in json.loads(fits.stdout)["findings"]} == {"warning"}
     assert plan("--instance-type", "p5.4xlrge").returncode == 2
+
+
+def test_a_plan_says_which_of_its_answers_rest_on_what_no_source_has() -> None:
+    def unknown(type_: str) -> list[str]:
+        return [each["message"] for each in found(type_) if each["severity"] == "info"]
+
+    assert unknown("p5.48xlarge") == []
+    assert "trn3.48xlarge: EFA between machines is not judged: no source has its efa, efa_device" in " ".join(
+        unknown("trn3.48xlarge")
+    )
+    assert unknown("g7.48xlarge") == [
+        "g7.48xlarge: which kernel module an image with both loads at boot is not judged: no source has its pci"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        # The kernels of all systems have the change that keeps the closed module from EFA.
+        ("ubuntu2404 p5.48xlarge --set nvidia_driver.module=closed", "closed-module-without-gpudirect-over-efa"),
+        ("ubuntu2204 p5.48xlarge --set nvidia_driver.module=closed", "closed-module-without-gpudirect"),
+        ("rocky9 p4d.24xlarge --set nvidia_driver.module=closed", "closed-module-without-gpudirect-on-older-series"),
+        ("al2023 p5en.48xlarge --set nvidia_driver.module=closed", "closed-module-without-gpudirect-over-efa"),
+        ("ubuntu2404 g7e.48xlarge --stack 2025.11", "plugin-1.17.2-for-g7e"),
+        ("ubuntu2404 p6-b300.48xlarge --stack 2025.11", "plugin-1.18.0-for-p6-b300"),
+        ("ubuntu2404 g7.48xlarge", "needs nvidia_driver >=595"),
+    ],
+)
+def test_what_would_not_run_as_it_should_is_refused(words: str, said: str) -> None:
+    os_name, type_, *options = words.split()
+    done = ingot("plan", "ec2", "--os", os_name, "--instance-type", type_, *options)
+    assert done.returncode == 1
+    assert said in done.stdout + done.stderr
+
+
+def test_a_driver_is_refused_on_a_kernel_that_it_does_not_compile_on() -> None:
+    done = ingot("solve", "--want", "nvidia_driver==580.95.05", "--want", "kernel==6.18", "--os", "al2023")
+    assert done.returncode == 1
+    assert "driver-580-kernel-6.18" in done.stderr
+
+
+def test_the_closed_module_is_refused_with_a_way_out_that_fits() -> None:
+    for os_name in ("ubuntu2404", "al2023"):
+        words = ("--instance-type", "p5.48xlarge", "--set", "nvidia_driver.module=closed")
+        done = ingot("plan", "ec2", "--os", os_name, *words)
+        assert "kernel 6.1 " not in done.stderr.partition("hint:")[2], done.stderr
