@@ -155,10 +155,11 @@ def unknown_facts(catalog: Path = paths.CATALOG) -> dict[str, str]:
     return {name: ", ".join(unknown) for name, unknown in rows if unknown}
 
 
-def services(nvswitch: str, catalog: Path = paths.CATALOG) -> list[str]:
-    """The services that the driver needs for this kind of NVSwitch, by the driver's rules."""
+def services(nvswitch: str, family: str, catalog: Path = paths.CATALOG) -> list[str]:
+    """The services that the driver needs for this kind of NVSwitch or on this family, by the driver's rules."""
     rules = load(catalog / "components" / "nvidia_driver.yml", Component).rules
-    return [service for rule in rules if nvswitch in rule.where.nvswitch for service in rule.needs]
+    here = [rule for rule in rules if nvswitch in rule.where.nvswitch or family in rule.where.family]
+    return [service for rule in here for service in rule.needs]
 
 
 def describe(name: str, catalog: Path = paths.CATALOG) -> dict[str, Any]:
@@ -187,6 +188,6 @@ def describe(name: str, catalog: Path = paths.CATALOG) -> dict[str, Any]:
     return {
         "name": name, **entry.model_dump(), **facts, "note": " ".join(notes),
         "logical_cores": None if entry.devices is None else entry.devices * entry.cores // known.cores_per_logical,
-        "services": services(facts["nvswitch"], catalog), "efa_device": device, "floors": floors,
+        "services": services(facts["nvswitch"], family_of(name), catalog), "efa_device": device, "floors": floors,
         "unknown": unknown, "sources": sources, "checked": families.checked,
     }  # fmt: skip

@@ -141,7 +141,7 @@ class Brought(Strict):
 
 
 class Component(Strict):
-    """A component file: its offers, its rules, and why it, or a part of it, is left out on some systems, with the source.
+    """A component file: its offers, its rules, and why it or a part of it is left out on some systems, with the source.
 
     `brings` are the components that the base images of the platform of this name already have, and `cleanup` is the
     program that these images have to prepare a machine for an AMI.

@@ -2,13 +2,23 @@
 
 from pathlib import Path
 
-from ingot.catalog.instance_types import describe
+from ingot.catalog.instance_types import describe, family_of, read_types
 
 # vendor:device, class, and vital product data.
 Device = tuple[str, str, bytes]
 GPU, SWITCH, NETWORK, SYSTEM = "0x030200", "0x068000", "0x020000", "0x088000"
 # What EC2 has and the catalog's recording lacks, with the ids that the programs of the gates know and cite.
 BEYOND: dict[str, list[Device]] = {"p3": [("10de:1db1", GPU, b"")], "p6e-gb200": [("10de:2941", GPU, b"")]}
+
+# Of each family with an accelerator or EFA, a type with EFA and one without, as far as their devices are known.
+_known = {
+    name: entry
+    for name, entry in read_types().types.items()
+    if (entry.device or entry.efa) and None not in (entry.devices, entry.efa) and "pci" not in describe(name)["unknown"]
+}
+NAMES = sorted(
+    {(family_of(name), bool(entry.efa), entry.devices == 1): name for name, entry in _known.items()}.values()
+)
 
 
 def tree(root: Path, devices: list[Device]) -> Path:
@@ -38,7 +48,7 @@ def devices_of(instance_type: str) -> list[Device]:
         return [*found, *BEYOND[instance_type]]
     facts = describe(instance_type)
     kind = GPU if facts["accelerator"] == "nvidia" else SYSTEM
-    found += [(pci, kind, b"") for pci in facts["pci"][:1]] * facts["devices"]
+    found += [(pci, kind, b"") for pci in facts["pci"][:1]] * (facts["devices"] or 0)
     found += [(pci, SWITCH, b"") for pci in facts["switch_pci"]]
     # Not every source names the switches' device; the class is what counts.
     if facts["nvswitch"] == "host" and not facts["switch_pci"]:
@@ -47,4 +57,4 @@ def devices_of(instance_type: str) -> list[Device]:
         found.append(("15b3:1021", "0x020700", b"\x82\x10\0\x90SMDL=SW_MNG\0\x78"))
     # One more with each generation; where no source names it, any will do.
     generation = (facts["efa_device"] or {}).get("generation") or 1
-    return found + [(f"1d0f:efa{generation - 1}", NETWORK, b"")] * facts["efa"]
+    return found + [(f"1d0f:efa{generation - 1}", NETWORK, b"")] * (facts["efa"] or 0)

@@ -46,7 +46,7 @@ def catalog(tmp_path: Path) -> Path:
         ("p3.16xlarge", {"devices": 8, "module": "closed", "efa": 0, "efa_device": None}),
         ("p6-b300.48xlarge", {"efa": 16, "network_cards": 17, "first_efa_card": 1, "disks": 8, "storage_gb": 30400}),
         ("p5.48xlarge", {"first_efa_card": 0}),
-        ("p6e-gb200.36xlarge", {"arch": "aarch64", "efa": 16, "devices": 4, "services": []}),
+        ("p6e-gb200.36xlarge", {"arch": "aarch64", "efa": 16, "devices": 4, "services": ["imex"]}),
         (
             "c6in.32xlarge",
             {"accelerator": "cpu", "efa": 2, "efa_device": {"generation": 2, "read": True, "write": True}},
@@ -98,7 +98,7 @@ def test_a_floor_of_another_source_or_type_is_refused(catalog: Path) -> None:
 def test_the_floors_of_one_source_are_within_reach_of_the_network_and_of_the_other_are_not() -> None:
     types = module.read_types().types
     for name, floors in module.read_families().floors.items():
-        speed = re.fullmatch(r"(?:(\d+)x )?(\d+) Gigabit", types[name].network)
+        speed = re.fullmatch(r"(?:(\d+)x )?(\d+) Gigabit", types[name].network or "")
         assert speed, name
         factor, gigabits = speed.groups()
         reach = int(factor or 1) * int(gigabits) / 8 * 15 / 8

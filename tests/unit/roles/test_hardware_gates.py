@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from ingot import paths
-from ingot.catalog.instance_types import read_families, read_types
-from tests.rigs.pci import devices_of, tree
+from ingot.catalog.instance_types import describe, read_families
+from tests.rigs.pci import NAMES, devices_of, tree
 
 FAMILIES = read_families().families
 
@@ -24,7 +24,7 @@ UNIT = (paths.ROOT / "roles" / "efa_exporter" / "templates" / "ingot-efa-exporte
 HAS_EFA = next(line.partition("=")[2] for line in UNIT.splitlines() if line.startswith("ExecCondition="))
 
 
-@pytest.mark.parametrize("name", sorted(read_types().types))
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_for_nvidia_starts_where_its_gpus_are_and_efas_exporter_where_an_efa_is(
     name: str, tmp_path: Path
 ) -> None:
@@ -35,8 +35,8 @@ def test_what_is_for_nvidia_starts_where_its_gpus_are_and_efas_exporter_where_an
         words = ["sh", "-c", condition.replace("/sys/", f"{root}/")]
         return subprocess.run(words, check=False).returncode == 0
 
-    nvidia = FAMILIES[name.partition(".")[0]].accelerator == "nvidia"
-    assert (holds(HAS_NVIDIA), holds(HAS_EFA)) == (nvidia, read_types().types[name].efa > 0)
+    nvidia = describe(name)["accelerator"] == "nvidia"
+    assert (holds(HAS_NVIDIA), holds(HAS_EFA)) == (nvidia, describe(name)["efa"] > 0)
 
 
 def test_the_neuron_driver_is_loaded_for_the_devices_that_it_drives() -> None:

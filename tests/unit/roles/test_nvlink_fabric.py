@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ingot import paths
-from ingot.catalog.instance_types import describe, read_types
-from tests.rigs.pci import GPU, devices_of, tree
+from ingot.catalog.instance_types import describe
+from tests.rigs.pci import GPU, NAMES, devices_of, tree
 
 PROGRAM = paths.ROOT / "roles" / "component" / "files" / "nvlink-fabric"
 # What runs where the fabric is the machine's, the rack's, or where there is none.
@@ -20,7 +20,7 @@ def said(root: Path, *words: str) -> tuple[int, str]:
     return done.returncode, done.stdout.strip()
 
 
-@pytest.mark.parametrize("instance_type", sorted(read_types().types))
+@pytest.mark.parametrize("instance_type", NAMES)
 def test_each_instance_type_starts_the_services_that_the_catalog_names(instance_type: str, tmp_path: Path) -> None:
     root = tree(tmp_path, devices_of(instance_type))
     services = describe(instance_type)["services"]
