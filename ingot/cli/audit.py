@@ -76,7 +76,7 @@ def _subject(what: str, whole: "Catalog", os_name: str, arch: str, stack: str, r
         from ingot.sources.aws import everywhere, regions
 
         ami = everywhere(regions([region] if region else [], "show"), "show", lambda place: find(place, what))[0]
-        return audits.of_versions(f"{what}: {ami.name} ({ami.id})", ami.components, ami.tag("stack"))
+        return audits.of_versions(f"{what}: {ami.name} ({ami.id})", ami.components, ami.tag("stack"), whole)
     if path.exists() or path.suffix in (".yml", ".yaml", ".json", ".txt"):
         return audits.of_file(path, whole)
     hint = nearest(what, [*whole.images, *whole.containers])

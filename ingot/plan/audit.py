@@ -15,6 +15,7 @@ from ingot.lock.file import load
 from ingot.model.lock import Lock
 from ingot.model.system import LockedSystem, OperatingSystem
 from ingot.model.target import ImageSelection
+from ingot.model.types import Facts
 
 KINDS = "a lock, manifest.json, SBOM or requirements.txt, an image or container of the catalog, CHANNEL:IMAGE/OS/ARCH"
 # `name==1.2 ; marker \`, as pip and uv write it.
@@ -64,9 +65,16 @@ def of_selection(selection: ImageSelection) -> Subject:
     return of_lock(selection.in_image, f"{selection.name} for {selection.target.key}, stack {selection.target.stack}")
 
 
-def of_versions(title: str, versions: Mapping[str, str], stack: str) -> Subject:
+def of_versions(title: str, versions: Mapping[str, str], stack: str, catalog: Catalog) -> Subject:
     """Components whose versions alone are known, as the tags of an AMI have them."""
-    return Subject(title, [component(name, version) for name, version in versions.items()], stack)
+    things = [component(name, version, "", _facts(name, version, catalog)) for name, version in versions.items()]
+    return Subject(title, things, stack)
+
+
+def _facts(name: str, version: str, catalog: Catalog) -> Facts:
+    """The facts of the release with a version that a package database may have written."""
+    number = ".".join(map(str, engine().numbers(version)))
+    return release_facts(catalog.components[name], number) if name in catalog.components else {}
 
 
 def of_requirements(paths: Iterable[Path], title: str = "") -> Subject:
@@ -110,8 +118,7 @@ def _of_manifest(path: Path, data: dict[str, Any], catalog: Catalog) -> Subject:
         if not isinstance(version, str) or name not in catalog.components:
             continue
         source = _table(entries.get(name)).get("source") or ("base_image" if name in brought else "")
-        number = ".".join(map(str, engine().numbers(version)))
-        things.append(component(name, version, str(source), release_facts(catalog.components[name], number)))
+        things.append(component(name, version, str(source), _facts(name, version, catalog)))
     system = catalog.operating_systems.get(str(declared.get("os") or data.get("os")))
     things += _listed("package", _table(data.get("packages")), _purl(system) if system else "")
     things += _listed("python", _table(data.get("wheels")))

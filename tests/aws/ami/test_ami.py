@@ -1,5 +1,6 @@
 """AMIs are found by id, name and channel, listed with their channels, shown with what refers to them, and compared."""
 
+import json
 from unittest.mock import patch
 
 import boto3.session
@@ -81,6 +82,19 @@ def test_an_ami_is_shown_by_id_by_name_and_by_channel() -> None:
     assert shown[0]["components"] == {"efa": "1.50.0", "nccl": "2.31.2"}
     assert shown[0]["referred_to_by"] == ["channel stable:parallelcluster/al2023/x86_64"]
     assert len(shown[0]["snapshots"]) == 1
+
+
+def test_an_ami_and_the_one_of_a_channel_are_audited_by_their_tags() -> None:
+    made = ami(nvidia_container_toolkit="1.17.6", nvidia_driver="580.126.20")
+    hold(STABLE, made)
+    for reference in (made, "stable:parallelcluster/al2023/x86_64"):
+        done = ingot("audit", reference, "--region", REGION, "--json")
+        assert done.returncode == 1
+        states = {finding["id"]: finding["state"] for finding in json.loads(done.stdout)["findings"]}
+        assert states["CVE-2025-23266"] == "open"
+        # The stack that the tags name accepts it.
+        assert states["CVE-2026-24187"] == "accepted"
+    assert ingot("audit", "ami-0123456789abcdef0", "--region", REGION).returncode == 2
 
 
 def test_whom_an_ami_is_shared_with_is_shown() -> None:

@@ -112,7 +112,9 @@ def test_components_without_a_version_are_named() -> None:
 
 
 def test_the_tags_of_an_ami_are_enough() -> None:
-    report = judge(of_versions("ami-1", {"nvidia_driver": "580.105.08"}, "2026.11"), CATALOG)
+    report = judge(
+        of_versions("ami-1", {"nvidia_driver": "580.105.08", "docker": "29.8.1"}, "2026.11", CATALOG), CATALOG
+    )
     assert "CVE-2025-33219" in ids(report, "open", "accepted")
 
 
