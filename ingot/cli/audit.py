@@ -36,7 +36,7 @@ def audit(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Judge versions by known vulnerabilities and faults.
+    """Judge versions by known vulnerabilities.
 
     Exits with 1 if something is open, with 0 if nothing is or the stack accepts it, and with 2 if it cannot judge.
     """
