@@ -54,11 +54,13 @@ def _composed(loader: Any, path: Path, first: int) -> Iterator[yaml.Node]:
     while loader.check_event():
         event: Any = loader.get_event()
         node: Any = None
+        begin: Any = event.start_mark
+        end: Any = event.end_mark
         anchor = getattr(event, "anchor", None)
-        where = f"{path}:{event.start_mark.line + first}"
+        where = f"{path}:{begin.line + first}"
         if isinstance(event, yaml.ScalarEvent):
             tag = event.tag or loader.resolve(yaml.ScalarNode, event.value, event.implicit)
-            node = yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark, event.style)
+            node = yaml.ScalarNode(tag, event.value, begin, end, event.style)
             size = 1
         elif isinstance(event, yaml.AliasEvent):
             if any(name == anchor for _, _, name in around):
@@ -74,7 +76,7 @@ def _composed(loader: Any, path: Path, first: int) -> Iterator[yaml.Node]:
             tag = event.tag or loader.resolve(kind, None, event.implicit)
             if len(around) >= DEEPEST:
                 raise IngotError(f"nested more than {DEEPEST} levels deep", place=where, hint="make it flatter")
-            around.append((kind(tag, [], event.start_mark, event.end_mark, event.flow_style), [], anchor))
+            around.append((kind(tag, [], begin, end, event.flow_style), [], anchor))
             sizes.append(1)
             continue
         elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):

@@ -92,6 +92,7 @@ def report(
     from ingot.console import err
     from ingot.errors import IngotError, UsageError
     from ingot.export import nccl
+    from ingot.export.nccl_log import Run
     from ingot.textfile import read_text
 
     if not math.isfinite(floor):
@@ -100,7 +101,7 @@ def report(
         raise UsageError("--json and --csv exclude each other", hint="give one of them")
     if on:
         check_name(on)
-    runs: dict[str, nccl.Run] = {}
+    runs: dict[str, Run] = {}
     unread: list[tuple[str, str]] = []
     for path in files:
         try:

@@ -154,6 +154,12 @@ def _remarks(catalog: Catalog, cluster: Cluster, facts: dict[str, Any]) -> list[
         remarks.append(
             "note: instances with several network cards get no public address; the subnet needs a NAT gateway"
         )
+    elif facts["efa"]:
+        # https://github.com/aws/aws-parallelcluster/issues/7262
+        remarks.append(
+            "note: from ParallelCluster 3.15 on, nodes with one network card and EFA get two interfaces, and so no public "
+            "address; the subnet needs a NAT gateway"
+        )
     return remarks
 
 

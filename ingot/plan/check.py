@@ -4,22 +4,23 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
 
 from ingot.catalog.catalog import Catalog
-from ingot.catalog.instance_types import FAMILIES, describe, is_unknown_cpu, plain_name
+from ingot.catalog.instance_types import FAMILIES, describe, is_unknown_cpu, plain_name, read_types
 from ingot.catalog.rules import SEVERITIES, Context, Need, Part, broken, release_facts
 from ingot.catalog.settings import SettingRule, engine, features, plain, read_settings
 from ingot.errors import IngotError, UsageError
 from ingot.model.lock import LockedComponent
 from ingot.model.target import ImageSelection
 from ingot.model.types import Facts
+from ingot.plan.devices import finding
 from ingot.plan.fit import driver_needs
-from ingot.plan.jobfiles import Setting, job_file
+from ingot.plan.jobfiles import JobFile, Setting, job_file, requests
 from ingot.plan.solve import context_of
 
 TYPE = re.compile(r"[a-z]+\d[a-z0-9-]*\.[a-z0-9-]+")
@@ -145,6 +146,20 @@ def judged(rules: list[SettingRule]) -> re.Pattern[str]:
     )
 
 
+def _of_devices(files: list[JobFile], machine: Machine) -> list[dict[str, Any]]:
+    """What jobs of several nodes lack of the devices that their instance type has."""
+    findings = []
+    types = read_types().types
+    efa = {name: entry.efa for name, entry in types.items()}
+    for file in files:
+        wants = any(re.match(r"FI_|OFI_NCCL_", one.name) and one.value != "tcp" for one in file.settings)
+        for request in requests(file):
+            named = request if request.types or not machine.name else replace(request, types=(machine.name,))
+            found = finding(named, str(file.path), efa, wants)
+            findings += [found] if found else []
+    return findings
+
+
 def _of_versions(image: Image, catalog: Catalog, facts: dict[str, Any]) -> list[dict[str, Any]]:
     """The version rules that an image breaks, and the instance type's requirements that its driver does not meet."""
     context = image.context
@@ -189,6 +204,7 @@ def check(
         image.accelerator or machine.accelerator,
         machine.features | ({image.accelerator: True} if image.accelerator else {}),
     )
+    findings += _of_devices(read, machine)
     findings += _of_versions(image, catalog, machine.facts) if image.parts else []
     findings.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
     checked = {

@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from ingot.errors import IngotError
+from ingot.plan.devices import Request, of_nodes, of_script
 from ingot.plan.dockerfile import dockerfile
 from ingot.plan.loose import loosely
-from ingot.plan.script import Found, How, pairs, script
+from ingot.plan.script import EXPORTED, Found, How, pairs, script
 from ingot.plan.shell import words
-from ingot.plan.structured import structured
+from ingot.plan.structured import nodes_of, structured
 from ingot.textfile import read_text
 
 DOCKERFILE = re.compile(r"(?:^|.*[._-])(?:docker|container)file(?:[._-].*)?", re.IGNORECASE)
@@ -32,6 +33,10 @@ UNIT = re.compile(r"^\[(?:Service|Manager)\]\s*$", re.MULTILINE)
 # The first line that is neither empty nor a comment, of YAML and of a Dockerfile.
 KEY = re.compile(r"(?:-\s+)?[\"']?[\w./-]+[\"']?\s*:(?:\s|$)|-\s+\w")
 FROM = re.compile(r"(?:FROM|ARG)\s+\S", re.IGNORECASE)
+# A here-document with a manifest.
+MANIFEST = re.compile(
+    r"<<-?[ \t]*[\"']?(\w+)[\"']?[^\n]*\n((?:---\n|#[^\n]*\n)*apiVersion:.{0,100000}?)\n[ \t]*\1$", re.DOTALL | re.MULTILINE
+)
 # What a name is followed by where something sets it.
 SETS = re.compile(r"[\"'\])]*\s*(?:[:?+]?=|:|,)")
 COMMENT = re.compile(r"\s*(?:#|//)|.*\s#\s")
@@ -79,7 +84,8 @@ def job_file(path: Path, wanted: re.Pattern[str] | None = None) -> JobFile:
         for one in sorted(dict.fromkeys(set_here), key=lambda one: one.line)
         if not wanted or wanted.search(one.name)
     ]
-    unclear = _unclear(kind, text, wanted, {one.line for one in found}) if wanted and not variables else None
+    silent = all(one.name == EXPORTED for one in variables)
+    unclear = _unclear(kind, text, wanted, {one.line for one in found}) if wanted and silent else None
     return JobFile(path, text, kind, variables, unclear and (unclear[0], f"{path}:{unclear[1]}"))
 
 
@@ -113,6 +119,17 @@ def _kind_within(text: str) -> str:
     if KEY.match(first) or (first[:1] in ("{", "[") and (first[1:2] in ('"', "{", "[") or second[:1] in ('"', "{"))):
         return "structured"
     return "unit" if UNIT.search(text) else "script"
+
+
+def requests(file: JobFile) -> list[Request]:
+    """What asks for no EFA devices in a file: pods, jobs of AWS Batch, `docker run`."""
+    if file.kind == "structured":
+        return list(of_nodes(nodes_of(file.text, file.path)))
+    found = list(of_script(file.text)) if file.kind in ("script", "text", "loose") else []
+    for match in MANIFEST.finditer(file.text) if file.kind == "script" else ():
+        line = file.text.count("\n", 0, match.start(2)) + 1
+        found += of_nodes(nodes_of(match[2], file.path), line)
+    return found
 
 
 def _of_kind(kind: str, text: str, line: int, how: How, path: Path) -> Iterator[Found]:
@@ -156,7 +173,7 @@ def _unclear(kind: str, text: str, wanted: re.Pattern[str], understood: set[int]
     for match in wanted.finditer(text):
         begin = text.rfind("\n", 0, match.start()) + 1
         before, after = text[begin : match.start()], text[match.end() : match.end() + 40]
-        if not match[0][0].isalpha() or before.endswith(("$", "${", "{")) or COMMENT.match(before):
+        if not match[0].isidentifier() or before.endswith(("$", "${", "{")) or COMMENT.match(before):
             continue
         # A script that names a variable without a value reads it or passes it on.
         if kind in ("script", "dockerfile") and not SETS.match(after):

@@ -55,9 +55,8 @@ def structured(text: str, path: Path, first: int, how: How) -> Iterator[Found]:
     except IngotError as error:
         if not template and LATER.search(text):
             # ${NAME} in a flow mapping, which envsubst replaces.
-            hidden = LATER.sub(lambda match: match[0].translate(HIDE), text)
             try:
-                yield from _read(hidden, path, first, how)
+                yield from _read(LATER.sub(_hidden, text), path, first, how)
                 return
             except IngotError:
                 template = True
@@ -70,6 +69,20 @@ def _plain(text: str) -> str:
     """A template's text with its expressions as plain words; lines of expressions alone are empty."""
     emptied = ALONE.sub(lambda match: "\n" * match[0].count("\n"), text)
     return EXPRESSION.sub(lambda match: match[0].replace("\n", " ").translate(HIDE), emptied)
+
+
+def nodes_of(text: str, path: Path) -> list[yaml.Node]:
+    """The documents of YAML or JSON, with a template's expressions as text; none if they are not valid or too large."""
+    if len(text) > LARGEST:
+        return []
+    try:
+        return list(documents(_spaced(LATER.sub(_hidden, _plain(text))), path))
+    except IngotError:
+        return []
+
+
+def _hidden(match: re.Match[str]) -> str:
+    return match[0].translate(HIDE)
 
 
 def _read(text: str, path: Path, first: int, how: How) -> list[Found]:

@@ -50,8 +50,8 @@ def loaded(names: Iterable[str]) -> tuple[str | None, str | None, str | None]:
             reasons[name] = str(error)
             continue
         return name, opened(Path(name).name), None
-    name = next((name for name, why in reasons.items() if not why.startswith(name)), next(iter(reasons), None))
-    return name, None, reasons.get(name) if name else None
+    told = next((name for name, why in reasons.items() if not why.startswith(name)), next(iter(reasons), None))
+    return told, None, reasons.get(told) if told else None
 
 
 def plugins(environment: Mapping[str, str]) -> list[str]:
