@@ -1,7 +1,9 @@
 """Reads a text file that a user names, whatever it holds: of bounded size, in any usual encoding."""
 
 import codecs
+import json
 from pathlib import Path
+from typing import Any
 
 from ingot.errors import IngotError
 
@@ -34,6 +36,15 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
     if text is None:
         raise IngotError("cannot be read: not a text file", place=str(path))
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path, what: str = "a manifest", hint: str = "") -> Any:
+    """The data of a JSON file; IngotError if there is none, or it is nested too deeply."""
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise IngotError(f"not {what}: {reason}", place=str(path), hint=hint) from None
 
 
 def decoded(data: bytes) -> str | None:

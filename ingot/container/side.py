@@ -17,7 +17,9 @@ from ingot.errors import IngotError, UsageError
 from ingot.lock.file import load
 from ingot.model.image import DRIVERS
 from ingot.model.types import Facts
+from ingot.plan.manifest import Manifest
 from ingot.run import run
+from ingot.textfile import read_json
 
 # The CUDA major version in the name of a wheel.
 CUDA_MAJOR = re.compile(r"-cu(\d+)$")
@@ -73,37 +75,34 @@ def host_of(path: Path, catalog: Catalog) -> Side:
 
 
 def _read_manifest(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UsageError("no such file", place=str(path), hint="give a manifest.json") from None
-    except ValueError as error:
-        raise IngotError(f"not a manifest: {error}", place=str(path), hint=MANIFEST) from None
+    if not path.exists():
+        raise UsageError("no such file", place=str(path), hint="give a manifest.json")
+    return read_json(path, hint=MANIFEST)
 
 
 def _of_manifest(read_from: str, data: Any, catalog: Catalog, *, every: bool = False) -> Side:
     """The side of a manifest: its declared components, or with `every` all observed ones."""
-    try:
-        declared, observed = data["declared"], data["observed"]
-        components = {name: observed.get(name) or entry["version"] for name, entry in declared["components"].items()}
-        components |= {
-            name: observed[name] for name in observed if every and observed[name] and name in catalog.components
-        }
-        efa = declared["components"].get("efa", {}).get("source")
-        facts = {name: release_facts(catalog.components[name], version) for name, version in components.items()}
-        facts["efa"] = {**facts.get("efa", {}), "installer": efa not in (None, "debian")}
-        return Side(
-            read_from=read_from,
-            stack=declared["stack"],
-            os=declared["os"],
-            arch=declared["arch"],
-            components=components,
-            packages=data.get("packages", {}),
-            left_out=declared.get("left_out", {}),
-            facts=facts,
-        )
-    except (AttributeError, KeyError, TypeError):
-        raise IngotError("not a manifest", place=read_from, hint=MANIFEST) from None
+    manifest = Manifest.of(data, read_from)
+    components = {name: manifest.observed.get(name) or version for name, version in manifest.declared.items()}
+    components |= {
+        name: version for name, version in manifest.observed.items() if every and version and name in catalog.components
+    }
+    facts = {
+        name: release_facts(catalog.components[name], version)
+        for name, version in components.items()
+        if name in catalog.components
+    }
+    facts["efa"] = {**facts.get("efa", {}), "installer": manifest.efa_source not in (None, "debian")}
+    return Side(
+        read_from=read_from,
+        stack=manifest.stack,
+        os=manifest.os,
+        arch=manifest.arch,
+        components={name: version for name, version in components.items() if version},
+        packages=manifest.packages,
+        left_out=manifest.left_out,
+        facts=facts,
+    )
 
 
 def container_of(name: str, catalog: Catalog) -> Side:

@@ -7,6 +7,7 @@ from typing import Any
 from ingot import paths
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import check_name, describe
+from ingot.catalog.settings import engine
 from ingot.errors import IngotError, UsageError
 from ingot.export.launch import node_facts
 from ingot.lock import select
@@ -154,11 +155,11 @@ def _remarks(catalog: Catalog, cluster: Cluster, facts: dict[str, Any]) -> list[
         remarks.append(
             "note: instances with several network cards get no public address; the subnet needs a NAT gateway"
         )
-    elif facts["efa"]:
-        # https://github.com/aws/aws-parallelcluster/issues/7262
+    elif facts["efa"] and engine().within(cluster.selection.lock.components[PLATFORM].version, ">=3.15"):
+        # https://github.com/aws/aws-parallelcluster/pull/7262, https://github.com/aws/aws-parallelcluster/pull/7457
         remarks.append(
-            "note: from ParallelCluster 3.15 on, nodes with one network card and EFA get two interfaces, and so no public "
-            "address; the subnet needs a NAT gateway"
+            "note: from ParallelCluster 3.15 on, nodes with one network card and EFA get two interfaces, and so no "
+            "public address; the subnet needs a NAT gateway"
         )
     return remarks
 

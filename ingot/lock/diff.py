@@ -1,6 +1,5 @@
 """Turns two locks, or two manifests, into release notes in Markdown."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,10 @@ from typing import Any
 from ingot.errors import IngotError
 from ingot.model.image import Image
 from ingot.model.lock import Lock
+from ingot.textfile import read_json
 from ingot.yamlfile import read
+
+HINT = "give a lock (locks/…yml) or a manifest.json"
 
 
 @dataclass(frozen=True)
@@ -22,27 +24,41 @@ class State:
     left_out: dict[str, str]
 
 
-def _versions(table: Mapping[str, Any]) -> dict[str, str]:
-    return {name: entry if isinstance(entry, str) else entry["version"] for name, entry in table.items()}
+def _versions(table: Any, what: str, path: Path) -> dict[str, str]:
+    """Versions by name: of texts, or of entries with a version; IngotError if they are neither."""
+    found = {}
+    for name, entry in _mapping(table, what, path).items():
+        version = entry.get("version") if isinstance(entry, dict) else entry
+        if not isinstance(version, str):
+            raise IngotError(f"{what}.{name} has no version", place=str(path), hint=HINT)
+        found[str(name)] = version
+    return found
+
+
+def _mapping(table: Any, what: str, path: Path) -> dict[Any, Any]:
+    if table is not None and not isinstance(table, dict):
+        raise IngotError(f"{what} must be a mapping", place=str(path), hint=HINT)
+    return table or {}
 
 
 def state(path: Path) -> State:
     """The state that the lock (YAML) or manifest (JSON) at `path` records."""
     if path.suffix == ".json":
-        try:
-            data = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise IngotError(f"not a manifest: {error}", place=str(path)) from None
+        data = read_json(path)
     else:
         data, _ = read(path)
-    declared = data.get("declared", data) if isinstance(data, dict) else {}
-    if "components" not in declared:
-        raise IngotError("not a lock or manifest", place=str(path), hint="give a lock (locks/…yml) or a manifest.json")
-    components = _versions(declared["components"])
-    components |= {name: version for name, version in (data.get("observed") or {}).items() if isinstance(version, str)}
-    packages = _versions(data.get("packages", {})) | _versions(data.get("wheels", {}))
+    declared = data.get("declared", data) if isinstance(data, dict) else None
+    if not isinstance(declared, dict) or "components" not in declared:
+        raise IngotError("not a lock or manifest", place=str(path), hint=HINT)
+    if missing := [key for key in ("stack", "os", "arch") if not isinstance(declared.get(key), str)]:
+        raise IngotError(f"not a lock or manifest: it has no {missing[0]}", place=str(path), hint=HINT)
+    components = _versions(declared["components"], "components", path)
+    observed = _mapping(data.get("observed"), "observed", path)
+    components |= {str(name): version for name, version in observed.items() if isinstance(version, str)}
+    packages = _versions(data.get("packages"), "packages", path) | _versions(data.get("wheels"), "wheels", path)
     title = f"{declared['stack']} {declared['os']}-{declared['arch']}"
-    return State(title, components, packages, declared.get("left_out", {}))
+    left_out = {str(name): str(why) for name, why in _mapping(declared.get("left_out"), "left_out", path).items()}
+    return State(title, components, packages, left_out)
 
 
 def of_image(lock: Lock, name: str, image: Image) -> State:

@@ -1,6 +1,5 @@
 """Checks a job's environment, and the versions in a finished image, against the catalog's rules."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,14 +13,16 @@ from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import FAMILIES, describe, is_unknown_cpu, plain_name, read_types
 from ingot.catalog.rules import SEVERITIES, Context, Need, Part, broken, release_facts
 from ingot.catalog.settings import SettingRule, engine, features, plain, read_settings
-from ingot.errors import IngotError, UsageError
+from ingot.errors import UsageError
 from ingot.model.lock import LockedComponent
 from ingot.model.target import ImageSelection
 from ingot.model.types import Facts
-from ingot.plan.devices import finding
+from ingot.plan import devices
 from ingot.plan.fit import driver_needs
 from ingot.plan.jobfiles import JobFile, Setting, job_file, requests
+from ingot.plan.manifest import Manifest
 from ingot.plan.solve import context_of
+from ingot.textfile import read_json
 
 TYPE = re.compile(r"[a-z]+\d[a-z0-9-]*\.[a-z0-9-]+")
 # The part of a version that can be compared: observed versions may end in a packager's suffix.
@@ -61,21 +62,10 @@ def of_lock(components: Mapping[str, LockedComponent]) -> dict[str, str]:
 
 def of_manifest(path: Path, catalog: Catalog) -> Image:
     """The image whose manifest is at `path`: its observed versions, including details."""
-    try:
-        data = json.loads(path.read_text())
-        seen = {**data["observed"], **(data.get("details") or {})}
-        declared = data["declared"]
-        # Every base image has EFA by its installer.
-        brought = "base_image" if "efa" in data.get("brought", {}) else None
-        source = declared["components"].get("efa", {}).get("source", brought)
-    except (OSError, ValueError) as error:
-        raise IngotError(f"not a manifest: {error}", place=str(path)) from None
-    except (AttributeError, KeyError, TypeError):
-        hint = "give the manifest.json that a build writes next to its disk"
-        raise IngotError("not a manifest of an image", place=str(path), hint=hint) from None
-    versions = {name: version for name, version in seen.items() if isinstance(version, str)}
-    image = catalog.images.get(data.get("image", ""))
-    facts: dict[str, Facts] = {"efa": {"installer": source not in (None, "debian")}}
+    manifest = Manifest.of(read_json(path), str(path))
+    versions = {**manifest.observed, **manifest.details}
+    image = catalog.images.get(manifest.image)
+    facts: dict[str, Facts] = {"efa": {"installer": manifest.efa_source not in (None, "debian")}}
     parts = [
         Part(
             name,
@@ -87,12 +77,13 @@ def of_manifest(path: Path, catalog: Catalog) -> Image:
         if name in catalog.components and (number := NUMBER.match(version))
     ]
     context = context_of(
-        declared.get("os", ""),
-        declared.get("arch", ""),
+        manifest.os,
+        manifest.arch,
         image.platform if image else "",
         image.accelerator if image else "",
     )
-    return Image(str(path), efa_parts(versions, source), image.accelerator if image else None, parts, context)
+    versions = efa_parts(versions, manifest.efa_source)
+    return Image(str(path), versions, image.accelerator if image else None, parts, context)
 
 
 def of_selection(selection: ImageSelection) -> Image:
@@ -155,7 +146,7 @@ def _of_devices(files: list[JobFile], machine: Machine) -> list[dict[str, Any]]:
         wants = any(re.match(r"FI_|OFI_NCCL_", one.name) and one.value != "tcp" for one in file.settings)
         for request in requests(file):
             named = request if request.types or not machine.name else replace(request, types=(machine.name,))
-            found = finding(named, str(file.path), efa, wants)
+            found = devices.finding(named, str(file.path), efa, wants)
             findings += [found] if found else []
     return findings
 

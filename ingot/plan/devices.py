@@ -3,6 +3,7 @@
 In manifests of Kubernetes, job definitions of AWS Batch, and `docker run` in scripts.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def _scalars(node: yaml.Node | None) -> Iterator[str]:
 def _privileged(node: yaml.Node | None) -> bool:
     """Whether a container may use every device of its node."""
     texts = [*_scalars(node)]
-    return any(name.lower() == "privileged" and value.lower() == "true" for name, value in zip(texts, texts[1:]))
+    return any(name.lower() == "privileged" and value.lower() == "true" for name, value in itertools.pairwise(texts))
 
 
 def _of_pod(keys: dict[str, yaml.Node], line: int) -> Iterator[Request]:
@@ -115,7 +116,7 @@ def _of_batch(node: yaml.Node, line: int, nodes: int) -> Iterator[Request]:
     texts = [*_scalars(node)]
     if nodes < 2 or any(text.startswith(FOLDER) for text in texts) or _privileged(node):
         return
-    types = [value for name, value in zip(texts, texts[1:]) if name.lower() == "instancetype"]
+    types = [value for name, value in itertools.pairwise(texts) if name.lower() == "instancetype"]
     fix = f"list {FOLDER}/uverbs0 and so on under linuxParameters.devices, as `ingot launch batch` does"
     yield Request(
         "the job's nodes", line, tuple(types), fix, "https://docs.aws.amazon.com/batch/latest/userguide/efa.html"

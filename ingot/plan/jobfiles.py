@@ -35,7 +35,8 @@ KEY = re.compile(r"(?:-\s+)?[\"']?[\w./-]+[\"']?\s*:(?:\s|$)|-\s+\w")
 FROM = re.compile(r"(?:FROM|ARG)\s+\S", re.IGNORECASE)
 # A here-document with a manifest.
 MANIFEST = re.compile(
-    r"<<-?[ \t]*[\"']?(\w+)[\"']?[^\n]*\n((?:---\n|#[^\n]*\n)*apiVersion:.{0,100000}?)\n[ \t]*\1$", re.DOTALL | re.MULTILINE
+    r"<<-?[ \t]*[\"']?(\w+)[\"']?[^\n]*\n((?:---\n|#[^\n]*\n)*apiVersion:.{0,100000}?)\n[ \t]*\1$",
+    re.DOTALL | re.MULTILINE,
 )
 # What a name is followed by where something sets it.
 SETS = re.compile(r"[\"'\])]*\s*(?:[:?+]?=|:|,)")

@@ -309,3 +309,17 @@ def test_what_does_not_go_together_is_refused_and_nothing_printed(words: str, st
     done = ingot("launch", *words.split())
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
+
+
+def test_a_variable_of_the_job_wins_over_the_container_s_own_under_pyxis() -> None:
+    words = ("slurm", "fsdp", "--instance-type", "p5.48xlarge", "--nodes", "2", "--env", "NCCL_NET_PLUGIN=ofi")
+    assert "  --container-env=NCCL_NET_PLUGIN \\\n" in ingot("launch", *words).stdout
+    assert "--container-env" not in ingot("launch", *words, "--bare").stdout
+    assert "--container-env" not in ingot("launch", *words[:-2]).stdout
+
+
+def test_what_takes_efa_away_is_refused_where_there_is_efa() -> None:
+    words = ("slurm", "fsdp", "--env", "NCCL_NET=Socket", "--instance-type")
+    done = ingot("launch", *words, "p5.48xlarge")
+    assert (done.returncode, "[net-builtin]" in done.stderr) == (1, True)
+    assert ingot("launch", *words, "g5.xlarge").returncode == 0

@@ -180,3 +180,19 @@ def test_what_does_not_go_together_is_one_clear_error(words: tuple[str, ...], sa
     done = ingot("export", "pcluster", *words)
     assert said in done.stderr
     assert (done.returncode in (1, 2), done.stdout) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "said"),
+    [
+        ("p5.48xlarge", "note: instances with several network cards get no public address"),
+        ("g5.12xlarge", "note: from ParallelCluster 3.15 on, nodes with one network card and EFA get two interfaces"),
+        ("g5.xlarge", ""),
+    ],
+)
+def test_a_type_whose_nodes_need_nat_is_told(instance_type: str, said: str) -> None:
+    done = ingot("export", "pcluster", "parallelcluster", *NAMED, "--instance-type", instance_type)
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stderr.split())
+    assert said in text
+    assert ("NAT gateway" in text) == bool(said)
