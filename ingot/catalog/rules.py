@@ -168,6 +168,22 @@ def _against(rule: Rule, part: Part, installed: Mapping[str, Part]) -> Iterator[
             yield f"{part} {verb} {need.component} {need.spec}, it is {other.text}"
 
 
+def undecided(
+    parts: Iterable[Part], components: Mapping[str, Component], context: Context = Context()
+) -> Iterator[str]:
+    """One sentence for each rule about a set of versions that nobody can apply, since a fact of one is unknown."""
+    installed = {part.component: part for part in parts}
+    for part in installed.values():
+        known = {*part.facts, *(["version"] if part.text else [])}
+        for rule in applying(part, holding(components[part.component], context)):
+            ranges = {**rule.requires, **rule.refuses}
+            unknown = {fact for spec in ranges.values() for fact in re.findall(r"\{([a-z_]+)\}", spec)} - known
+            if unknown and installed.keys() & ranges.keys():
+                facts = " and ".join(sorted(unknown))
+                others = " and ".join(str(installed[name]) for name in sorted(installed.keys() & ranges.keys()))
+                yield f"unknown whether {part} goes with {others}: nobody has noted its {facts} [{rule.id}]"
+
+
 def release_facts(component: Component, version: str) -> Facts:
     """The facts of a release by its version, from whichever offer has it."""
     matches = [offer.releases[version].facts for offer in component.offers if version in offer.releases]

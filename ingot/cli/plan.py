@@ -108,7 +108,8 @@ def solve(
     """Find the newest versions that fit together.
 
     They satisfy the --want ranges, the instance type and every rule; if there are none, exits with 1 and the reasons.
-    Solves for the components of the stack and ignores its pins.
+    Solves for the components of the stack and ignores its pins. Also lists warnings, and rules that nobody can apply
+    because a fact of a version is unknown.
     """
     from ingot.console import out
     from ingot.plan.solve import solve as find
@@ -122,6 +123,10 @@ def solve(
         facts = ", ".join(f"{key}={value}" for key, value in entry["facts"].items())
         out.print(f"{name:26}{entry['version'] or 'unresolved':16}{facts}", markup=False, soft_wrap=True)
     _print_advisories(data["advisories"])
+    for kind in ("warnings", "unknown"):
+        for message in data[kind]:
+            label = "warning: " if kind == "warnings" else "note: "
+            out.print(f"{label}{message}", markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: ingot diff 2025.11 2026.11 --os ubuntu2404   ·   ingot diff OLD.yml NEW/manifest.json")

@@ -198,7 +198,10 @@ def make(
         if candidate.offer.wheels
         for name in candidate.offer.wheels.packages
     }
-    whys = {name: _reason(stack.pins[name].on(os_name).why, rejected.get(name, [])) for name in chosen}
+    whys = {
+        name: _reason(_why(stack, os_name, candidate, own), rejected.get(name, []))
+        for name, candidate in chosen.items()
+    }
     lock = Lock(
         schema=1,
         stack=target.stack,
@@ -221,6 +224,15 @@ def make(
         unresolved=unresolved,
     )
     return Resolution(lock, rejected)
+
+
+def _why(stack: Stack, os_name: str, candidate: Candidate, wishes: Iterable[Need]) -> str:
+    """The pin's reason, which belongs to the versions of its range; for others, the wishes that replace the pin."""
+    name = candidate.component
+    pin = stack.pins[name].on(os_name)
+    if Need(name, pin.version, pin.why).allows(candidate):
+        return pin.why
+    return f"Asked for by {' and '.join(need.reason for need in wishes if need.component == name) or 'a rule'}"
 
 
 def _reason(why: str, rejected: list[Rejected]) -> str:

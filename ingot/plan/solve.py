@@ -8,7 +8,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ingot.catalog.catalog import Catalog
 from ingot.catalog.instance_types import describe, family_of
-from ingot.catalog.rules import Context, Need
+from ingot.catalog.rules import Context, Need, broken, undecided
 from ingot.errors import UsageError
 from ingot.lock.make import archive_of, make, world_of
 from ingot.lock.resolve import resolve
@@ -106,6 +106,9 @@ def solve(catalog: Catalog, target: Target, wants: Iterable[str], instance_type:
             raise UsageError(f"stack {target.stack} has no {need.component}", place=need.reason, hint=hint)
     needs += driver_needs(describe(instance_type)) if instance_type and "nvidia_driver" in world.candidates else []
     chosen = resolve(world, needs)
+    warnings = [
+        problem for problem in broken(chosen.values(), catalog.components, context) if problem.severity != "info"
+    ]
     return {
         "stack": target.stack,
         "os": target.os,
@@ -114,6 +117,8 @@ def solve(catalog: Catalog, target: Target, wants: Iterable[str], instance_type:
         "components": {name: _summary(candidate) for name, candidate in chosen.items()},
         "left_out": left_out,
         "advisories": judge(Subject("", [each.thing for each in chosen.values()], target.stack), catalog)["findings"],
+        "warnings": [f"{problem.message} [{problem.rule}]" for problem in warnings],
+        "unknown": list(undecided(chosen.values(), catalog.components, context)),
     }
 
 

@@ -89,3 +89,21 @@ def test_stacks_are_compared_by_name() -> None:
     assert "| nvidia_driver |" in done.stdout
     same = ingot("diff", "2026.11", "2026.11", "--os", "ubuntu2404")
     assert "Nothing changed." in same.stdout
+
+
+def test_what_nobody_knows_of_a_version_is_said_and_so_are_warnings() -> None:
+    done = ingot("solve", "--want", "aws_ofi_nccl==1.9.1")
+    assert done.returncode == 0, done.stderr
+    assert "note: unknown whether efa " in done.stdout
+    found = json.loads(ingot("solve", "--want", "aws_ofi_nccl==1.9.1", "--json").stdout)
+    assert all("[" in each for each in [*found["unknown"], *found["warnings"]])
+
+
+def test_a_reason_belongs_to_the_version_that_it_was_written_for() -> None:
+    done = ingot("plan", "ec2", "--os", "ubuntu2404", "--set", "efa>=1.44,<1.47", "--json")
+    efa = json.loads(done.stdout)["components"]["efa"]
+    assert efa["version"] == "1.46.0"
+    assert efa["why"].startswith("Asked for by --set efa>=1.44,<1.47.")
+    # A range that the pin's version is in keeps the pin's reason.
+    done = ingot("plan", "ec2", "--os", "ubuntu2404", "--set", "efa>=1.50,<1.51", "--json")
+    assert not json.loads(done.stdout)["components"]["efa"]["why"].startswith("Asked")
