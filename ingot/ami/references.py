@@ -5,7 +5,7 @@ A reference is text that says where it is, for the reasons to keep an AMI.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,8 +45,8 @@ class Templates:
         return self.images.get((key, int(number)), "") if number else ""
 
 
-def references(region: Region, amis: Sequence[str], *, without: Iterable[str] = ()) -> dict[str, list[str]]:
-    """The references to each of `amis`, without those that have none; instances in `without` do not count.
+def references(region: Region, amis: Sequence[str], *, without: Collection[str] = ()) -> dict[str, list[str]]:
+    """The references to each of `amis`, without those that have none; instances and templates in `without` do not count.
 
     Takes a few calls per region for any number of AMIs; sharing, which needs one call per AMI, is in `shared`.
     """
@@ -77,6 +77,8 @@ def references(region: Region, amis: Sequence[str], *, without: Iterable[str] = 
     images += [image for environment in environments for image in _of_batch(environment, launch_templates)]
     resolved = aliases(region, images)
     for (key, number), image in launch_templates.images.items():
+        if key in without:
+            continue
         note(resolved.get(image, image), f"launch template {launch_templates.names[key]} version {number}")
     by_name = {configuration["LaunchConfigurationName"]: configuration["ImageId"] for configuration in configurations}
     for name, image in by_name.items():

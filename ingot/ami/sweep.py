@@ -130,10 +130,10 @@ def _collect(region: Region, age: timedelta, dry_run: bool) -> list[Verdict]:
 
     ripe = [leftover for leftover in leftovers if not wait(leftover)]
     kept = {leftover.id: wait(leftover) for leftover in leftovers if wait(leftover)}
-    instances = {leftover.id for leftover in ripe if leftover.kind is KINDS[0]}
     images = [leftover.id for leftover in ripe if leftover.kind is KINDS[1]]
     if images:
-        references_of = references(region, images, without=instances)
+        # The builds' own instances and launch templates are deleted as well.
+        references_of = references(region, images, without={leftover.id for leftover in ripe})
         kept |= {image: "; ".join(reasons) for image, reasons in references_of.items()}
         ripe = [leftover for leftover in ripe if leftover.id not in kept]
     used = {snapshot for leftover in leftovers if leftover.id in kept for snapshot in ami_snapshots(leftover)}

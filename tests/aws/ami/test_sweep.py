@@ -91,6 +91,15 @@ def test_the_instance_on_which_the_suite_ran_does_not_keep_its_ami() -> None:
     assert there() == set()
 
 
+def test_the_launch_template_by_which_the_suite_ran_does_not_keep_its_ami() -> None:
+    made = left()
+    client("ec2").create_launch_template_version(
+        LaunchTemplateId=made["launch template"], LaunchTemplateData={"ImageId": made["image"]}
+    )
+    answer(ingot(*GC))
+    assert there() == set()
+
+
 def test_what_is_in_use_by_something_else_stays_and_the_verdict_says_so() -> None:
     made = left()
     with calls(refusing("DeleteSecurityGroup", "DependencyViolation")):
