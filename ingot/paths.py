@@ -72,7 +72,7 @@ def alone(folder: Path, busy: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def held(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def held(folder: Path, waiting: Callable[[], None] | None = None, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Hold the lock of the directory `folder` itself; calls `waiting` before it waits for another holder.
 
     Its descriptor is inheritable: a child started with `close_fds=False` holds the lock until it ends as well. Raises
@@ -82,7 +82,7 @@ def held(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
     try:
         os.set_inheritable(descriptor, True)
         deadline = time.monotonic() + HELD_SECONDS
-        while not _locks(descriptor):
+        while not _locks(descriptor, kind):
             if waiting:
                 waiting()
                 waiting = None
@@ -98,25 +98,37 @@ def held(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
         os.close(descriptor)
 
 
-def _locks(descriptor: int) -> bool:
+def _locks(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     """Whether the lock is free; it is taken then."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
-def temporary() -> Iterator[Path]:
-    """A private temporary folder, removed after the block; removes those of killed runs first, keys included."""
+def temporary(remove: Callable[[Path], None] = _remove) -> Iterator[Path]:
+    """A private temporary folder, removed after the block; removes those of killed runs first, keys included.
+
+    Its lock is shared: a program that takes it as well and outlives this run keeps the folder until it ends. `remove`
+    removes a folder as far as it can.
+    """
     for path in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
-        _remove_if_left(path)
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY) as name, held(Path(name)):
-        yield Path(name)
+        _remove_if_left(path, remove)
+    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+    try:
+        with held(folder, kind=fcntl.LOCK_SH):
+            yield folder
+    finally:
+        remove(folder)
 
 
-def _remove_if_left(folder: Path) -> None:
+def _remove_if_left(folder: Path, remove: Callable[[Path], None]) -> None:
     """Remove a temporary folder of this user whose run has ended, which no longer holds its lock."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -125,7 +137,7 @@ def _remove_if_left(folder: Path) -> None:
     try:
         # An empty one may be new, and not locked yet.
         if _locks(descriptor) and folder.stat().st_uid == os.geteuid() and any(folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
     except FileNotFoundError:  # another run has just removed it
         return
     finally:

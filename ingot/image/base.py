@@ -7,8 +7,8 @@ minimal system, nothing is rebuilt.
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ingot.errors import IngotError
 from ingot.image.setup import as_root
 from ingot.model.lock import Lock
 from ingot.model.types import LOCAL_ARCH, Strict
+from ingot.paths import temporary
 from ingot.run import run
 from ingot.sources import origins
 from ingot.sources.apt import DEB_ARCH, KEYRINGS, stanzas
@@ -62,6 +63,16 @@ def differences(installed: Mapping[str, str], versions: Mapping[str, str]) -> li
     ]
 
 
+def _remove(folder: Path) -> None:
+    """Remove a folder in which mmdebstrap may have worked as root, and may not have ended yet."""
+    run([*(as_root() or []), "rm", "-rf", folder], accepted=(0, 1))
+
+
+def workspace() -> AbstractContextManager[Path]:
+    """A temporary folder for mmdebstrap, which has its lock as well."""
+    return temporary(_remove)
+
+
 def _bootstrap(
     suites: Sequence[str],
     components: Sequence[str],
@@ -83,7 +94,8 @@ def _bootstrap(
     # As root where possible: otherwise it needs user namespaces, which some systems deny to users.
     run(
         [
-            *(as_root() or []), "env", f"TMPDIR={dest.parent}", "LC_ALL=C.UTF-8",
+            *(as_root() or []), "flock", "--shared", dest.parent,
+            "env", f"TMPDIR={dest.parent}", "LC_ALL=C.UTF-8",
             "mmdebstrap", "--variant=apt", f"--architectures={DEB_ARCH[arch]}", f"--keyring={keyring}",
             f"--include={','.join(include)}",
             f"--setup-hook=copy-in {dest.parent}/ingot /etc/apt/preferences.d",
@@ -131,8 +143,8 @@ def ensure_base(lock: Lock, *, log: Path) -> Base:
     for tag, installed in _find(REPOSITORY, recipe).items():
         if not differences(installed, versions):
             return _named(tag, lock)
-    with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
-        tar = Path(folder) / "base.tar"
+    with workspace() as folder:
+        tar = folder / "base.tar"
         installed = _bootstrap(suites, components, lock.arch, lock.archive.packages, preferences(versions), tar, log)
         if wrong := differences(installed, versions):
             raise IngotError(
@@ -169,8 +181,8 @@ def ensure_tools(path: Path, *, log: Path) -> str:
     if images := _find(repository, recipe):
         return next(iter(images))
     tag = f"{repository}:{recipe[:12]}"
-    with tempfile.TemporaryDirectory(prefix="ingot-base-") as folder:
-        tar = Path(folder) / "tools.tar"
+    with workspace() as folder:
+        tar = folder / "tools.tar"
         installed = _bootstrap(tools_suites(tools), TOOLS_COMPONENTS, LOCAL_ARCH, tools.packages, "", tar, log)
         _import(tar, tag, _labels(recipe, installed))
     return tag

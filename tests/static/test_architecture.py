@@ -47,7 +47,6 @@ TESTED_BY = {
     "docs/settings": "tests/static/test_text.py",
     "errors": "tests/unit/cli/test_main.py",
     "image/bare": "tests/unit/image/test_budgets.py",
-    "image/base": "tests/e2e/test_local_build.py",
     "image/disk": "tests/e2e/test_local_build.py",
     "image/events": "tests/unit/image/test_timeline.py",
     "image/judge": "tests/unit/image/test_verdict.py",
