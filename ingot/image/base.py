@@ -151,7 +151,8 @@ def ensure_base(lock: Lock, *, log: Path) -> Base:
                 "the archive's versions of base packages differ from the lock:\n  " + "\n  ".join(wrong[:15]),
                 hint=f"run `ingot lock --os {lock.os} --arch {lock.arch}`",
             )
-        tag = f"{REPOSITORY}:{lock.key}-{_digest(installed)[:12]}"
+        # With the recipe: another checkout on this machine may have another one for the same packages.
+        tag = f"{REPOSITORY}:{lock.key}-{_digest([recipe, installed])[:12]}"
         _import(tar, tag, _labels(recipe, installed))
     return _named(tag, lock)
 

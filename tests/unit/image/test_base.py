@@ -1,4 +1,4 @@
-"""What mmdebstrap leaves when a run is killed stays while it works, and goes with the next run."""
+"""Bases of several checkouts stand side by side, and what a killed run leaves goes with the next one."""
 
 import signal
 import subprocess
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ingot import paths
 from ingot.image import base
+from ingot.lock import file as locks
 
 MMDEBSTRAP = """#!/bin/sh
 mkdir "$TMPDIR/mmdebstrap.1"
@@ -70,3 +72,18 @@ def test_what_a_killed_run_leaves_stays_while_mmdebstrap_works_and_goes_with_the
             return not left.exists()
 
     wait_until(next_run)
+
+
+def test_a_checkout_with_another_recipe_does_not_take_the_name_of_a_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise two checkouts on one machine make their bases, and all that is built on these, in turns."""
+    lock = locks.load(paths.LOCKS / "2026.11" / "debian13-x86_64.yml")
+    monkeypatch.setattr(base, "run", lambda *_, **__: "")
+    monkeypatch.setattr(base, "_bootstrap", lambda *_: {"bash": lock.packages["bash"].version})
+    tags = []
+    for recipe in ("one", "another", "one"):
+        (tmp_path / recipe).write_text(recipe)
+        monkeypatch.setattr(base, "__file__", str(tmp_path / recipe))
+        tags.append(base.ensure_base(lock, log=tmp_path / "log").tag)
+    assert tags[0] == tags[2] != tags[1]
