@@ -141,7 +141,7 @@ def _of_devices(files: list[JobFile], machine: Machine) -> list[dict[str, Any]]:
     """What jobs of several nodes lack of the devices that their instance type has."""
     findings = []
     types = read_types().types
-    efa = {name: entry.efa for name, entry in types.items()}
+    efa = {name: entry.efa for name, entry in types.items() if entry.efa is not None}
     for file in files:
         wants = any(re.match(r"FI_|OFI_NCCL_", one.name) and one.value != "tcp" for one in file.settings)
         for request in requests(file):
