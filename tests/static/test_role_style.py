@@ -12,6 +12,7 @@ from ingot.paths import ROOT
 
 # How a role proceeds, and what the name of a file of tasks begins with; `main.yml` lists the phases.
 PHASES = {
+    "apply": "the phases of a role, in order",
     "check": "reads and refuses, and changes nothing",
     "fetch": "brings a vendor's file or key to the machine",
     "install": "packages, programs, modules, built or not",
