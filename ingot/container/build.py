@@ -23,6 +23,7 @@ from ingot.console import Progress
 from ingot.container import buildkit, requirements
 from ingot.errors import IngotError, UsageError
 from ingot.image.base import ensure_base
+from ingot.image.inputs import SHARED_ROLES
 from ingot.image.setup import ensure_docker, ensure_local_tools
 from ingot.lock.fill import fill
 from ingot.lock.grade import grades
@@ -38,8 +39,8 @@ DOCKERFILE = "Dockerfile"
 BASE, LEAF, SYSTEM = "base", "leaf", "system"
 # The module that programs share; the stage of the leaves' Dockerfile without the programs.
 PROGRAMS, PACKAGES = "ingot_train", "packages"
-# Inputs of the base in the checkout, besides its lock.
-ROOT_INPUTS = (f"containers/{BASE}", "galaxy.yml", "meta", "playbooks", "plugins", "roles")
+# Inputs of the base in the checkout, besides its lock and its roles.
+ROOT_INPUTS = (f"containers/{BASE}", "galaxy.yml", "meta", "playbooks", "plugins")
 # Files in a container's folder that builds do not read.
 UNUSED = ("README.md", "smoke.yml", "*.in", "left-out-*.txt", "__pycache__")
 INPUTS_LABEL = "ingot.inputs"
@@ -139,7 +140,8 @@ def _context(selection: ContainerSelection, name: str, row: Container, date: int
             shared = [f"{LEAF}/{DOCKERFILE}", f"{LEAF}/{DOCKERFILE}.dockerignore"]
             _copy(CONTAINERS, context, [*shared, *([f"{LEAF}/{PROGRAMS}"] if row.start else []), name])
         else:
-            _copy(paths.ROOT, context, ROOT_INPUTS)
+            roles = (f"roles/{role}" for role in (*SHARED_ROLES, *selection.roles))
+            _copy(paths.ROOT, context, [*ROOT_INPUTS, *roles])
             copy = context / _lock_name(selection.target)
             copy.parent.mkdir(parents=True)
             shutil.copy(selection.lock_path, copy)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.console import Progress
 from ingot.container import build as containers
@@ -145,6 +146,32 @@ def test_the_digest_covers_what_the_build_reads_and_nothing_else(
         text.write("# Changed.\n")
     containers.build(selected(), CATALOG, QUIET)
     assert {name for name in before if before[name] != dry[name]} == changed
+
+
+@pytest.mark.parametrize(
+    ("file", "same"),
+    [
+        ("roles/efa/tasks/main.yml", False),
+        ("roles/component/tasks/install_apt.yml", False),
+        ("roles/packages/tasks/main.yml", False),
+        ("plugins/lookup/pin.py", False),
+        ("roles/efa/README.md", True),
+        ("roles/slurm/tasks/main.yml", True),
+    ],
+)
+def test_the_digest_of_a_base_covers_its_own_roles_alone(
+    file: str, same: bool, dry: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("containers/base", "meta", "playbooks", "plugins", "roles"):
+        shutil.copytree(paths.ROOT / name, tmp_path / name)
+    shutil.copy(paths.ROOT / "galaxy.yml", tmp_path)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    containers.build(selected(), CATALOG, QUIET)
+    before = dry["base"]
+    with (tmp_path / file).open("a") as text:
+        text.write("# Changed.\n")
+    containers.build(selected(), CATALOG, QUIET)
+    assert (dry["base"] == before) == same
 
 
 def test_the_digest_covers_what_a_leaf_starts(dry: dict[str, str]) -> None:
