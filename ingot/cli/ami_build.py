@@ -13,6 +13,7 @@ from ingot.cli.options import (
     ImageArg,
     OsOption,
     StackOption,
+    StrictOption,
     ec2_name,
     print_json,
     select_image,
@@ -65,6 +66,7 @@ def build(
         str, typer.Option("--on-error", help="cleanup, or abort to keep the instance of a failed build.")
     ] = "cleanup",
     frozen: FrozenOption = False,
+    strict: StrictOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show Packer's log and confirm each of its steps.")] = False,
     as_json: BuildJsonOption = False,
 ) -> None:
@@ -77,6 +79,7 @@ def build(
     from ingot.ami.capacity import Options
     from ingot.ami.uefi import SigningKey
     from ingot.console import Progress, out
+    from ingot.image import budgets
     from ingot.image.packer import DEBUG
 
     if on_error not in ("cleanup", "abort"):
@@ -97,7 +100,11 @@ def build(
     report = build_ami(selection, options, catalog, Progress(quiet=debug, events=as_json), frozen=frozen)
     if as_json:
         print_json(report)
-        return
-    out.print(f"{report['ami']} {report['name']} in {report['region']}", markup=False)
-    out.print(f"channel: {report['parameter']}", markup=False)
-    out.print(f"suite on the AMI: {report['suite']['passed']} passed; files: {report['dir']}", markup=False)
+    else:
+        out.print(f"{report['ami']} {report['name']} in {report['region']}", markup=False)
+        out.print(f"channel: {report['parameter']}", markup=False)
+        out.print(f"suite on the AMI: {report['suite']['passed']} passed; files: {report['dir']}", markup=False)
+        for line in report["over_budget"]:
+            out.print(f"over budget: {line}", markup=False)
+    if strict:
+        budgets.insist(report["over_budget"], report["dir"])

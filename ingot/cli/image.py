@@ -15,6 +15,7 @@ from ingot.cli.options import (
     JsonOption,
     OsOption,
     StackOption,
+    StrictOption,
     at,
     print_json,
     select_image,
@@ -51,9 +52,7 @@ def local(
     stack: StackOption = "",
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even if no input has changed.")] = False,
     frozen: FrozenOption = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 if the build breaks a budget of catalog/budgets.yml.")
-    ] = False,
+    strict: StrictOption = False,
     as_json: BuildJsonOption = False,
 ) -> None:
     """Build, boot and verify an image on this machine.

@@ -10,6 +10,9 @@ import typer
 if TYPE_CHECKING:
     from ingot.catalog.catalog import Catalog
     from ingot.model.target import ImageSelection, Target
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Exit with 1 if the build breaks a budget of catalog/budgets.yml.")
+]
 
 
 def images() -> list[str]:

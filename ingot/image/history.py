@@ -48,7 +48,8 @@ def expected(folder: Path) -> dict[str, float]:
 
 def builds(root: Path) -> list[dict[str, Any]]:
     """One row per kept report below the build folder `root`, the newest last: what was built, when, and how it went."""
-    folders = {file.parent.parent for file in root.glob(f"*/*/**/{FOLDER}/*.json")}
+    files = (file for pattern in ("*/*", "*/*/ami") for file in root.glob(f"{pattern}/{FOLDER}/*.json"))
+    folders = {file.parent.parent for file in files}
     rows = [_row(folder, report) for folder in folders for report in reports(folder)]
     return sorted(rows, key=lambda row: (row["finished"], row["dir"], row["number"]))
 

@@ -18,6 +18,7 @@ SLOWEST_TASKS = 15
 # Boxes of the map per component; smaller packages are one box.
 BOXES = 12
 MAP_SHAPE = 1.6
+LEAST = 0.001
 # Differences that say something: in the time of a step, in the space of a component.
 SECONDS, BYTES = 2.0, 1 << 20
 
@@ -87,7 +88,8 @@ def treemap(space: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
     outer = squarified({name: sum(parts.values()) for name, parts in space.items()}, MAP_SHAPE)
     found = []
     for number, box in enumerate(outer):
-        shape = MAP_SHAPE * box.width / box.height
+        # Sides are rounded, that of a thin box perhaps to nothing.
+        shape = MAP_SHAPE * max(box.width, LEAST) / max(box.height, LEAST)
         inner = squarified(dict(largest(space[box.name], BOXES)), shape)
         found.append({"box": box, "inner": inner, "hue": number * 47 % 360})
     return found

@@ -31,6 +31,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.fails = ""
+        self.failed_units: list[str] = []
         self.containers: list[str] = []
         self.images: list[str] = []
         self.judged: list[str] = []
@@ -55,7 +56,9 @@ class Machine:
     def boot(self, *_: object, **__: object) -> Iterator[SimpleNamespace]:
         if self.fails == "killed in boot":
             raise Killed
-        yield SimpleNamespace(wall_seconds=1.0, userspace="", boot_facts=BOOT, host="x", ssh_config=None)
+        yield SimpleNamespace(
+            wall_seconds=1.0, userspace="", boot_facts={**BOOT, "failed": self.failed_units}, host="x", ssh_config=None
+        )
 
     def verify(self, uri: str, **_: object) -> Result:
         self.judged.append(uri.partition("://")[0])

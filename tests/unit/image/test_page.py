@@ -68,6 +68,11 @@ def test_an_ami_without_boot_and_space_has_a_page_too() -> None:
     assert "9 passed, 1 skipped" in page
 
 
+def test_a_map_with_a_part_of_almost_nothing_is_drawn() -> None:
+    space = {"large": {"a": 1 << 40}, "small": {"b": 512, "c": 0}, "none": {"d": 0}}
+    assert "small: b, 0 KiB" in render(report(space=space), None)
+
+
 @pytest.mark.parametrize(("count", "text"), [(3 << 29, "1.50 GiB"), (5 << 20, "5 MiB"), (2048, "2 KiB"), (0, "0 KiB")])
 def test_sizes_are_for_people(count: int, text: str) -> None:
     assert size(count) == text

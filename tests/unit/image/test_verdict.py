@@ -105,3 +105,12 @@ def test_a_disk_that_has_not_passed_is_booted_with_a_note(
 def test_a_report_of_an_earlier_version_that_names_no_file_is_none(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps({"inputs_sha256": "A", "paths": {}}))
     assert verdict.read(tmp_path, judge.FILES) is None
+
+
+def test_a_build_over_budget_says_so_and_fails_where_strict(machine: Machine) -> None:
+    machine.failed_units = ["x.service"]
+    words = ("local", "parallelcluster-cpu", "--os", "debian13")
+    told, strict = ingot(*words), ingot(*words, "--strict")
+    assert (told.returncode, strict.returncode) == (0, 1)
+    for text in (told.stdout, strict.stderr):
+        assert "failed_units: 1, the budget is 0; no earlier build kept to it" in text
