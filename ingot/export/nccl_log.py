@@ -156,7 +156,7 @@ class _Reader:
                 self.runs[-1].rows.append(row)
 
     def _evidence(self, number: int, line: str) -> None:
-        if "NET" not in line and "rovider" not in line and "network" not in line and not DEATH.search(line):
+        if not any(word in line for word in ("NET", "Provider", "provider", "network")) and not DEATH.search(line):
             return
         if not self.runs:
             self.runs.append(Run(number))
