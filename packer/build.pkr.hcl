@@ -21,6 +21,41 @@ build {
     execute_command = "sudo -n env LIMIT=${var.ready_seconds} sh {{ .Path }}"
   }
 
+  # What the system's own package manager would install goes into the lock, which is complete before roles run.
+  provisioner "ansible" {
+    only                    = ["amazon-ebs.image"]
+    command                 = local.ansible_playbook
+    playbook_file           = "${local.root}/playbooks/asked.yml"
+    use_proxy               = false
+    skip_version_check      = true
+    inventory_file_template = local.ansible_inventory
+    ansible_env_vars        = local.ansible_environment
+    extra_arguments = [
+      "--extra-vars", jsonencode(local.on_instance),
+      "--extra-vars", jsonencode({
+        ingot_roles   = local.row.roles
+        ingot_without = local.without
+        ingot_brought = local.brought
+        ingot_lock    = local.lock_path
+        ingot_base    = local.base_name
+        asked_frozen  = var.frozen
+        asked_file    = local.asked_file
+      }),
+    ]
+  }
+
+  provisioner "shell-local" {
+    only = ["amazon-ebs.image"]
+    inline = [join(" ", concat(
+      ["'${var.ingot}' lock asked '${var.image}' '${local.asked_file}'"],
+      ["--os '${var.os}' --arch '${var.arch}' --stack '${var.stack}'"],
+      var.frozen ? ["--frozen"] : [],
+    ))]
+    env = {
+      INGOT_CATALOG = var.catalog
+    }
+  }
+
   provisioner "ansible" {
     except        = ["amazon-ebs.check"]
     command       = local.ansible_playbook
@@ -38,10 +73,13 @@ build {
         ingot_without          = source.type == "docker" ? [] : local.without
         ingot_brought          = { for name, part in local.brought : name => part if source.type != "docker" }
         ingot_lock             = local.lock_path
+        ingot_base             = source.type == "docker" ? "" : local.base_name
         manifest_image         = var.image
         manifest_inputs_sha256 = var.inputs_sha256
         manifest_git_commit    = var.git_commit
       }),
+      # The digest of the lock as it now is.
+      "--extra-vars", source.type == "docker" ? jsonencode({}) : "@${dirname(local.asked_file)}/inputs.json",
     ]
   }
 

@@ -10,9 +10,12 @@ locals {
   lock      = yamldecode(file(local.lock_path))
 
   # What the base image in EC2 brings stays as it is; sysprep comes last of all, after the suite.
-  base_image = try(local.lock.base_images[var.image], local.lock.base_images[local.row.platform], {})
+  base_name  = can(local.lock.base_images[var.image]) ? var.image : try(local.row.platform, "")
+  base_image = try(local.lock.base_images[local.base_name], {})
   brought    = try(local.base_image.brings, {})
   without    = concat(keys(local.brought), ["sysprep"])
+  # What its package manager says, and beside it what comes of that.
+  asked_file = "${var.folder}/asked.json"
 
   result           = var.result_image != "" ? var.result_image : "ingot/${var.image}:${var.os}-${var.arch}"
   ansible_playbook = var.ansible_playbook != "" ? var.ansible_playbook : "${local.root}/.venv/bin/ansible-playbook"

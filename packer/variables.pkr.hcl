@@ -246,6 +246,12 @@ variable "folder" {
   default     = "."
 }
 
+variable "frozen" {
+  type        = bool
+  description = "AMI: whether the base image's package manager has to offer exactly what the lock has."
+  default     = false
+}
+
 variable "ingot" {
   type        = string
   description = "AMI: the command line that runs the suite."

@@ -34,8 +34,8 @@ from ingot.image.page import conclude
 from ingot.image.setup import ensure_packer
 from ingot.image.space import by_component
 from ingot.image.timeline import timeline
+from ingot.lock import asked, select
 from ingot.lock import file as locks
-from ingot.lock import select
 from ingot.lock.diff import notes, of_image
 from ingot.lock.fill import fill
 from ingot.lock.grade import grades
@@ -113,6 +113,7 @@ def build(
             "build_id": build_id,
             "folder": str(folder),
             "packages": sbom.LIST,
+            "frozen": json.dumps(frozen),
             "ingot": shutil.which("ingot") or str(Path(sys.argv[0]).absolute()),
         }
         return _build(built, options, catalog, name, variables, progress, log)
@@ -129,16 +130,23 @@ def _build(
 ) -> dict[str, Any]:
     folder = folder_of(selection)
     verdict.drop(folder)
-    for file in ("packer.json", "suite-image.json", "suite-check.json", "packages.tsv", "space.json", "boot.json"):
+    for file in (
+        *("asked.json", "inputs.json", "packer.json", "suite-image.json", "suite-check.json", "packages.tsv"),
+        *("space.json", "boot.json"),
+    ):
         (folder / file).unlink(missing_ok=True)
+    before = locks.load(selection.lock_path)
     events = folder / "events.jsonl"
     ways = list(attempts(selection, options, catalog))
     with progress.phase("build"), Follower(events, selection.image.roles, progress.tell) as follower:
         try:
             way = first_that_runs(ways, "amazon-ebs.image", variables, options, progress, log)
         except PackerError as error:
-            cause = follower.converge.explained(log)
+            cause = follower.converge.explained(log) or _not_as_locked(selection, folder / "asked.json", variables)
             raise cause or _explained(error, folder / "suite-image.json", options.region, log) from None
+    selection = selection.with_lock(locks.load(selection.lock_path))
+    for line in locks.changes(before, before.model_copy(update={"asked": selection.lock.asked})):
+        progress.note(f"  {line}")
     ami = _built_ami(folder / "packer.json")
     try:
         if options.signing:
@@ -151,7 +159,7 @@ def _build(
         suite = json.loads((folder / "suite-check.json").read_text())
         manifest = (folder / verdict.MANIFEST).read_bytes()
         with progress.phase("tags"):
-            finish(ami, options.region, suite["passed"], manifest)
+            finish(ami, options.region, suite["passed"], manifest, selection.lock_path)
     except BaseException as error:
         try:
             _remove(ami, options.region)
@@ -164,7 +172,8 @@ def _build(
         channel = publish(options.region, ami)
     packages = (folder / "packages.tsv").read_text()
     wheels = [(name, wheel.version) for name, wheel in selection.lock.wheels.items()]
-    bill = sbom.make(selection.lock, selection.name, packages, wheels, variables["inputs_sha256"])
+    inputs = json.loads((folder / "inputs.json").read_text())["manifest_inputs_sha256"]
+    bill = sbom.make(selection.lock, selection.name, packages, wheels, inputs, selection.base)
     paths.write_text(folder / verdict.SBOM, bill)
     _release_notes(selection, catalog)
     report = {
@@ -178,6 +187,7 @@ def _build(
         "base_ami": variables["base_ami"],
         "build": variables["build_id"],
         "bought": str(way),
+        "asked": _asked(selection),
         "suite": {key: suite[key] for key in ("passed", "failed", "skipped", "skips")},
         "seconds": progress.seconds,
         "role_seconds": {name: round(seconds, 1) for name, seconds in follower.converge.roles.items() if name},
@@ -208,6 +218,23 @@ def _contents(selection: ImageSelection, folder: Path) -> dict[str, Any]:
         "packages": sbom.versions((folder / "packages.tsv").read_text()),
         "boot": boot,
     }
+
+
+def _not_as_locked(selection: ImageSelection, answer: Path, variables: Mapping[str, str]) -> IngotError | None:
+    """Why a frozen build has ended before its roles ran: the error of what the archive offers, if that was it."""
+    if not answer.exists() or variables["frozen"] != "true":
+        return None
+    try:
+        asked.require_same(selection, locks.load(selection.lock_path), asked.read(answer))
+    except IngotError as error:
+        return error
+    return None
+
+
+def _asked(selection: ImageSelection) -> dict[str, Any]:
+    """What roles added from the system's own archive: its date, and the packages by version and grade."""
+    answer = selection.lock.asked.get(selection.base)
+    return {"date": answer.date, "packages": asked.graded(answer)} if answer else {}
 
 
 def require_base(selection: ImageSelection) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
+from pathlib import Path
 
 from ingot.ami import ami as amis
 from ingot.ami.capacity import Options
@@ -31,9 +32,11 @@ def tags_of(selection: ImageSelection, options: Options, base: str) -> dict[str,
     return tags | dict(list(versions.items())[:room])
 
 
-def finish(ami: str, region: str, passed: int, manifest: bytes) -> None:
+def finish(ami: str, region: str, passed: int, manifest: bytes, lock: Path) -> None:
     """Tag an image and its snapshots as finished, after the suite has passed on an instance of it."""
     facts = {
+        # The build itself may have added what the base image's package manager said.
+        "ingot:lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest(),
         # With the AMI, as EC2 can copy tags to an image that was never tested.
         "ingot:suite": f"{amis.PASSED}{passed} on {ami}",
         "ingot:manifest_sha256": hashlib.sha256(manifest).hexdigest(),

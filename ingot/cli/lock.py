@@ -1,10 +1,13 @@
-"""The commands for locks: lock, lock check, lock record, lock images, lock containers."""
+"""The commands for locks: lock, lock check, lock record, lock asked, lock images, lock containers."""
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingot.cli.options import StackOption, catalog
+from ingot.cli.options import ArchOption as ArchitectureOption
+from ingot.cli.options import FrozenOption, ImageArg, OsOption, StackOption, catalog
 
 if TYPE_CHECKING:
     from ingot.catalog.catalog import Catalog
@@ -78,6 +81,32 @@ def record(
     exits with 1. With --region, also records the names of the newest base images, which needs AWS credentials.
     """
     _resolve(os_name, arch, stack, every, recording=True, region=region)
+
+
+@app.command(epilog="Example: ingot lock asked ec2-cpu build/ec2-cpu/ubuntu2404-x86_64/ami/asked.json --os ubuntu2404")
+def asked(
+    image: ImageArg,
+    file: Annotated[Path, typer.Argument(help="File that playbooks/asked.yml wrote on an instance.")],
+    os_name: OsOption = "ubuntu2404",
+    arch: ArchitectureOption = "x86_64",
+    stack: StackOption = "",
+    frozen: FrozenOption = False,
+) -> None:
+    """Record what an instance's package manager offers.
+
+    Builds of AMIs do this by themselves before roles run: what apt or dnf would install from the system's own archive
+    becomes part of the lock. Writes the digest of the image's inputs next to the file, for the manifest. With --frozen,
+    exits with 1 if the archive offers something else than the lock has.
+    """
+    from ingot.cli.options import select_image
+    from ingot.image.inputs import inputs_digest
+    from ingot.lock import asked as answers
+    from ingot.paths import write_text
+
+    whole, selection = select_image(image, os_name, arch, stack)
+    answers.take(whole, selection, file, frozen=frozen)
+    facts = {"manifest_inputs_sha256": inputs_digest(selection, on_base=True)}
+    write_text(file.with_name("inputs.json"), json.dumps(facts))
 
 
 @app.command("images", epilog="Example: ingot lock images --all")

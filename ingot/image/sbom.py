@@ -27,9 +27,11 @@ def versions(listed: str) -> dict[str, str]:
     return {name: version for name, version, _, status in rows if status == "installed"}
 
 
-def make(lock: Lock, image: str, listed: str, wheels: Iterable[tuple[str, str]], inputs_sha256: str) -> str:
+def make(
+    lock: Lock, image: str, listed: str, wheels: Iterable[tuple[str, str]], inputs_sha256: str, base: str = ""
+) -> str:
     """CycloneDX 1.6 JSON of the installed packages: `listed` is the output of LIST, or of dpkg-query with QUERY;
-    `wheels` are names and versions.
+    `wheels` are names and versions, and `base` is the base image in EC2, if there is one.
 
     A package in the locked version carries the lock's SHA-256. The same inputs give the same serial number.
     """
@@ -40,14 +42,15 @@ def make(lock: Lock, image: str, listed: str, wheels: Iterable[tuple[str, str]],
     )
     kind, purl = TYPES[lock.system.family], lock.system.purl
     files = {name: file for entry in lock.components.values() for name, file in entry.files.items()}
+    asked = lock.asked[base].packages if base in lock.asked else {}
     for line in listed.splitlines():
         name, version, arch, status = line.split("\t")
         if status != "installed":
             continue
-        locked = lock.packages.get(name) or files.get(name)
-        same = locked is not None and locked.version == version
+        known = [table[name] for table in (lock.packages, files, asked) if name in table]
+        digests = [each.sha256 for each in known if each.version == version and each.sha256][:1]
         url = PackageURL(kind, purl.namespace, name, version, {"arch": arch, "distro": purl.distro})
-        hashes = [HashType(alg=HashAlgorithm.SHA_256, content=locked.sha256)] if locked and same else []
+        hashes = [HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in digests]
         bom.components.add(
             Component(type=ComponentType.LIBRARY, name=name, version=version, purl=url, bom_ref=str(url), hashes=hashes)
         )

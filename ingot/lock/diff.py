@@ -70,6 +70,8 @@ def of_image(lock: Lock, name: str, image: Image) -> State:
         for component, entry in part.components.items()
     }
     packages = {package: entry.version for package, entry in part.packages.items()}
+    if base in lock.asked:
+        packages |= {package: entry.version for package, entry in lock.asked[base].packages.items()}
     wheels = {wheel: entry.version for wheel, entry in part.wheels.items()}
     title = f"{lock.stack} {lock.key}"
     return State(title, components, packages | wheels, part.left_out)

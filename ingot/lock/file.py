@@ -69,7 +69,12 @@ def dump(lock: Lock) -> str:
     lines += [f"base: {flow(data['base'])}"] if data["base"] else []
     for key in ("base_images", "images"):
         lines += _block(key, data[key]) if data[key] else []
+    lines += ["asked:"] if data["asked"] else []
+    for name, asked in sorted(data["asked"].items()):
+        facts = [f"{key}: {flow(asked[key])}" for key in ("image", "date")]
+        lines += [f"  {flow(name)}:", *(f"    {line}" for line in [*facts, *_block("packages", asked["packages"])])]
     lines += [f"container_image: {flow(data['container_image'])}"] if data["container_image"] else []
+    lines += [f"snapshot: {flow(data['snapshot'])}"] if data["snapshot"] else []
     lines += _block("repositories", data["repositories"])
     lines.append("components:" if data["components"] else "components: {}")
     for name, entry in data["components"].items():
@@ -142,7 +147,7 @@ class Pinned(NamedTuple):
 
 def pins(lock: Lock | None) -> dict[str, Pinned]:
     """Everything that a lock pins, by name: components, their files and packages, packages and wheels of the
-    distribution, base images."""
+    distribution, base images, and packages that roles add to these."""
     if lock is None:
         return {}
     found: dict[str, Pinned] = {}
@@ -152,7 +157,12 @@ def pins(lock: Lock | None) -> dict[str, Pinned]:
     packages = {name: Pinned(package.version, package.sha256) for name, package in lock.packages.items()}
     wheels = {name: Pinned(wheel.version, wheel.sha256) for name, wheel in lock.wheels.items()}
     images = {f"base image {name}": Pinned(image.name) for name, image in lock.images.items()}
-    return {**found, **packages, **wheels, **images}
+    asked = {
+        f"on base image {name}: {package}": Pinned(offered.version, offered.sha256)
+        for name, answer in lock.asked.items()
+        for package, offered in answer.packages.items()
+    }
+    return {**found, **packages, **wheels, **images, **asked}
 
 
 def changes(old: Lock | None, new: Lock) -> list[str]:

@@ -41,6 +41,7 @@ def digest(lock: Lock, name: str, image: Image) -> str:
         "base": lock.base,
         "start": lock.base_images.get(start),
         "recorded": lock.images.get(start),
+        **({"asked": lock.asked[start].packages} if start in lock.asked else {}),
     }
     return sha256_of(made_of)[:DIGITS]
 

@@ -212,6 +212,7 @@ def make(
         base=system.base,
         base_images=vendor.base_images(system, chosen, arch),
         container_image=ContainerImage(image=system.container_image.image) if system.container_image else None,
+        snapshot=vendor.snapshot(system),
         repositories=repositories,
         components={
             name: _locked(candidate, sorted(requested[name]), whys[name], catalog, system, arch)

@@ -51,7 +51,8 @@ def keep(lock: Lock, old: Lock | None, forbids: Forbids = _nothing) -> Lock:
         for name, image in (old.images if old else {}).items()
         if old and lock.base_images.get(name) == old.base_images.get(name)
     }
-    return with_images(_with(lock, entries), images)
+    asked = old.asked if old else {}
+    return with_images(_with(lock, entries).model_copy(update={"asked": asked}), images)
 
 
 def _is_recorded(entry: LockedComponent, before: LockedComponent) -> bool:
@@ -69,10 +70,12 @@ def _is_recorded(entry: LockedComponent, before: LockedComponent) -> bool:
 
 
 def with_images(lock: Lock, images: Mapping[str, RecordedImage]) -> Lock:
-    """`lock` with base images, and without the unresolved entries that they resolve."""
+    """`lock` with base images, without the unresolved entries that they resolve and what was asked of other images."""
     done = {f"base_image.{name}" for name in images}
     unresolved = {name: what for name, what in lock.unresolved.items() if name not in done}
-    return lock.model_copy(update={"images": {**lock.images, **images}, "unresolved": unresolved})
+    every = {**lock.images, **images}
+    asked = {name: each for name, each in lock.asked.items() if name in every and every[name].name == each.image}
+    return lock.model_copy(update={"images": every, "asked": asked, "unresolved": unresolved})
 
 
 def record(

@@ -11,7 +11,7 @@ from ingot.lock.world import Candidate
 from ingot.model.component import InheritedOffer, Offer
 from ingot.model.lock import Artifact, LockedComponent, Repository
 from ingot.model.repository import Repositories
-from ingot.model.system import BaseImage, OperatingSystem
+from ingot.model.system import BaseImage, OperatingSystem, Snapshot
 from ingot.model.types import BASE_IMAGE, DISTRIBUTION, EC2_ARCH, Arch
 from ingot.sources.apt import DEB_ARCH
 
@@ -65,6 +65,15 @@ def base_images(system: OperatingSystem, chosen: Mapping[str, Candidate], arch: 
                 owner=base.owner, name=name, ssm=ssm, brings=brings, fails=base.fails, cleanup=base.cleanup
             )
     return results
+
+
+def snapshot(system: OperatingSystem) -> Snapshot | None:
+    """Where the system's own archive of a date is."""
+    if system.snapshot is None:
+        return None
+    suites = [suite.format(codename=system.codename) for suite in system.snapshot.suites]
+    kept = system.snapshot.model_dump(include=set(Snapshot.model_fields))
+    return Snapshot.model_validate(kept | {"suites": suites})
 
 
 def locked(

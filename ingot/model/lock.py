@@ -9,7 +9,7 @@ from pydantic import Field
 from ingot.errors import IngotError
 from ingot.model.image import Image
 from ingot.model.repository import Signed
-from ingot.model.system import Base, BaseImage, ContainerImage, LockedSystem
+from ingot.model.system import Base, BaseImage, ContainerImage, LockedSystem, Snapshot
 from ingot.model.types import Arch, Facts, Fingerprint, Sha256, Strict
 
 
@@ -42,6 +42,26 @@ class Wheel(Strict):
     version: str
     filename: str
     sha256: Sha256
+
+
+class AskedPackage(Strict):
+    """One package of a system's own repositories; `origin` is apt's archive and suite, or dnf's repository."""
+
+    version: str
+    origin: str
+    sha256: Sha256 | None = None
+
+
+class Asked(Strict):
+    """What the package manager of the base image `image` would install for roles, as it said on an instance.
+
+    `date` is that of its archive: when apt was asked, as `20261201T120000Z`, or the release that dnf's repositories
+    are of.
+    """
+
+    image: str
+    date: str
+    packages: dict[str, AskedPackage]
 
 
 class Repository(Strict):
@@ -108,7 +128,7 @@ class LockedComponent(Strict):
 
 class Lock(Strict):
     """A stack resolved for one operating system and architecture. `packages` are those of the minimal system and of all
-    components.
+    components, and `asked`, by base image, those that roles add to it from the system's own repositories.
 
     `unresolved` lists for each component the facts without which nobody can build it. `accepted` are the rules that the
     stack knowingly breaks, with the reason.
@@ -123,7 +143,9 @@ class Lock(Strict):
     base: Base | None = None
     base_images: dict[str, BaseImage] = Field({})
     images: dict[str, RecordedImage] = Field({})
+    asked: dict[str, Asked] = Field({})
     container_image: ContainerImage | None = None
+    snapshot: Snapshot | None = None
     repositories: dict[str, Repository]
     components: dict[str, LockedComponent]
     left_out: dict[str, str]

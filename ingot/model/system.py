@@ -69,6 +69,25 @@ class SourcedContainerImage(ContainerImage):
     checked: Annotated[date, UNLOCKED]
 
 
+class Snapshot(Strict):
+    """The system's own archive of apt as it was on a date, which stands for `{date}` in `url`: `20261201T120000Z`.
+
+    `keyring` is the path on the system of the keys that signed it. In the catalog's `suites`, `{codename}` is replaced.
+    """
+
+    url: str
+    suites: list[str]
+    components: list[str]
+    keyring: str
+
+
+class SourcedSnapshot(Snapshot):
+    """A dated archive in the catalog, with its source."""
+
+    source: Annotated[str, UNLOCKED]
+    checked: Annotated[date, UNLOCKED]
+
+
 class Python(Strict):
     """A Python of the distribution that runs Ansible and the suite (3.11 or newer, with venv): its command and its
     packages."""
@@ -121,7 +140,8 @@ class OperatingSystem(LockedSystem):
 
     With `base`, a local image is made from the distribution's archive, whose index one of the primary fingerprints in
     `keys` must have signed. `base_images` are the base images in EC2 by platform, or by image if one has its own.
-    Containers start from `container_image` if there is no `base`.
+    Containers start from `container_image` if there is no `base`. `snapshot` is where the archive of a date is, if its
+    distribution keeps one.
     """
 
     os: str
@@ -134,6 +154,7 @@ class OperatingSystem(LockedSystem):
     keys: dict[str, Fingerprint] = {}
     base_images: dict[str, SourcedBaseImage] = {}
     container_image: SourcedContainerImage | None = None
+    snapshot: SourcedSnapshot | None = None
     offers: dict[str, list[OwnOffer]] = {}
     left_out: dict[str, str] = {}
     unresolved: dict[str, str] = {}

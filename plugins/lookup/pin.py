@@ -103,7 +103,14 @@ def _of(lock: dict[str, Any], roles: list[str] | None, without: list[str]) -> di
     graded = {
         name: {**entry, "grade": grades.grade(name, entry, lock)[0]} for name, entry in lock["components"].items()
     }
-    lock = {**lock, "components": graded}
+    asked = {
+        base: {
+            **answer,
+            "packages": {n: {**each, "grade": grades.asked(each)} for n, each in answer["packages"].items()},
+        }
+        for base, answer in lock.get("asked", {}).items()
+    }
+    lock = {**lock, "components": graded, "asked": asked}
     if roles is None:
         return lock
     parts = {

@@ -57,6 +57,11 @@ def _pinned(entry: Mapping[str, Any], lock: Mapping[str, Any]) -> tuple[bool, bo
     return bool(version) and packages <= set(entry.get("files", ())), signed, ", ".join(missing)
 
 
+def asked(package: Mapping[str, Any]) -> str:
+    """The grade of a package that a base image's package manager offers; its distribution signs the archive."""
+    return DIGEST if package.get("sha256") else BASE
+
+
 def wanted(entry: Mapping[str, Any], package: str) -> str:
     """The version of a vendor's package, as far as it is known: exact, `1.2*` for a build of 1.2, or empty for any."""
     own = entry["version"] if entry.get("version_of") in (None, "", package) else ""

@@ -11,7 +11,7 @@ import pytest
 
 from ingot import paths
 from ingot.lock import file as locks
-from ingot.model.lock import VendorPackage
+from ingot.model.lock import Asked, AskedPackage, VendorPackage
 
 ANSIBLE = Path(sys.prefix) / "bin" / "ansible"
 LOCK = paths.LOCKS / "2026.11" / "debian13-x86_64.yml"
@@ -202,3 +202,17 @@ def test_what_cannot_be_found_is_named_with_what_there_is(
     assert said in done.stdout + done.stderr
     # The command line is not in the collection.
     assert "`ingot" not in done.stdout + done.stderr
+
+
+def test_the_whole_lock_says_how_sure_what_a_base_image_gets_from_its_own_archive_is(tmp_path: Path) -> None:
+    lock = locks.load(paths.LOCKS / "2026.11" / "ubuntu2404-x86_64.yml")
+    packages = {
+        "chrony": AskedPackage(version="4.5-1ubuntu4", origin="Ubuntu:24.04/noble", sha256="a" * 64),
+        "dkms": AskedPackage(version="3.0.11-1ubuntu13", origin="Ubuntu:24.04/noble"),
+    }
+    answer = Asked(image="simulated-20261101", date="20261201T120000Z", packages=packages)
+    path = tmp_path / "lock.yml"
+    path.write_text(locks.dump(lock.model_copy(update={"asked": {"ec2": answer}})))
+    found = entry("*", tmp_path, ingot_lock=str(path))["asked"]["ec2"]
+    assert found["date"] == answer.date
+    assert {name: row["grade"] for name, row in found["packages"].items()} == {"chrony": "digest", "dkms": "base"}
