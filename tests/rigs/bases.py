@@ -1,6 +1,9 @@
-"""What vendors' base images have beside components, as scripts for root in a container; simulated, and as strict."""
+"""What vendors' base images are made of: roles, and scripts for root in a container; simulated, and as strict."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 CLEANUP = Path(__file__).parent / "simulated" / "files" / "parallelcluster" / "ami_cleanup.sh"
 PROGRAM = "/usr/local/sbin/ami_cleanup.sh"
@@ -26,14 +29,57 @@ printf '\\177ELF\\0version={version}\\0vermagic=%s SMP\\0' $(uname -r) > $at/nvi
 printf '\\177ELF\\0version={gdrdrv}\\0vermagic=%s SMP\\0' $(uname -r) > $at/gdrdrv.ko
 """
 NODEADM = """cat > /etc/systemd/system/nodeadm-config.service <<'EOF'
+[Unit]
+Before=cloud-init.service
 [Service]
 Type=oneshot
 ExecStart=/bin/sh -c 'echo "could not find NodeConfig within UserData" >&2; exit 1'
 [Install]
 WantedBy=multi-user.target
 EOF
-systemctl daemon-reload
+cat > /etc/systemd/system/nodeadm-run.service <<'EOF'
+[Unit]
+After=nodeadm-config.service cloud-final.service
+Requires=nodeadm-config.service
+[Service]
+Type=oneshot
+ExecStart=/bin/false
+[Install]
+WantedBy=multi-user.target
+EOF
+systemctl enable --quiet nodeadm-config.service nodeadm-run.service
+if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 """
 EKS = "".join(TREE.format(tree=tree, version=version, gdrdrv=GDRDRV) for tree, version in TREES.items()) + NODEADM
+# What AWS does to both images with a driver, and what it does not install of Neuron: at 81fec2e, both scripts
+# install-*-driver.sh of templates/al2023/provisioners.
+LOCKED = """dnf -q -y install kernel6.12-devel dkms
+dnf -q versionlock add 'kernel*'
+"""
+DRIVER_ALONE = "rpm -e aws-neuronx-collectives aws-neuronx-oci-hook aws-neuronx-runtime-lib\n"
+
+
+@dataclass(frozen=True)
+class Base:
+    """How a base image is made of its system's own: roles, with variables, and then a script for root."""
+
+    roles: Sequence[str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    script: str = ""
+
+
+# By the system and the lock's name for the base image.
+MINIMAL = {"efa_minimal": True}
+BASES = {
+    ("al2023", "eks"): Base(["nvlsm", "nvidia_container_toolkit", "efa"], MINIMAL, LOCKED + EKS),
+    ("al2023", "eks-neuron"): Base(["neuron", "efa"], MINIMAL, LOCKED + DRIVER_ALONE + NODEADM),
+    ("al2023", "eks-cpu"): Base(["efa"], MINIMAL, NODEADM),
+}
 # What else a platform's base image has.
 ADDED = {"parallelcluster": PARALLELCLUSTER}
+
+
+def base_of(os_name: str, platform: str, brings: Sequence[str]) -> Base:
+    """How the base image of a system and platform is made; in general, of the components that it brings."""
+    roles = [name for name in brings if name not in ("base", "kernel")]
+    return BASES.get((os_name, platform), Base(roles, script=ADDED.get(platform, "")))

@@ -15,7 +15,7 @@ import boto3
 
 from ingot import paths
 from tests.commandline import PROGRAM, command
-from tests.rigs.machines import NETWORK, PREFIX
+from tests.rigs.machines import MADE, NETWORK, PREFIX
 
 REGION = "us-east-1"
 
@@ -92,6 +92,12 @@ class Cloud:
             ),
         }
         return {kind: ids for kind, ids in found.items() if ids}
+
+
+def inside(image: str, *words: str) -> str:
+    """What a command says in an image of the emulator's, or of an AMI of it."""
+    name = f"{MADE}:{image}" if image.startswith("ami-") else image
+    return subprocess.run(["docker", "run", "--rm", name, *words], capture_output=True, text=True, check=True).stdout
 
 
 @contextmanager

@@ -21,11 +21,13 @@ import json
 import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +43,9 @@ from ingot.catalog.read import read_catalog
 from ingot.lock import file as locks
 from ingot.model.types import EC2_ARCH
 from tests.rigs import machines, refusals
-from tests.rigs.bases import ADDED
+from tests.rigs.bases import Base, base_of
 from tests.rigs.emulator import mended, publish_parameter
-from tests.rigs.machines import FAULTS, Fault, ami_image, installed, root_device
+from tests.rigs.machines import FAULTS, MADE, Fault, ami_image, at_boot, base_tag, installed, mounting, root_device
 from tests.rigs.own_stack import NAME, commit_image, serving_all
 from tests.rigs.systems import docker
 
@@ -51,34 +53,43 @@ REGION = "us-east-1"
 # The account of the user, as moto has it, and one of Amazon's that images are of.
 ACCOUNT = "123456789012"
 AMAZON = "137112412989"
-# What an instance of the user's is committed as.
-MADE = "ingot/rig-ec2-ami"
 
 
 @dataclass
 class Rig:
-    """What the rig knows beside moto: the system of each AMI, the image of those that bring components, which of them
-    it has made itself, the address of each instance, what it writes calls to, where tests say which calls it refuses,
-    what it writes to how long it took to answer, and what is wrong with the machine that starts next.
+    """What the rig knows beside moto: the system of each AMI, how the image of one that brings components is made and
+    which are, which AMIs it has made itself, the address of each instance, what it writes calls to, where tests say
+    which calls it refuses, what it writes to how long it took to answer, the archive of the simulated system, and what
+    is wrong with the machine that starts next.
     """
 
     calls: Path
     faults: Path
     seconds: Path
     systems: dict[str, str] = field(default_factory=dict)
-    bringing: dict[str, str] = field(default_factory=dict)
+    archive: Path | None = None
+    bringing: dict[str, Callable[[], str]] = field(default_factory=dict)
+    brought: dict[str, str] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
     addresses: dict[str, str] = field(default_factory=dict)
     fault: Fault = FAULTS["Fine"]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def base(self, ami: str) -> str:
+        """The image of a vendor's AMI; what it brings is made when somebody first asks for it."""
+        with self.lock:
+            if ami in self.bringing and ami not in self.brought:
+                self.brought[ami] = self.bringing[ami]()
+        return self.brought.get(ami) or ami_image(self.systems[ami])
 
     def launch(self, instance: Any) -> None:
         """Start the machine of an instance, with all that EC2 tells it."""
         ami = instance.image_id
-        system = self.systems[ami]
-        started = f"{MADE}:{ami}" if ami in self.made else ami_image(system, self.bringing.get(ami, ""))
+        started = f"{MADE}:{ami}" if ami in self.made else self.base(ami)
         keys = instance.ec2_backend.describe_key_pairs([instance.key_name]) if instance.key_name else []
         fault, self.fault = self.fault, FAULTS["Fine"]
-        self.addresses[instance.id] = machines.launch(instance.id, started, _metadata(instance, keys), fault)
+        told = _metadata(instance, keys)
+        self.addresses[instance.id] = machines.launch(instance.id, started, told, fault, self.archive)
 
     def terminate(self, ids: list[str]) -> None:
         """Remove the machines of instances."""
@@ -109,7 +120,7 @@ class Rig:
         self.terminate(list(self.addresses))
         for ami in list(self.made):
             self.forget(ami)
-        for name in set(self.bringing.values()):
+        for name in self.brought.values():
             docker("rmi", "-f", name)
 
 
@@ -129,6 +140,11 @@ def _metadata(instance: Any, keys: list[Any]) -> dict[str, Any]:
             for number, key in enumerate(keys)
         },
     }
+
+
+def _made(os_name: str, tag: str, lock: Path, base: Base, archive: Path | None) -> str:
+    ends = replace(base, script=base.script + at_boot(os_name))
+    return commit_image(installed(os_name), tag, lock, ends, *mounting(archive))
 
 
 def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
@@ -155,12 +171,11 @@ def _base_images(rig: Rig, stack: str, own: Path | None) -> None:
             beta.id, beta.name = f"ami-be{number:015x}", row.name.replace("*", "BETA-2026-11-30")
             beta.creation_date = datetime(2026, 11, 30, tzinfo=UTC)
             ec2.amis[beta.id] = beta
-        brings = [name for name in row.brings if name not in ("base", "kernel")]
-        if own and brings and (mine := own / "locks" / NAME / f"{lock.key}.yml").exists():
+        base = base_of(lock.os, platform, list(row.brings))
+        if own and base.roles and (mine := own / "locks" / NAME / f"{lock.key}.yml").exists():
             released = own / "bases" / f"{platform}.yml"
             mine = released if released.exists() else mine
-            added = ADDED.get(platform, "")
-            rig.bringing[ami.id] = commit_image(installed(lock.os), f"{MADE}:{platform}", mine, brings, added)
+            rig.bringing[ami.id] = partial(_made, lock.os, base_tag(lock.os, platform), mine, base, rig.archive)
         if row.ssm:
             publish_parameter(REGION, row.ssm, ami.id)
 
@@ -258,7 +273,8 @@ def ec2_rig(folder: Path, simulated: str = "") -> Iterator[dict[str, str]]:
     rig = Rig(folder / "calls.jsonl", folder / "faults.txt", folder / "seconds.txt")
     with ExitStack() as stack:
         stack.callback(rig.close)
-        own = stack.enter_context(serving_all(simulated, folder)) if simulated else None
+        served = stack.enter_context(serving_all(simulated, folder)) if simulated else None
+        own, rig.archive = (served.own, served.archive) if served else (None, None)
         stack.enter_context(mended())
         _put_behind(rig)
         _base_images(rig, catalog.newest_stack, own)

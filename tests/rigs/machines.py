@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ingot.catalog.read import read_catalog
-from tests.rigs import imds
+from tests.rigs import imds, redhat_machines
 from tests.rigs.systems import BOOT, SYSTEMS, docker, image, made
 
 # How an instance's container is called; beside it is the one that has its network, and its metadata service.
 PREFIX, NETWORK = "ingot-ec2-", "ingot-ec2-net-"
+# What the images of the rig's own AMIs, and of base images that bring components, are called.
+MADE = "ingot/rig-ec2-ami"
 METADATA = "169.254.169.254"
 # Nobody answers at it: https://www.rfc-editor.org/rfc/rfc5737
 NOWHERE = "192.0.2.1"
@@ -56,8 +58,8 @@ system_info:
 END
 # It would set this machine's clock.
 sed -i 's/-F 1/-F 1 -x/' /etc/default/chrony
-mkdir -p /etc/systemd/system/chrony.service.d /etc/systemd/system/cloud-config.service.d
-printf '[Unit]\\nConditionCapability=\\n' >/etc/systemd/system/chrony.service.d/rig.conf
+mkdir -p /etc/systemd/system/{clock}.service.d /etc/systemd/system/cloud-config.service.d
+printf '[Unit]\\nConditionCapability=\\n' >/etc/systemd/system/{clock}.service.d/rig.conf
 printf '[Service]\\nExecStartPre=/bin/sleep {working}\\n' >/etc/systemd/system/cloud-config.service.d/rig.conf
 """
 UUID = "ec2e1916-9099-7caf-fd21-012345abcdef"
@@ -105,18 +107,28 @@ def installed(system: str) -> str:
     # Those of Red Hat ask hostnamed, which cannot change a container's.
     words["hostname"] = "false" if SYSTEMS[system].kind == "apt" else "true"
     words["more"] = "rsyslog" if row.distribution in RSYSLOG else ""
+    words["clock"] = "chrony" if SYSTEMS[system].kind == "apt" else redhat_machines.CLOCK
     if SYSTEMS[system].kind == "apt":
         return made(image(system), INSTALL.format(initramfs="initramfs-tools", **words), f"ec2-{system}")
     # It has no apt any more.
-    return image(system, before=INSTALL.format(initramfs="dracut", **words))
+    presenting = image(system, before=INSTALL.format(initramfs="dracut", **words))
+    return made(presenting, redhat_machines.script(row), f"ec2-{system}")
 
 
-def ami_image(system: str, base: str = "") -> str:
-    """The image of a system's AMI; `base` is what roles have made of `installed(system)`."""
-    base = base or installed(system)
-    if SYSTEMS[system].kind != "apt":
-        return base
-    return made(base, APT.replace("{held}", str(HELD)), f"ec2-{system}-ami")
+def at_boot(system: str) -> str:
+    """The script that makes the image of what is installed an AMI's, which is ready some time after it has booted."""
+    return APT.replace("{held}", str(HELD)) if SYSTEMS[system].kind == "apt" else ""
+
+
+def ami_image(system: str) -> str:
+    """The image of a system's AMI."""
+    script = at_boot(system)
+    return made(installed(system), script, f"ec2-{system}-ami") if script else installed(system)
+
+
+def base_tag(system: str, platform: str) -> str:
+    """What the image of a system's base image that brings components is called."""
+    return f"{MADE}:{system}-{platform}"
 
 
 def root_device(system: str) -> str:
@@ -124,7 +136,14 @@ def root_device(system: str) -> str:
     return ROOT_DEVICES.get(read_catalog().operating_systems[system].distribution, "/dev/sda1")
 
 
-def launch(ident: str, started: str, metadata: dict[str, Any], fault: Fault) -> str:
+def mounting(archive: Path | None) -> list[str]:
+    """The options of a machine whose system has a folder as its archive."""
+    return [f"--volume={archive}:{redhat_machines.ARCHIVE}:ro"] if archive else []
+
+
+def launch(
+    ident: str, started: str, metadata: dict[str, Any], fault: Fault = FAULTS["Fine"], archive: Path | None = None
+) -> str:
     """Start an instance of an image; its address."""
     tree: dict[str, Any] = {
         "meta-data": metadata,
@@ -141,7 +160,8 @@ def launch(ident: str, started: str, metadata: dict[str, Any], fault: Fault) -> 
     variables = [f"--env={name}={value}" for name, value in fault.variables.items()]
     docker(
         "run", "-d", "--name", f"{PREFIX}{ident}", "--label=ingot=1", f"--network=container:{NETWORK}{ident}",
-        "--restart=always", "--stop-signal=SIGRTMIN+3", *BOOT, *variables, started, "/lib/systemd/systemd",
+        "--restart=always", "--stop-signal=SIGRTMIN+3", *BOOT, *variables, *mounting(archive), started,
+        "/lib/systemd/systemd",
     )  # fmt: skip
     shape = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     return docker("inspect", "--format", shape, f"{NETWORK}{ident}").strip() or NOWHERE

@@ -1,7 +1,7 @@
 """`ingot ami build` makes an AMI that passes the suite, or fails with the reason and leaves nothing in the account.
 
-Most tests build an image of their own on Debian 12, with the roles that every image ends with; one builds all nine
-against simulated vendors.
+They build an image of their own on Debian 12, with the roles that every image ends with; `test_ami_grid.py` builds the
+catalog's.
 """
 
 import contextlib
@@ -21,13 +21,11 @@ import yaml
 
 from ingot import paths
 from ingot.ami import policy
-from ingot.catalog.read import read_catalog
 from ingot.image.events import POLL_SECONDS
 from ingot.image.packer import CLEAN_UP_SECONDS
 from tests.commandline import command
 from tests.own_locks import copy_locks
-from tests.rigs.cloud import REGION, Cloud, emulated
-from tests.rigs.ec2 import MADE
+from tests.rigs.cloud import REGION, Cloud, emulated, inside
 from tests.signing import signing_key
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
@@ -164,17 +162,6 @@ def test_spot_that_may_not_be_asked_for_is_followed_by_on_demand(cloud: Cloud) -
     assert not (paths.ROOT / "crash.log").exists()
 
 
-# Modules that are not of the distribution's kernel, and who has signed them.
-SIGNERS = """find /lib/modules/*/* -maxdepth 0 -type d ! -name kernel -exec find {} -name '*.ko*' -type f ';' |
-while read -r file; do echo "$file $(modinfo -F signer "$file")"; done"""
-
-
-def inside(ami: str, *words: str) -> str:
-    """What a command says in an image of the emulator."""
-    command = ["docker", "run", "--rm", f"{MADE}:{ami}", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 @pytest.mark.slow
 def test_with_a_key_an_ami_is_registered_anew_and_the_key_stays_nowhere(cloud: Cloud, tmp_path: Path) -> None:
     key = signing_key(tmp_path)
@@ -293,41 +280,3 @@ def test_a_killed_build_leaves_nothing_but_what_gc_finds(cloud: Cloud, phase: st
             break
         time.sleep(0.1)
     cloud.run("ami", "sweep", "--age", "0", "--region", REGION)
-
-
-# Of what ParallelCluster's base image brings: files that no other role may touch.
-BROUGHT = "find /opt/slurm /opt/amazon/efa /opt/amazon/ofi-nccl /usr/src/nvidia-* -type f | sort | xargs sha256sum"
-
-
-def brought(ami: str) -> str:
-    """What of the above an image of the emulator has."""
-    return inside(ami, "sh", "-euc", BROUGHT)
-
-
-@pytest.mark.slow
-def test_all_nine_images_are_built_and_keep_what_their_base_image_brings(tmp_path: Path) -> None:
-    key = signing_key(tmp_path)
-    signing = ["--signing-key", str(key.key), "--signing-certificate", str(key.certificate)]
-    with emulated(tmp_path, "ubuntu2404") as cloud:
-        for image, row in read_catalog().images.items():
-            done = cloud.build(image, "ubuntu2404", *(signing if image == "ec2" else []))
-            assert done.returncode == 0, f"{image}: {done.stderr}"
-            report = json.loads(done.stdout)
-            assert report["suite"]["failed"] == 0
-            assert report["suite"]["passed"] > 0
-            manifest = json.loads((Path(report["dir"]) / "manifest.json").read_text())
-            assert manifest["image"] == image
-            (there,) = cloud.ec2.describe_images(ImageIds=[report["ami"]])["Images"]
-            tags = {tag["Key"] for tag in there["Tags"]}
-            of_cluster = row.platform == "parallelcluster"
-            assert ("ingot:nvidia_driver" in tags) == (row.accelerator == "nvidia" and not of_cluster)
-            assert "ingot:slurm" not in tags
-            if image == "ec2":
-                signers = dict(line.split() for line in inside(report["ami"], "sh", "-euc", SIGNERS).splitlines())
-                assert {"nvidia", "gdrdrv", "efa", "lustre"} <= {Path(file).name.split(".")[0] for file in signers}
-                assert set(signers.values()) == {"ingot-test"}
-            if of_cluster:
-                assert manifest["brought"]["nvidia_driver"]["observed"] == "595.112.07"
-                assert inside(report["ami"], "find", "/var/crash", "/opt/parallelcluster", "-name", "*.crash") == ""
-                assert brought(report["ami"]) == brought("parallelcluster") != ""
-        assert cloud.left() == {}

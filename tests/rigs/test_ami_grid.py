@@ -1,6 +1,15 @@
-"""An image of a system that EC2 has no base image of, or that has no driver for it, is refused with the reason."""
+"""Each image of a system that EC2 has base images of becomes an AMI that passes the suite; the others are refused with
+the catalog's reason.
 
+Vendors are simulated, but for Debian. A cell alone, with the seconds of its phases:
+
+    pytest -m '' -rP tests/rigs/test_ami_grid.py -k 'built and al2023-eks'
+"""
+
+import json
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +17,24 @@ import pytest
 from ingot import paths
 from ingot.catalog.read import read_catalog
 from ingot.model.image import DRIVERS
+from ingot.model.lock import Lock
 from tests.commandline import ingot
+from tests.own_locks import copy_locks
+from tests.rigs.cloud import Cloud, emulated, inside
 from tests.rigs.locks import locked
+from tests.rigs.machines import base_tag
+from tests.rigs.systems import SYSTEMS
+from tests.signing import signing_key
 
 SYSTEM_NAMES = ["ubuntu2404", "ubuntu2204", "al2023", "rhel9", "rocky9", "debian12"]
 IMAGES = read_catalog().images
+# Modules that are not of the distribution's kernel, and who has signed them.
+SIGNERS = """find /lib/modules/*/* -maxdepth 0 -type d ! -name kernel -exec find {} -name '*.ko*' -type f ';' |
+while read -r file; do echo "$file $(modinfo -F signer "$file")"; done"""
+# Of what ParallelCluster's base image brings: files that no other role may touch.
+BROUGHT = "find /opt/slurm /opt/amazon/efa /opt/amazon/ofi-nccl /usr/src/nvidia-* -type f | sort | xargs sha256sum"
+# One image of each family is signed.
+SIGNED = [("ubuntu2404", "ec2"), ("rocky9", "ec2")]
 
 
 @cache
@@ -27,12 +49,64 @@ def refusal(system: str, name: str) -> str:
 
 
 CELLS = [(system, name) for system in SYSTEM_NAMES for name in IMAGES]
+BUILT = [cell for cell in CELLS if not refusal(*cell)]
 REFUSED = [cell for cell in CELLS if refusal(*cell)]
 
 
 def named(cells: list[tuple[str, str]]) -> list[Any]:
     """Cells as values of a test's parameters."""
     return [pytest.param(*cell, id="-".join(cell)) for cell in cells]
+
+
+@pytest.fixture(scope="module")
+def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """The emulator with the vendors of a system; Debian is its own."""
+    folder = tmp_path_factory.mktemp("ec2")
+    real = SYSTEMS[request.param].real
+    own = {"INGOT_CATALOG": str(copy_locks(folder / "own"))} if real else {}
+    with emulated(folder, "" if real else request.param, **own) as made:
+        yield made
+
+
+@pytest.mark.docker
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.parametrize(("cloud", "name"), named(BUILT), indirect=["cloud"])
+def test_an_image_is_built_and_keeps_what_its_base_image_brings(
+    cloud: Cloud, name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    system = request.node.callspec.params["cloud"]
+    key = signing_key(tmp_path)
+    signing = ["--signing-key", str(key.key), "--signing-certificate", str(key.certificate)]
+    done = cloud.build(name, system, *(signing if (system, name) in SIGNED else []))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    seconds = ", ".join(f"{phase} {each:.0f}" for phase, each in report["seconds"].items() if each >= 1)
+    print(f"{system} {name}: {sum(report['seconds'].values()):.0f} s ({seconds})")
+    assert report["suite"]["failed"] == 0
+    assert report["suite"]["passed"] > 0
+    manifest = json.loads((Path(report["dir"]) / "manifest.json").read_text())
+    assert manifest["image"] == name
+    (there,) = cloud.ec2.describe_images(ImageIds=[report["ami"]])["Images"]
+    tags = {tag["Key"] for tag in there["Tags"]}
+    image, brings = IMAGES[name], _brings(locked(system), name)
+    assert ("ingot:nvidia_driver" in tags) == (image.accelerator == "nvidia" and "nvidia_driver" not in brings)
+    assert "ingot:slurm" not in tags
+    if (system, name) in SIGNED:
+        signers = dict(line.split() for line in inside(report["ami"], "sh", "-euc", SIGNERS).splitlines())
+        assert {"nvidia", "gdrdrv", "efa"} <= {Path(file).name.split(".")[0] for file in signers}
+        assert set(signers.values()) == {"ingot-test"}
+    if image.platform == "parallelcluster":
+        assert manifest["brought"]["nvidia_driver"]["observed"] == "595.112.07"
+        assert inside(report["ami"], "find", "/var/crash", "/opt/parallelcluster", "-name", "*.crash") == ""
+        base = base_tag(system, image.platform)
+        assert inside(report["ami"], "sh", "-euc", BROUGHT) == inside(base, "sh", "-euc", BROUGHT) != ""
+    assert cloud.left() == {}
+
+
+def _brings(lock: Lock, name: str) -> set[str]:
+    """The components that an image's base image brings."""
+    return set(lock.base_images[lock.base_image(name, IMAGES[name])].brings)
 
 
 @pytest.mark.parametrize(("system", "name"), named(REFUSED))

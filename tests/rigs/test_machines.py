@@ -16,7 +16,7 @@ from tests.rigs.systems import SYSTEMS, docker
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("ubuntu2404", "debian13", "al2023", "rhel9", "rocky9")]
-BOOTED = "until systemctl --quiet is-active ssh.service; do sleep 0.1; done"
+BOOTED = "until systemctl --quiet is-active ssh.service sshd.service; do sleep 0.1; done"
 ENDED = "systemctl is-system-running --wait >/dev/null; systemctl list-units --failed --no-legend"
 ASK = "import urllib.request as u; print(u.urlopen(u.Request('http://169.254.169.254{path}', {more})).read().decode())"
 TOKEN = "method='PUT', headers={'X-aws-ec2-metadata-token-ttl-seconds': '60'}"

@@ -103,3 +103,5 @@ ARTIFACTS = {
     "ssm_agent": package("amazon-ssm-agent", ssm),
     "cloudwatch_agent": package("amazon-cloudwatch-agent", cloudwatch),
 }
+# Amazon Linux has both in its own archive.
+PACKAGES: dict[str, Content] = {"amazon-ssm-agent": ssm, "amazon-cloudwatch-agent": cloudwatch}

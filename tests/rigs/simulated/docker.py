@@ -59,4 +59,12 @@ PACKAGES = {
     ),
     "docker-buildx-plugin": _package(["libexec/docker/cli-plugins/docker-buildx"], {}),
     "docker-compose-plugin": _package(["libexec/docker/cli-plugins/docker-compose"], {}),
+    # Amazon Linux has its own, in three packages.
+    "docker": _package(
+        ["bin/docker", "bin/dockerd", "bin/docker-proxy"], {"docker.service": DAEMON, "docker.socket": SOCKET}
+    ),
+    "containerd": _package(
+        ["bin/containerd", "bin/containerd-shim-runc-v2", "bin/ctr"], {"containerd.service": CONTAINERD}
+    ),
+    "runc": _package(["bin/runc"], {}),
 }
