@@ -7,7 +7,8 @@ Vendors are simulated, but for Debian. A cell alone, with the seconds of its pha
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,23 +60,32 @@ def named(cells: list[tuple[str, str]]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The emulator with the vendors of a system; Debian is its own."""
-    folder = tmp_path_factory.mktemp("ec2")
-    real = SYSTEMS[request.param].real
-    own = {"INGOT_CATALOG": str(copy_locks(folder / "own"))} if real else {}
-    with emulated(folder, "" if real else request.param, **own) as made:
-        yield made
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Cloud]]:
+    """The emulator with the vendors of a system, of one at a time; Debian is its own."""
+    there: dict[str, Cloud] = {}
+    with ExitStack() as stack:
+
+        def cloud(system: str) -> Cloud:
+            if system not in there:
+                stack.close()
+                there.clear()
+                folder = tmp_path_factory.mktemp("ec2")
+                real = SYSTEMS[system].real
+                own = {"INGOT_CATALOG": str(copy_locks(folder / "own"))} if real else {}
+                there[system] = stack.enter_context(emulated(folder, "" if real else system, **own))
+            return there[system]
+
+        yield cloud
 
 
 @pytest.mark.docker
 @pytest.mark.network
 @pytest.mark.slow
-@pytest.mark.parametrize(("cloud", "name"), named(BUILT), indirect=["cloud"])
+@pytest.mark.parametrize(("system", "name"), named(BUILT))
 def test_an_image_is_built_and_keeps_what_its_base_image_brings(
-    cloud: Cloud, name: str, tmp_path: Path, request: pytest.FixtureRequest
+    clouds: Callable[[str], Cloud], system: str, name: str, tmp_path: Path
 ) -> None:
-    system = request.node.callspec.params["cloud"]
+    cloud = clouds(system)
     key = signing_key(tmp_path)
     signing = ["--signing-key", str(key.key), "--signing-certificate", str(key.certificate)]
     done = cloud.build(name, system, *(signing if (system, name) in SIGNED else []))
