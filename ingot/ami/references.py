@@ -46,7 +46,7 @@ class Templates:
 
 
 def references(region: Region, amis: Sequence[str], *, without: Collection[str] = ()) -> dict[str, list[str]]:
-    """The references to each of `amis`, without those that have none; instances and templates in `without` do not count.
+    """The references to each of `amis` that has some; instances and templates in `without` do not count.
 
     Takes a few calls per region for any number of AMIs; sharing, which needs one call per AMI, is in `shared`.
     """

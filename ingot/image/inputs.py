@@ -79,6 +79,7 @@ def _lock(selection: ImageSelection, roles: list[Path], on_base: bool) -> Lock:
             "base_images": {name: image for name, image in part.base_images.items() if name == start},
             "images": {name: image for name, image in part.images.items() if name == start},
             "container_image": None,
+            "asked": {name: answer for name, answer in part.asked.items() if name == start},
             # A distribution's has no address here.
             "repositories": {name: it for name, it in part.repositories.items() if not it.url or name in sources},
             "accepted": {},
