@@ -9,18 +9,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from ingot import paths
+from tests import galaxy
 from tests.commandline import ingot_process
+from tests.galaxy import BIN, ROLES, run
 from tests.rigs.systems import container, docker
 
-BIN = Path(sys.prefix) / "bin"
-ROLES = sorted(path.parent.parent.name for path in paths.ROOT.glob("roles/*/meta/argument_specs.yml"))
 KINDS = {"lookup": "lookup", "filter": "filter", "module": "modules", "callback": "callback"}
 PLAY = """\
 - hosts: localhost
@@ -30,31 +29,17 @@ PLAY = """\
 """
 
 
-def run(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of this Python's environment, and no other; what it says."""
-    given = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.defpath}", "ANSIBLE_NOCOLOR": "1", **env}
-    return subprocess.run(words, env=given, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `ansible-galaxy collection build` makes."""
-    folder = tmp_path_factory.mktemp("archive")
-    done = run(BIN / "ansible-galaxy", "collection", "build", "--output-path", folder, paths.ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (file,) = folder.glob("ingot-ml-*.tar.gz")
-    return file
+    """The collection's archive."""
+    return galaxy.archive(tmp_path_factory.mktemp("archive"))
 
 
 @pytest.fixture(scope="module")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ansible-core and what it needs, of the digests in requirements/dev.txt, for debian13's Python."""
+    """A folder with ansible-core for debian13's Python."""
     folder = tmp_path_factory.mktemp("core")
-    words: list[str | Path] = ["--require-hashes", "--constraint", paths.ROOT / "requirements" / "dev.txt"]
-    words += ["--only-binary", ":all:", "--python-version", "3.13"]
-    words += ["--python-platform", "x86_64-manylinux_2_40", "--target", folder]
-    done = run(BIN / "uv", "pip", "install", "--quiet", *words, f"ansible-core=={version('ansible-core')}")
-    assert done.returncode == 0, done.stderr
+    galaxy.core(folder, "3.13")
     return folder
 
 
@@ -121,11 +106,7 @@ def test_ansible_doc_shows_all_there_are(bare: str, kind: str) -> None:
 @pytest.fixture(scope="module")
 def installed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the archive becomes, below one that has nothing else."""
-    home = tmp_path_factory.mktemp("collections")
-    words: list[str | Path] = ["collection", "install", "--offline", "--no-deps", "-p", home, archive]
-    done = run(BIN / "ansible-galaxy", *words, ANSIBLE_COLLECTIONS_PATH=str(home))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return home / "ansible_collections" / "ingot" / "ml"
+    return galaxy.installed(archive, tmp_path_factory.mktemp("collections"))
 
 
 def test_the_documentation_is_as_galaxy_wants_it(installed: Path) -> None:
