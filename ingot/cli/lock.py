@@ -92,7 +92,7 @@ def asked(
     stack: StackOption = "",
     frozen: FrozenOption = False,
 ) -> None:
-    """Record what an instance's package manager offers.
+    """Record what an instance may install.
 
     Builds of AMIs do this by themselves before roles run: what apt or dnf would install from the system's own archive
     becomes part of the lock. Writes the digest of the image's inputs next to the file, for the manifest. With --frozen,

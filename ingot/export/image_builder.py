@@ -160,6 +160,7 @@ def component(selection: ImageSelection, catalog: Catalog, own: str, missing: Ma
         "ingot_without": [*selection.brought, "sysprep"],
         "ingot_brought": {name: part.model_dump(exclude_defaults=True) for name, part in selection.brought.items()},
         "ingot_lock": lock_path,
+        "ingot_base": selection.base,
         "sysprep_cleanup": selection.lock.base_images[selection.base].cleanup,
         "manifest_image": selection.name,
         "manifest_inputs_sha256": settings["INPUTS"],

@@ -39,7 +39,7 @@ DECISIVE = {
     "OperatingSystem": {
         "os", "codename", "family", "distribution", "version", "login", "python", "purl", "pcluster", "folders",
         "architectures", "suites", "base", "keys", "base_images", "container_image", "offers", "left_out",
-        "unresolved", "signed_by", "lacks",
+        "unresolved", "signed_by", "lacks", "snapshot",
     },
     "OwnOffer": {
         "os", "arch", "apt", "wheels", "repository", "download", "releases", "system_packages", "facts",
@@ -55,16 +55,17 @@ DECISIVE = {
     "Rule": {"id", "when", "facts", "where", "requires", "refuses", "needs", "forbidden", "severity", "reason"},
     "SourcedBaseImage": {"owner", "name", "ssm", "brings", "fails", "cleanup"},
     "SourcedContainerImage": {"image"},
+    "SourcedSnapshot": {"url", "suites", "components", "keyring"},
     "Stack": {"stack", "pins", "accept", "accepts"},
     "VendorRepository": {"kind", "key", "url", "urls", "arch", "suite", "components", "signs"},
     "WheelOffer": {"version_of", "packages", "tools", "spec"},
-    "Where": {"os", "arch", "platform", "accelerator", "generation", "family", "nvswitch"},
+    "Where": {"os", "arch", "platform", "accelerator", "generation", "family", "instance_type", "nvswitch"},
 }  # fmt: skip
 UNLOCKED = {
     "Acceptance": {"why", "until"},
     "Advisories": {"packages"},
     "Advisory": {"note", "unknown", "source", "published", "checked"},
-    "Component": {"summary"},
+    "Component": {"summary", "left_out_source", "left_out_checked"},
     "Key": {"source", "checked"},
     "Offer": {"source", "checked"},
     "OperatingSystem": {"name", "like", "source", "checked"},
@@ -74,6 +75,7 @@ UNLOCKED = {
     "Rule": {"source", "checked", "examples"},
     "SourcedBaseImage": {"source", "checked"},
     "SourcedContainerImage": {"source", "checked"},
+    "SourcedSnapshot": {"source", "checked"},
     "Stack": {"summary", "extends", "systems"},
     "VendorRepository": {"source", "checked"},
 }

@@ -84,13 +84,13 @@ offers:
   kernel:
     - repository: {name: distribution, packages: {kernel-of-ours: ''}}
       releases:
-        '7.0': {source: https://example.org, checked: 2026-12-01}
+        '6.12': {source: https://example.org, checked: 2026-12-01}
       source: https://example.org
       checked: 2026-12-01
 """
     catalog = alike(folder, "rhel9", f"{offer}left_out: {{lustre: its kernel is its own}}\n")
     kernel = lock_of(catalog).components["kernel"]
-    assert (kernel.version, kernel.packages) == ("7.0", ["kernel-of-ours"])
+    assert (kernel.version, kernel.packages) == ("6.12", ["kernel-of-ours"])
     assert lock_of(catalog, "rhel9").components["kernel"].packages != ["kernel-of-ours"]
 
 

@@ -27,11 +27,11 @@ def test_an_instance_type_with_an_old_gpu_gets_what_still_drives_it() -> None:
 
 
 def test_wishes_that_exclude_each_other_are_refused_with_the_rule_and_the_nearest_change() -> None:
-    done = ingot("solve", "--want", "efa==1.29.0", "--want", "nccl>=2.19")
+    done = ingot("solve", "--want", "gdrcopy<2.5", "--want", "kernel>=6.15", "--os", "al2023")
     assert done.returncode == 1
-    assert "efa must be ==1.29.0 (--want efa==1.29.0)" in done.stderr
-    assert "nccl must not be >=2.19 (efa 1.29.0: " in done.stderr
-    assert "would fit instead of ==1.29.0" in done.stderr
+    assert "gdrcopy must be <2.5 (--want gdrcopy<2.5)" in done.stderr
+    assert "kernel must not be >=6.15 (gdrcopy 2.4.4: " in done.stderr
+    assert "would fit instead of <2.5" in done.stderr
     assert "fabricmanager" not in done.stderr
     assert "Traceback" not in done.stderr
 
