@@ -19,6 +19,7 @@ from ingot import paths
 from ingot.ami import ami as amis
 from ingot.ami import uefi
 from ingot.ami.capacity import Options, attempts, first_that_runs
+from ingot.ami.contents import contents
 from ingot.ami.failures import explained
 from ingot.ami.gc import delete_ami
 from ingot.ami.promote import publish
@@ -32,13 +33,11 @@ from ingot.image.inputs import git_commit, inputs_digest
 from ingot.image.packer import PackerError, target_variables, wait_for_killed
 from ingot.image.page import conclude
 from ingot.image.setup import ensure_packer
-from ingot.image.space import by_component
 from ingot.image.timeline import timeline
 from ingot.lock import asked, select
 from ingot.lock import file as locks
 from ingot.lock.diff import notes, of_image
 from ingot.lock.fill import fill
-from ingot.lock.grade import grades
 from ingot.model.target import ImageSelection
 from ingot.sources import ec2
 from ingot.sources.aws import everywhere, regions
@@ -177,7 +176,7 @@ def _build(
     paths.write_text(folder / verdict.SBOM, bill)
     _release_notes(selection, catalog)
     report = {
-        **_contents(selection, folder),
+        **contents(selection, folder),
         "ami": ami,
         "name": name,
         "region": options.region,
@@ -187,7 +186,6 @@ def _build(
         "base_ami": variables["base_ami"],
         "build": variables["build_id"],
         "bought": str(way),
-        "asked": _asked(selection),
         "suite": {key: suite[key] for key in ("passed", "failed", "skipped", "skips")},
         "seconds": progress.seconds,
         "role_seconds": {name: round(seconds, 1) for name, seconds in follower.converge.roles.items() if name},
@@ -196,28 +194,6 @@ def _build(
     }
     files = (verdict.MANIFEST, verdict.SBOM, verdict.NOTES)
     return conclude(folder, report, {name: verdict.identity(folder / name) for name in files}, catalog.budgets)
-
-
-def _contents(selection: ImageSelection, folder: Path) -> dict[str, Any]:
-    """What the report says of the contents of a finished AMI, from the files that its two instances have left."""
-    space, boot, manifest = (
-        json.loads((folder / name).read_text()) for name in ("space.json", "boot.json", verdict.MANIFEST)
-    )
-    target, lock = selection.target, selection.lock
-    return {
-        "image": selection.name,
-        "stack": target.stack,
-        "os": target.os,
-        "arch": target.arch,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "declared": {name: component.version for name, component in lock.components.items()},
-        "observed": manifest["observed"],
-        "grades": {name: pin.grade for name, pin in grades(lock).items()},
-        "left_out": lock.left_out,
-        "space": by_component(space, lock),
-        "packages": sbom.versions((folder / "packages.tsv").read_text()),
-        "boot": boot,
-    }
 
 
 def _not_as_locked(selection: ImageSelection, answer: Path, variables: Mapping[str, str]) -> IngotError | None:
@@ -229,12 +205,6 @@ def _not_as_locked(selection: ImageSelection, answer: Path, variables: Mapping[s
     except IngotError as error:
         return error
     return None
-
-
-def _asked(selection: ImageSelection) -> dict[str, Any]:
-    """What roles added from the system's own archive: its date, and the packages by version and grade."""
-    answer = selection.lock.asked.get(selection.base)
-    return {"date": answer.date, "packages": asked.graded(answer)} if answer else {}
 
 
 def require_base(selection: ImageSelection) -> None:

@@ -9,6 +9,7 @@ from tests.linters import check
 PACKAGE = ROOT / "ingot"
 # Modules without a test of their name, and where they are tested instead.
 TESTED_BY = {
+    "ami/contents": "tests/aws/ami/test_build.py",
     "ami/capacity": "tests/aws/ami/test_build.py",
     "ami/channels": "tests/aws/ami/test_promote.py",
     "ami/references": "tests/aws/ami/test_gc.py",
