@@ -11,6 +11,20 @@ from ingot import paths
 BIN = Path(sys.prefix) / "bin"
 ROLES = sorted(path.parent.parent.name for path in paths.ROOT.glob("roles/*/meta/argument_specs.yml"))
 
+# Applied before a role: what its module, or its program, is compiled against.
+NEEDS = {
+    "nvidia_driver": ["kernel"],
+    "gdrcopy": ["kernel", "nvidia_driver"],
+    "neuron": ["kernel"],
+    "lustre": ["kernel"],
+    "nccl": ["cuda"],
+    "aws_ofi_nccl": ["cuda", "efa"],
+    "nccl_tests": ["cuda", "nccl", "efa"],
+    "pyxis": ["slurm", "enroot"],
+    "dcgm_exporter": ["dcgm"],
+    "nvidia_container_toolkit": ["docker"],
+}
+
 
 def run(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a program of this Python's environment, and no other; what it says."""

@@ -6,6 +6,7 @@ import pytest
 
 from ingot import paths
 from ingot.lock import file as locks
+from tests.galaxy import NEEDS
 from tests.real.hosts import require, stock, vendors_of
 from tests.rigs.suite import suite
 from tests.rigs.systems import STACK, run_playbook
@@ -19,19 +20,6 @@ def _lock(name: str) -> Path:
     return paths.LOCKS / STACK / f"{name}-x86_64.yml"
 
 
-# Roles that build a module, or a program of another's libraries, come after these.
-NEEDS = {
-    "nvidia_driver": ["kernel"],
-    "gdrcopy": ["kernel", "nvidia_driver"],
-    "neuron": ["kernel"],
-    "lustre": ["kernel"],
-    "nccl": ["cuda"],
-    "aws_ofi_nccl": ["cuda", "efa"],
-    "nccl_tests": ["cuda", "nccl", "efa"],
-    "pyxis": ["slurm", "enroot"],
-    "dcgm_exporter": ["dcgm"],
-    "nvidia_container_toolkit": ["docker"],
-}
 # A platform is in the lock, but no role.
 CASES = [
     (name, role)

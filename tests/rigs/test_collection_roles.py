@@ -12,7 +12,7 @@ import pytest
 
 from ingot.lock import file as locks
 from tests import galaxy
-from tests.galaxy import ROLES
+from tests.galaxy import NEEDS, ROLES
 from tests.rigs.later import first
 from tests.rigs.locks import locked, unrecorded
 from tests.rigs.places import Serve, ask
@@ -20,19 +20,6 @@ from tests.rigs.systems import SYSTEMS, container, image, playbook_command
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.slow]
 
-# Applied before a role: what its module, or its program, is compiled against.
-NEEDS = {
-    "nvidia_driver": ["kernel"],
-    "gdrcopy": ["kernel", "nvidia_driver"],
-    "neuron": ["kernel"],
-    "lustre": ["kernel"],
-    "nccl": ["cuda"],
-    "aws_ofi_nccl": ["cuda", "efa"],
-    "nccl_tests": ["cuda", "nccl", "efa"],
-    "pyxis": ["slurm", "enroot"],
-    "dcgm_exporter": ["dcgm"],
-    "nvidia_container_toolkit": ["docker"],
-}
 # What these say: of the plugin's own sources AWS has published no SHA-256, and `component` has the steps of the others.
 REFUSED = {
     "aws_ofi_nccl": "aws_ofi_nccl of .* is unresolved: the lock lacks the file's SHA-256",
