@@ -40,7 +40,7 @@ def test_a_failing_role_is_named_with_its_task_its_last_words_and_the_log(
     tasks = checkout / "roles" / "base" / "tasks" / "main.yml"
     broken = "- name: Break on purpose\n  ansible.builtin.command: sh -c 'echo out of order >&2; exit 3'\n"
     tasks.write_text(tasks.read_text().replace("---\n", f"---\n{broken}", 1))
-    roles(checkout, "base", "manifest")
+    roles(checkout, "base", "kernel", "manifest")
     done = ingot_process("local", IMAGE, checkout=checkout)
     assert done.returncode == 1
     assert "role base failed at “Break on purpose”" in done.stderr
@@ -57,7 +57,7 @@ def test_a_component_that_is_not_as_declared_is_refused_before_a_disk_is_made(ch
     text = facts.read_text()
     assert '"docker": _package(packages' in text
     facts.write_text(text.replace('"docker": _package(packages', '"docker": "0.1" or _package(packages'))
-    roles(checkout, "base", "docker", "manifest", "sysprep")
+    roles(checkout, "base", "kernel", "docker", "manifest", "sysprep")
     done = ingot_process("local", IMAGE, checkout=checkout)
     assert done.returncode == 1
     assert "docker is 0.1, declared is" in done.stderr
@@ -180,7 +180,7 @@ def test_what_a_killed_build_leaves_the_next_one_removes(
     # The next build of this image, which ends early because its first role is broken.
     tasks = checkout / "roles" / "base" / "tasks" / "main.yml"
     tasks.write_text("---\n- name: Break on purpose\n  ansible.builtin.fail:\n")
-    roles(checkout, "base")
+    roles(checkout, "base", "kernel")
     done = ingot_process("local", IMAGE, checkout=checkout)
     assert "Break on purpose" in done.stderr
     assert containers() == []
